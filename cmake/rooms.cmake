@@ -1,0 +1,20 @@
+# One static library per room; a room links only the rooms below it that ROOM_USES names.
+# check_rooms.cmake holds the same table against the #include lines.
+set(ROOMS base wire crypto io udx noise dht nat peer swarm tunnel relay http docker app cli)
+
+set(ROOM_USES_base "")
+set(ROOM_USES_wire base)
+set(ROOM_USES_crypto base)
+set(ROOM_USES_io base)
+set(ROOM_USES_udx wire base)
+set(ROOM_USES_noise udx wire crypto base)
+set(ROOM_USES_dht wire crypto base)
+set(ROOM_USES_nat wire base)
+set(ROOM_USES_peer dht nat noise udx wire crypto base)
+set(ROOM_USES_swarm peer dht nat noise udx wire crypto base)
+set(ROOM_USES_tunnel noise wire crypto base)
+set(ROOM_USES_relay tunnel io noise wire crypto base)
+set(ROOM_USES_http tunnel io wire crypto base)
+set(ROOM_USES_docker tunnel io http wire crypto base)
+set(ROOM_USES_app relay http docker tunnel swarm peer dht nat noise udx io wire crypto base)
+set(ROOM_USES_cli app relay http docker tunnel swarm peer dht nat noise udx io wire crypto base)

@@ -1,0 +1,61 @@
+#include "io/descriptor_watch.h"
+
+namespace hg::io {
+
+struct DescriptorWatch::State {
+  State(Loop& loop, FileDescriptor fd) : descriptor(loop.context(), fd.release()) {}
+
+  struct Side {
+    Callback callback;
+    bool wanted = false;
+    bool waiting = false;
+  };
+  Side& side(Direction direction) { return direction == Direction::kRead ? read : write; }
+
+  boost::asio::posix::stream_descriptor descriptor;
+  Side read;
+  Side write;
+  bool alive = true;
+};
+
+DescriptorWatch::DescriptorWatch(Loop& loop, FileDescriptor fd, Callback on_readable, Callback on_writable)
+    : fd_(fd.get()), state_(std::make_shared<State>(loop, std::move(fd))) {
+  state_->read.callback = std::move(on_readable);
+  state_->write.callback = std::move(on_writable);
+}
+
+DescriptorWatch::~DescriptorWatch() {
+  state_->alive = false;
+  boost::system::error_code ignored;
+  state_->descriptor.close(ignored);
+}
+
+void DescriptorWatch::watch_read(bool on) {
+  state_->read.wanted = on;
+  if (on && !state_->read.waiting) wait(state_, Direction::kRead);
+}
+
+void DescriptorWatch::watch_write(bool on) {
+  state_->write.wanted = on;
+  if (on && !state_->write.waiting) wait(state_, Direction::kWrite);
+}
+
+FileDescriptor DescriptorWatch::release() {
+  state_->alive = false;
+  return FileDescriptor(state_->descriptor.release());
+}
+
+void DescriptorWatch::wait(const std::shared_ptr<State>& state, Direction direction) {
+  using Base = boost::asio::posix::descriptor_base;
+  state->side(direction).waiting = true;
+  state->descriptor.async_wait(direction == Direction::kRead ? Base::wait_read : Base::wait_write,
+                               [state, direction](const boost::system::error_code& error) {
+                                 State::Side& side = state->side(direction);
+                                 side.waiting = false;
+                                 if (error || !state->alive || !side.wanted) return;
+                                 side.callback();
+                                 if (state->alive && side.wanted && !side.waiting) wait(state, direction);
+                               });
+}
+
+}  // namespace hg::io

@@ -1,0 +1,37 @@
+// Readiness of one descriptor, level-triggered, at most one call a turn in each direction.
+#pragma once
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <functional>
+#include <memory>
+
+#include "io/file_descriptor.h"
+#include "io/loop.h"
+
+namespace hg::io {
+
+class DescriptorWatch {
+ public:
+  using Callback = std::function<void()>;
+
+  DescriptorWatch(Loop& loop, FileDescriptor fd, Callback on_readable, Callback on_writable);
+  ~DescriptorWatch();
+  DescriptorWatch(const DescriptorWatch&) = delete;
+  DescriptorWatch& operator=(const DescriptorWatch&) = delete;
+
+  int fd() const { return fd_; }
+  void watch_read(bool on);
+  void watch_write(bool on);
+  /// Stops watching and gives the descriptor away.
+  FileDescriptor release();
+
+ private:
+  struct State;
+  enum class Direction { kRead, kWrite };
+  static void wait(const std::shared_ptr<State>& state, Direction direction);
+
+  int fd_;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace hg::io

@@ -1,0 +1,163 @@
+#include <gtest/gtest.h>
+
+#include "io/local_udp.h"
+#include "io/loop.h"
+#include "io/tcp.h"
+
+namespace hg::io {
+namespace {
+
+class Io : public ::testing::Test {
+ protected:
+  Io() : rng(1), loop(rng) {}
+  SeededRng rng;
+  Loop loop;
+};
+
+struct UdpCollector : UdpReceiver {
+  void on_datagram(UdpSocket&, const Endpoint& from, ByteView data) override { got.emplace_back(from, to_bytes(data)); }
+  void on_drained(UdpSocket&) override { drained++; }
+  std::vector<std::pair<Endpoint, Bytes>> got;
+  int drained = 0;
+};
+
+TEST_F(Io, TimersFireInOrderAndCanBeCancelled) {
+  std::string order;
+  Timer a(loop.timers(), [&] { order += 'a'; });
+  Timer b(loop.timers(), [&] { order += 'b'; });
+  Timer c(loop.timers(), [&] { order += 'c'; });
+  a.arm(loop.now() + 20ms);
+  b.arm(loop.now() + 5ms);
+  c.arm(loop.now() + 10ms);
+  c.disarm();
+  EXPECT_TRUE(loop.run_until([&] { return order.size() == 2; }, 5s));
+  EXPECT_EQ(order, "ba");
+}
+
+TEST_F(Io, SegmentsArriveAsDatagrams) {
+  auto sender = *loop.network().open_udp(Endpoint::loopback(0));
+  auto receiver = *loop.network().open_udp(Endpoint::loopback(0));
+  UdpCollector collector;
+  receiver->set_receiver(&collector);
+  Bytes header(20, 1);
+  Bytes payload(1000 * 10 - 20 - 300, 2);
+  const ByteView slices[] = {header, payload};
+  ASSERT_EQ(sender->send_segments(receiver->local_endpoint(), slices, 1000), SendResult::kSent);
+  ASSERT_TRUE(loop.run_until([&] { return collector.got.size() == 10; }, 5s));
+  EXPECT_EQ(collector.got[0].second.size(), 1000u);
+  EXPECT_EQ(collector.got[9].second.size(), 700u);
+  EXPECT_EQ(collector.got[0].second[19], 1);
+  EXPECT_EQ(collector.got[0].second[20], 2);
+  EXPECT_EQ(collector.got[0].first, sender->local_endpoint());
+  EXPECT_GE(collector.drained, 1);
+}
+
+TEST_F(Io, UdpBindRefusesAPortInUse) {
+  auto first = *loop.network().open_udp(Endpoint::loopback(0));
+  const auto second = loop.network().open_udp(first->local_endpoint());
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code, "EADDRINUSE");
+}
+
+struct EchoSide : TcpHandler {
+  void on_readable() override {
+    uint8_t area[4096];
+    for (;;) {
+      const IoResult r = socket->read(area);
+      if (r.kind == IoResult::Kind::kBytes) {
+        got += as_text({area, r.bytes});
+        continue;
+      }
+      if (r.kind == IoResult::Kind::kEnd) {
+        ended = true;
+        socket->watch_read(false);
+      }
+      return;
+    }
+  }
+  void on_writable() override { writable++; }
+  std::unique_ptr<TcpSocket> socket;
+  std::string got;
+  bool ended = false;
+  int writable = 0;
+};
+
+TEST_F(Io, TcpHalfCloseLeavesTheOtherDirectionOpen) {
+  EchoSide server;
+  auto listener = *tcp_listen(loop, *SocketAddress::parse("127.0.0.1", 0), [&](std::unique_ptr<TcpSocket> socket) {
+    server.socket = std::move(socket);
+    server.socket->set_handler(&server);
+    server.socket->watch_read(true);
+  });
+  EchoSide client;
+  auto connect = tcp_connect(loop, "127.0.0.1", listener->local_address().port(), 5s, [&](Expected<std::unique_ptr<TcpSocket>> result) {
+    ASSERT_TRUE(result.ok());
+    client.socket = std::move(*result);
+    client.socket->set_handler(&client);
+    client.socket->watch_read(true);
+    const ByteView hello = as_bytes("hello");
+    client.socket->write({&hello, 1});
+    client.socket->shutdown_write();
+  });
+  ASSERT_TRUE(loop.run_until([&] { return server.ended; }, 5s));
+  EXPECT_EQ(server.got, "hello");
+  const ByteView reply = as_bytes("late reply");
+  server.socket->write({&reply, 1});
+  server.socket->shutdown_write();
+  ASSERT_TRUE(loop.run_until([&] { return client.ended; }, 5s));
+  EXPECT_EQ(client.got, "late reply");
+}
+
+TEST_F(Io, TcpConnectReportsRefusalByName) {
+  uint16_t free_port = 0;
+  {
+    auto listener = *tcp_listen(loop, *SocketAddress::parse("127.0.0.1", 0), [](auto) {});
+    free_port = listener->local_address().port();
+  }
+  std::string code;
+  auto connect = tcp_connect(loop, "127.0.0.1", free_port, 5s, [&](Expected<std::unique_ptr<TcpSocket>> result) { code = result.error().code; });
+  ASSERT_TRUE(loop.run_until([&] { return !code.empty(); }, 5s));
+  EXPECT_EQ(code, "ECONNREFUSED");
+}
+
+TEST_F(Io, ResolvesLocalhostOffTheLoop) {
+  bool done = false;
+  resolve_host(loop, "localhost", 80, [&](Expected<std::vector<SocketAddress>> found) {
+    ASSERT_TRUE(found.ok());
+    EXPECT_EQ(found->front().port(), 80);
+    done = true;
+  });
+  EXPECT_TRUE(loop.run_until([&] { return done; }, 10s));
+}
+
+TEST_F(Io, LocalUdpCarriesEverySizeUpToTheLimit) {
+  auto server = *udp_bind(loop, *SocketAddress::parse("127.0.0.1", 0));
+  auto client = *udp_connect(loop, server->local_address());
+  size_t expected = 0;
+  bool got = false;
+  server->set_handler([&](const SocketAddress&, ByteView data) {
+    EXPECT_EQ(data.size(), expected);
+    got = true;
+  });
+  for (size_t size : {size_t{0}, size_t{1}, size_t{1472}, size_t{9000}, size_t{65507}}) {
+    expected = size;
+    got = false;
+    ASSERT_TRUE(client->send(Bytes(size, 0x61)));
+    ASSERT_TRUE(loop.run_until([&] { return got; }, 5s));
+  }
+  EXPECT_FALSE(client->send(Bytes(65508)));
+}
+
+TEST(SocketAddressTest, ParsesAndPrints) {
+  EXPECT_EQ(SocketAddress::parse("127.0.0.1", 80)->to_string(), "127.0.0.1:80");
+  EXPECT_EQ(SocketAddress::parse("::1", 80)->to_string(), "[::1]:80");
+  EXPECT_EQ(SocketAddress::parse("[::1]", 80)->host(), "::1");
+  EXPECT_EQ(SocketAddress::parse("::ffff:1.2.3.4", 80)->canonical_host(), "1.2.3.4");
+  EXPECT_FALSE(SocketAddress::parse("localhost", 80).has_value());
+  EXPECT_FALSE(SocketAddress::parse("1.2.3", 80).has_value());
+  EXPECT_FALSE(SocketAddress::unix_path(std::string(108, 'x')).has_value());
+  EXPECT_EQ(SocketAddress::unix_path("/run/x.sock")->to_string(), "/run/x.sock");
+}
+
+}  // namespace
+}  // namespace hg::io

@@ -1,0 +1,79 @@
+#include "io/local_udp.h"
+
+#include <netinet/in.h>
+
+#include "io/descriptor_watch.h"
+
+namespace hg::io {
+
+namespace {
+
+constexpr size_t kMaxDatagram = 65536;
+constexpr int kMaxPerTurn = 64;          // then other sockets get their turn
+constexpr int kBufferBytes = 4 << 20;    // best effort
+
+Expected<FileDescriptor> open_socket(const SocketAddress& address) {
+  FileDescriptor fd(::socket(address.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return errno_error(errno, "cannot make a UDP socket for " + address.to_string());
+  setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &kBufferBytes, sizeof kBufferBytes);
+  setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUF, &kBufferBytes, sizeof kBufferBytes);
+  return fd;
+}
+
+class KernelLocalUdp final : public LocalUdp {
+ public:
+  KernelLocalUdp(Loop& loop, FileDescriptor fd) : watch_(loop, std::move(fd), [this] { receive(); }, [] {}) { watch_.watch_read(true); }
+  ~KernelLocalUdp() override { *alive_ = false; }
+
+  void set_handler(Handler handler) override { handler_ = std::move(handler); }
+  bool send_to(const SocketAddress& to, ByteView data) override {
+    return ::sendto(watch_.fd(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL, to.data(), to.size()) >= 0;
+  }
+  bool send(ByteView data) override { return ::send(watch_.fd(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0; }
+  SocketAddress local_address() const override {
+    sockaddr_storage storage{};
+    socklen_t length = sizeof storage;
+    getsockname(watch_.fd(), reinterpret_cast<sockaddr*>(&storage), &length);
+    return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length);
+  }
+
+ private:
+  void receive() {
+    static thread_local std::unique_ptr<uint8_t[]> area(new uint8_t[kMaxDatagram]);
+    const std::shared_ptr<bool> alive = alive_;
+    for (int i = 0; i < kMaxPerTurn; ++i) {
+      sockaddr_storage storage{};
+      socklen_t length = sizeof storage;
+      const ssize_t got = ::recvfrom(watch_.fd(), area.get(), kMaxDatagram, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&storage), &length);
+      if (got < 0) return;  // nothing more, or an ICMP error of an earlier send: a lost datagram either way
+      if (handler_) handler_(SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length), {area.get(), static_cast<size_t>(got)});
+      if (!*alive) return;
+    }
+  }
+
+  Handler handler_;
+  DescriptorWatch watch_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace
+
+Expected<std::unique_ptr<LocalUdp>> udp_bind(Loop& loop, const SocketAddress& address) {
+  auto fd = open_socket(address);
+  if (!fd) return fd.error();
+  if (address.family() == AF_INET6) {
+    const int off = 0;
+    setsockopt(fd->get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  }
+  if (::bind(fd->get(), address.data(), address.size()) != 0) return errno_error(errno, "cannot bind UDP " + address.to_string());
+  return std::unique_ptr<LocalUdp>(std::make_unique<KernelLocalUdp>(loop, std::move(*fd)));
+}
+
+Expected<std::unique_ptr<LocalUdp>> udp_connect(Loop& loop, const SocketAddress& address) {
+  auto fd = open_socket(address);
+  if (!fd) return fd.error();
+  if (::connect(fd->get(), address.data(), address.size()) != 0) return errno_error(errno, "cannot reach UDP " + address.to_string());
+  return std::unique_ptr<LocalUdp>(std::make_unique<KernelLocalUdp>(loop, std::move(*fd)));
+}
+
+}  // namespace hg::io

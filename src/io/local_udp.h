@@ -1,0 +1,36 @@
+// Local UDP sockets, IPv4 or IPv6, for UDP gates and services (datagrams of 0 to 65507 bytes). Not for the DHT underlay.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/bytes.h"
+#include "base/expected.h"
+#include "io/loop.h"
+#include "io/socket_address.h"
+
+namespace hg::io {
+
+class LocalUdp {
+ public:
+  /// `data` is valid during the call only. The handler may destroy the socket.
+  using Handler = std::function<void(const SocketAddress& from, ByteView data)>;
+
+  virtual ~LocalUdp() = default;
+  virtual void set_handler(Handler handler) = 0;
+  /// False when the kernel refused it (buffer full, unreachable): a lost datagram.
+  virtual bool send_to(const SocketAddress& to, ByteView data) = 0;
+  /// On a connected socket.
+  virtual bool send(ByteView data) = 0;
+  virtual SocketAddress local_address() const = 0;
+};
+
+/// Bound to `address` (port 0: any).
+Expected<std::unique_ptr<LocalUdp>> udp_bind(Loop& loop, const SocketAddress& address);
+/// Connected to `address`: only its datagrams arrive.
+Expected<std::unique_ptr<LocalUdp>> udp_connect(Loop& loop, const SocketAddress& address);
+
+/// Numeric addresses of `host` in the system's order of preference; the callback runs later, on the loop.
+void resolve_host(Loop& loop, const std::string& host, uint16_t port, std::function<void(Expected<std::vector<SocketAddress>>)> callback);
+
+}  // namespace hg::io

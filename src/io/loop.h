@@ -1,0 +1,51 @@
+// The event loop: one thread owns a node's state; everything below runs on it.
+//
+//   one turn: timers due ─▶ ready sockets ─▶ posted tasks ─▶ (sleep until the next deadline)
+//
+// now() is read once per turn. post() is for the loop's own thread, post_from_thread() for others.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/runtime.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace hg::io {
+
+class Loop final : public Runtime {
+ public:
+  explicit Loop(Rng& rng);
+  ~Loop() override;
+
+  TimePoint now() const override;
+  int64_t wall_ms() const override;
+  TimerQueue& timers() override;
+  Rng& rng() override;
+  UdpNetwork& network() override;
+  void post(std::function<void()> task) override;
+
+  /// Runs until stop().
+  void run();
+  void stop();
+  /// Runs turns until `done` holds; false when `limit` passes first. For tests and start-up.
+  bool run_until(const std::function<bool()>& done, Duration limit);
+
+  void post_from_thread(std::function<void()> task);
+  /// Runs `work` on a helper thread, then `done` on the loop (for blocking calls: name resolution, Argon2id).
+  void run_blocking(std::function<void()> work, std::function<void()> done);
+  /// `handler(signal)` on the loop for SIGINT and SIGTERM (and SIGHUP where asked).
+  void on_signals(std::initializer_list<int> signals, std::function<void(int)> handler);
+
+  boost::asio::io_context& context();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hg::io

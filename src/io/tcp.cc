@@ -1,0 +1,233 @@
+#include "io/tcp.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/uio.h>
+
+#include "io/descriptor_watch.h"
+#include "io/local_udp.h"
+
+namespace hg::io {
+
+namespace {
+
+constexpr int kBacklog = 4096;
+constexpr size_t kMaxSlices = 64;
+constexpr int kMaxAcceptsPerTurn = 64;        // then other sockets get their turn
+constexpr Duration kAcceptPause = 100ms;      // out of file descriptors
+constexpr int kKeepAliveIdleSeconds = 60;
+constexpr int kKeepAliveIntervalSeconds = 15;
+constexpr int kKeepAliveProbes = 4;
+
+void set_option(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
+
+void set_stream_options(int fd, int family) {
+  if (family == AF_UNIX) return;
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
+}
+
+SocketAddress address_of(int fd, int (*call)(int, sockaddr*, socklen_t*)) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (call(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length);
+}
+
+class KernelTcpSocket final : public TcpSocket {
+ public:
+  KernelTcpSocket(Loop& loop, FileDescriptor fd)
+      : watch_(loop, std::move(fd), [this] { if (handler_ != nullptr) handler_->on_readable(); },
+               [this] { if (handler_ != nullptr) handler_->on_writable(); }) {}
+
+  void set_handler(TcpHandler* handler) override { handler_ = handler; }
+  void watch_read(bool on) override { watch_.watch_read(on); }
+  void watch_write(bool on) override { watch_.watch_write(on); }
+
+  IoResult read(MutableBytes into) override {
+    const ssize_t got = ::recv(watch_.fd(), into.data(), into.size(), MSG_DONTWAIT);
+    if (got > 0) return {IoResult::Kind::kBytes, static_cast<size_t>(got), 0};
+    if (got == 0) return {IoResult::Kind::kEnd, 0, 0};
+    return failure(errno);
+  }
+
+  IoResult write(std::span<const ByteView> slices) override {
+    iovec vectors[kMaxSlices];
+    const size_t count = std::min(slices.size(), kMaxSlices);
+    for (size_t i = 0; i < count; ++i) vectors[i] = {const_cast<uint8_t*>(slices[i].data()), slices[i].size()};
+    msghdr message{};
+    message.msg_iov = vectors;
+    message.msg_iovlen = count;
+    const ssize_t sent = ::sendmsg(watch_.fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent >= 0) return {IoResult::Kind::kBytes, static_cast<size_t>(sent), 0};
+    return failure(errno);
+  }
+
+  void shutdown_write() override { ::shutdown(watch_.fd(), SHUT_WR); }
+  void reset_on_close() override {
+    const linger abort{1, 0};
+    setsockopt(watch_.fd(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+  }
+  SocketAddress local_address() const override { return address_of(watch_.fd(), ::getsockname); }
+  SocketAddress remote_address() const override { return address_of(watch_.fd(), ::getpeername); }
+
+ private:
+  static IoResult failure(int number) {
+    if (number == EAGAIN || number == EWOULDBLOCK || number == EINTR) return {IoResult::Kind::kWouldBlock, 0, 0};
+    return {IoResult::Kind::kError, 0, number};
+  }
+
+  TcpHandler* handler_ = nullptr;
+  DescriptorWatch watch_;
+};
+
+class KernelTcpListener final : public TcpListener {
+ public:
+  KernelTcpListener(Loop& loop, FileDescriptor fd, std::function<void(std::unique_ptr<TcpSocket>)> on_accept)
+      : loop_(loop), on_accept_(std::move(on_accept)), resume_(loop.timers(), [this] { watch_.watch_read(true); }),
+        watch_(loop, std::move(fd), [this] { accept_ready(); }, [] {}) {
+    watch_.watch_read(true);
+  }
+  ~KernelTcpListener() override { *alive_ = false; }
+
+  SocketAddress local_address() const override { return address_of(watch_.fd(), ::getsockname); }
+
+ private:
+  void accept_ready() {
+    const std::shared_ptr<bool> alive = alive_;
+    for (int i = 0; i < kMaxAcceptsPerTurn; ++i) {
+      FileDescriptor fd(::accept4(watch_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (!fd.valid()) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause();
+        return;
+      }
+      set_stream_options(fd.get(), address_of(fd.get(), ::getsockname).family());
+      on_accept_(std::make_unique<KernelTcpSocket>(loop_, std::move(fd)));
+      if (!*alive) return;
+    }
+  }
+  void pause() {
+    watch_.watch_read(false);
+    resume_.arm(loop_.now() + kAcceptPause);
+  }
+
+  Loop& loop_;
+  std::function<void(std::unique_ptr<TcpSocket>)> on_accept_;
+  Timer resume_;
+  DescriptorWatch watch_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+class AddressConnect final : public TcpConnect {
+ public:
+  AddressConnect(Loop& loop, const SocketAddress& address, Duration timeout, ConnectCallback callback)
+      : loop_(loop), address_(address), callback_(std::move(callback)),
+        timeout_(loop.timers(), [this] { finish(errno_error(ETIMEDOUT, "connect to " + address_.to_string())); }) {
+    timeout_.arm(loop.now() + timeout);
+    start();
+  }
+  ~AddressConnect() override { *alive_ = false; }
+
+ private:
+  void start() {
+    FileDescriptor fd(::socket(address_.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd.valid()) return fail_later(errno);
+    set_stream_options(fd.get(), address_.family());
+    const int result = ::connect(fd.get(), address_.data(), address_.size());
+    if (result != 0 && errno != EINPROGRESS) return fail_later(errno);
+    watch_ = std::make_unique<DescriptorWatch>(loop_, std::move(fd), [] {}, [this] { completed(); });
+    watch_->watch_write(true);
+  }
+  void fail_later(int number) {
+    loop_.post([this, alive = alive_, number] {
+      if (*alive) finish(errno_error(number, "connect to " + address_.to_string()));
+    });
+  }
+  void completed() {
+    watch_->watch_write(false);
+    int number = 0;
+    socklen_t length = sizeof number;
+    getsockopt(watch_->fd(), SOL_SOCKET, SO_ERROR, &number, &length);
+    if (number != 0) return finish(errno_error(number, "connect to " + address_.to_string()));
+    FileDescriptor fd = watch_->release();
+    finish(std::unique_ptr<TcpSocket>(std::make_unique<KernelTcpSocket>(loop_, std::move(fd))));
+  }
+  void finish(Expected<std::unique_ptr<TcpSocket>> result) {
+    timeout_.disarm();
+    const auto callback = std::move(callback_);  // it may destroy us
+    callback(std::move(result));
+  }
+
+  Loop& loop_;
+  SocketAddress address_;
+  ConnectCallback callback_;
+  Timer timeout_;
+  std::unique_ptr<DescriptorWatch> watch_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+class NameConnect final : public TcpConnect {
+ public:
+  NameConnect(Loop& loop, const std::string& host, uint16_t port, Duration timeout, ConnectCallback callback)
+      : loop_(loop), deadline_(loop.now() + timeout), callback_(std::move(callback)) {
+    resolve_host(loop, host, port, [this, alive = alive_](Expected<std::vector<SocketAddress>> found) {
+      if (!*alive) return;
+      if (!found) return finish(found.error());
+      addresses_ = std::move(*found);
+      try_next();
+    });
+  }
+  ~NameConnect() override { *alive_ = false; }
+
+ private:
+  void try_next() {
+    const SocketAddress& address = addresses_[next_++];
+    const size_t left = addresses_.size() - next_ + 1;
+    const Duration share = std::max<Duration>(deadline_ - loop_.now(), 1ms) / static_cast<int64_t>(left);
+    attempt_ = tcp_connect(loop_, address, share, [this](Expected<std::unique_ptr<TcpSocket>> result) {
+      if (result.ok() || next_ == addresses_.size()) return finish(std::move(result));
+      loop_.post([this, alive = alive_] {
+        if (*alive) try_next();
+      });
+    });
+  }
+  void finish(Expected<std::unique_ptr<TcpSocket>> result) {
+    const auto callback = std::move(callback_);
+    callback(std::move(result));
+  }
+
+  Loop& loop_;
+  TimePoint deadline_;
+  ConnectCallback callback_;
+  std::vector<SocketAddress> addresses_;
+  size_t next_ = 0;
+  std::unique_ptr<TcpConnect> attempt_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace
+
+Expected<std::unique_ptr<TcpListener>> tcp_listen(Loop& loop, const SocketAddress& address,
+                                                  std::function<void(std::unique_ptr<TcpSocket>)> on_accept) {
+  const std::string what = "cannot listen on " + address.to_string();
+  FileDescriptor fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return errno_error(errno, what);
+  if (address.family() != AF_UNIX) set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  if (address.family() == AF_INET6) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  if (::bind(fd.get(), address.data(), address.size()) != 0 || ::listen(fd.get(), kBacklog) != 0) return errno_error(errno, what);
+  return std::unique_ptr<TcpListener>(std::make_unique<KernelTcpListener>(loop, std::move(fd), std::move(on_accept)));
+}
+
+std::unique_ptr<TcpConnect> tcp_connect(Loop& loop, const SocketAddress& address, Duration timeout, ConnectCallback callback) {
+  return std::make_unique<AddressConnect>(loop, address, timeout, std::move(callback));
+}
+
+std::unique_ptr<TcpConnect> tcp_connect(Loop& loop, const std::string& host, uint16_t port, Duration timeout, ConnectCallback callback) {
+  if (const auto numeric = SocketAddress::parse(host, port)) return tcp_connect(loop, *numeric, timeout, std::move(callback));
+  return std::make_unique<NameConnect>(loop, host, port, timeout, std::move(callback));
+}
+
+}  // namespace hg::io

@@ -1,0 +1,33 @@
+// An encrypted connection between two Ed25519 keys: what peer hands to swarm, and swarm to tunnel.
+// It is a ByteStream that keeps message boundaries (one write = one on_data), 5 s keepalives included.
+#pragma once
+
+#include "base/byte_stream.h"
+#include "base/endpoint.h"
+#include "base/ids.h"
+#include "base/time.h"
+
+namespace hg::noise {
+
+/// Figures for people and metrics.
+struct ConnectionStats {
+  Endpoint remote;
+  Duration smoothed_rtt{};
+  uint64_t bytes_sent = 0;
+  uint64_t bytes_received = 0;
+  uint64_t packets_sent = 0;
+  uint64_t packets_retransmitted = 0;
+  size_t path_mtu = 0;
+  bool relayed = false;
+};
+
+class Connection : public ByteStream {
+ public:
+  virtual const PublicKey& remote_key() const = 0;
+  virtual const PublicKey& local_key() const = 0;
+  virtual bool is_initiator() const = 0;
+  virtual const Hash64& handshake_hash() const = 0;
+  virtual ConnectionStats stats() const = 0;
+};
+
+}  // namespace hg::noise
