@@ -46,6 +46,9 @@ class UdpSocket {
   /// One datagram; `ttl` other than kDefaultTtl applies to this datagram only.
   virtual SendResult send(const Endpoint& to, ByteView data, int ttl = kDefaultTtl) = 0;
 
+  /// One datagram that routers and hosts may fragment (no DF): for what was cut before the path became narrower.
+  virtual SendResult send_fragmentable(const Endpoint& to, ByteView data) = 0;
+
   /// The most datagrams and bytes one send_segments() call may carry; 1 where the kernel has no GSO.
   virtual size_t max_segments() const = 0;
   virtual size_t max_segment_bytes() const = 0;

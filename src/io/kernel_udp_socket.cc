@@ -110,6 +110,13 @@ class KernelUdpSocket final : public UdpSocket {
     return result;
   }
 
+  SendResult send_fragmentable(const Endpoint& to, ByteView data) override {
+    set_mtu_discovery(IP_PMTUDISC_DONT);
+    const SendResult result = send_slices(to, {&data, 1}, 0);
+    set_mtu_discovery(IP_PMTUDISC_PROBE);
+    return result;
+  }
+
   size_t max_segments() const override { return gso_ ? kMaxGsoSegments : 1; }
   size_t max_segment_bytes() const override { return kMaxGsoBytes; }
 
@@ -144,6 +151,8 @@ class KernelUdpSocket final : public UdpSocket {
 
  private:
   int native() const { return const_cast<boost::asio::posix::stream_descriptor&>(descriptor_).native_handle(); }
+
+  void set_mtu_discovery(int mode) { setsockopt(native(), IPPROTO_IP, IP_MTU_DISCOVER, &mode, sizeof mode); }
 
   void wait_readable() {
     descriptor_.async_wait(boost::asio::posix::descriptor_base::wait_read, [this, alive = alive_](const boost::system::error_code& error) {

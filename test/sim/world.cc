@@ -18,6 +18,11 @@ class SimSocket final : public UdpSocket {
     host_.world_.transmit(local_endpoint(), to, data);
     return SendResult::kSent;
   }
+  SendResult send_fragmentable(const Endpoint& to, ByteView data) override {
+    if (!host_.up_) return SendResult::kFailed;
+    host_.world_.transmit(local_endpoint(), to, data, true);
+    return SendResult::kSent;
+  }
   size_t max_segments() const override { return 64; }
   size_t max_segment_bytes() const override { return 65000; }
   SendResult send_segments(const Endpoint& to, std::span<const ByteView> slices, size_t segment_size) override {
@@ -105,13 +110,13 @@ World::Lane& World::lane(uint32_t from, uint32_t to) {
   return l;
 }
 
-void World::transmit(const Endpoint& from, const Endpoint& to, ByteView data) {
+void World::transmit(const Endpoint& from, const Endpoint& to, ByteView data, bool fragmentable) {
   Endpoint target = to;
   if (target.address == Endpoint::loopback(0).address) target.address = from.address;
   Lane& l = lane(from.address, target.address);
   l.counters.sent++;
   l.counters.bytes += data.size();
-  if (data.size() > l.path.mtu || chance() < l.path.loss) {
+  if ((data.size() > l.path.mtu && !fragmentable) || chance() < l.path.loss) {
     l.counters.dropped++;
     return;
   }

@@ -112,7 +112,7 @@ class World {
     PathCounters counters;
   };
 
-  void transmit(const Endpoint& from, const Endpoint& to, ByteView data);
+  void transmit(const Endpoint& from, const Endpoint& to, ByteView data, bool fragmentable = false);
   void fly(Lane& lane, const Endpoint& from, const Endpoint& to, ByteView data, TimePoint leaves);
   Lane& lane(uint32_t from, uint32_t to);
   void deliver_due();

@@ -1,0 +1,310 @@
+#include "app/config.h"
+
+#include <charconv>
+#include <fstream>
+#include <sstream>
+
+#include "base/endpoint.h"
+#include "crypto/crypto.h"
+
+namespace hg::app {
+
+namespace {
+
+constexpr size_t kKeyHexDigits = 64;
+constexpr size_t kMaxRouterFile = 4096;  // bytes
+
+Error usage(std::string message) { return {"USAGE", std::move(message)}; }
+
+std::string trimmed(std::string text) {
+  const char* blanks = " \t\r\n";
+  text.erase(0, text.find_first_not_of(blanks));
+  text.erase(text.find_last_not_of(blanks) + 1);
+  return text;
+}
+
+std::vector<std::string> split_list(const std::string& text) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, ',');) {
+    part = trimmed(part);
+    if (!part.empty()) parts.push_back(part);
+  }
+  return parts;
+}
+
+template <class T>
+std::optional<T> parse_number(const std::string& text) {
+  T value{};
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (failure != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return value;
+}
+
+Expected<uint16_t> parse_port(const std::string& option, const std::string& text, bool zero_allowed) {
+  const auto port = parse_number<uint16_t>(text);
+  if (!port || (*port == 0 && !zero_allowed))
+    return usage(option + ": '" + text + "' is not a port; give a whole number from " + (zero_allowed ? "0 (any)" : "1") + " to 65535");
+  return *port;
+}
+
+Expected<bool> parse_switch(const std::string& option, const RawOptions& raw, bool fallback) {
+  if (!raw.has(option)) return fallback;
+  const std::string text = raw.last(option);
+  if (text.empty() || text == "true" || text == "1" || text == "yes" || text == "on") return true;
+  if (text == "false" || text == "0" || text == "no" || text == "off") return false;
+  return usage("--" + option + ": '" + text + "' is not a switch; give true or false, or nothing");
+}
+
+Expected<std::string> read_router_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return usage("--routerFile: cannot read '" + path + "'; give a readable file that holds the 64 digits of the router secret");
+  std::string text(kMaxRouterFile, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  return trimmed(text);
+}
+
+// "host:port" with a host that could be a name or a dotted quad.
+bool plausible_host_port(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0) return false;
+  const std::string host = text.substr(0, colon);
+  const auto port = parse_number<uint16_t>(text.substr(colon + 1));
+  const bool name = host.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == std::string::npos;
+  const bool numeric = host.find_first_not_of("0123456789.") == std::string::npos;
+  return port && *port > 0 && name && (!numeric || parse_ipv4(host).has_value());
+}
+
+struct NumericLimit {
+  const char* flag;
+  void (*set)(tunnel::Limits&, uint64_t);
+};
+
+template <Duration tunnel::Limits::*Member>
+void set_ms(tunnel::Limits& limits, uint64_t value) {
+  limits.*Member = std::chrono::milliseconds(value);
+}
+template <size_t tunnel::Limits::*Member>
+void set_bytes(tunnel::Limits& limits, uint64_t value) {
+  limits.*Member = value;
+}
+
+using tunnel::Limits;
+constexpr NumericLimit kLimits[] = {
+    {"maxBufferPerChannel", set_bytes<&Limits::max_buffer_per_channel>},
+    {"maxBufferPerPeer", set_bytes<&Limits::max_buffer_per_peer>},
+    {"routeFindingTimeoutMs", set_ms<&Limits::route_finding_timeout>},
+    {"statsIntervalMs", set_ms<&Limits::stats_interval>},
+    {"routeExpirationMs", set_ms<&Limits::route_expiration>},
+    {"channelTimeoutPollMs", set_ms<&Limits::channel_timeout_poll>},
+    {"openRequestTimeoutMs", set_ms<&Limits::open_request_timeout>},
+    {"findRouteRetryMinMs", set_ms<&Limits::find_route_retry_min>},
+    {"findRouteRetryMaxMs", set_ms<&Limits::find_route_retry_max>},
+    {"peerStaleMs", set_ms<&Limits::peer_stale>},
+    {"peerRefreshMs", set_ms<&Limits::peer_refresh>},
+    {"peerRefreshWaitMs", set_ms<&Limits::peer_refresh_wait>},
+    {"tcpSocketTimeoutMs", set_ms<&Limits::tcp_socket_timeout>},
+    {"udpSocketTimeoutMs", set_ms<&Limits::udp_socket_timeout>},
+};
+constexpr uint64_t kMaxLimit = 1ull << 40;  // a terabyte, or 34 years of milliseconds
+
+// Options whose feature is not built yet: refused instead of ignored.
+constexpr const char* kNotYet[] = {"docker",         "network",         "image",         "refreshTime",
+                                   "ingressPolicy",  "unlimitedSecret", "unlimitedHost", "unlimitedPort",
+                                   "fingerprintResolverHost", "fingerprintResolverPort", "fingerprintResolverBasicAuth"};
+
+// Each step fills one part of the Config; the first fault ends the chain.
+class Builder {
+ public:
+  explicit Builder(const RawOptions& raw) : raw_(raw) {}
+
+  Expected<Config> build() {
+    for (const char* flag : kNotYet)
+      if (raw_.has(flag)) return usage(std::string("--") + flag + ": not available in this version of hypergate");
+    for (auto step : {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::read_listen, &Builder::read_exposure,
+                      &Builder::read_dht, &Builder::read_log, &Builder::read_limits, &Builder::check_together}) {
+      const Expected<void> result = (this->*step)();
+      if (!result) return result.error();
+    }
+    return std::move(config_);
+  }
+
+ private:
+  Expected<void> choose_command() {
+    if (raw_.has("help")) config_.command = Command::kHelp;
+    else if (raw_.has("version")) config_.command = Command::kVersion;
+    else if (raw_.verb == "new" || raw_.has("new")) config_.command = Command::kNew;
+    else if (raw_.verb == "scan" || raw_.has("scan")) config_.command = Command::kScan;
+    else if (raw_.verb == "dht") config_.command = Command::kDht;
+    else if (raw_.verb == "demo") config_.command = Command::kDemo;
+    else if (raw_.verb == "provider" || raw_.verb == "gateway" || raw_.has("provider") || raw_.has("gateway")) config_.command = Command::kRun;
+    else if (raw_.values.empty()) config_.command = Command::kHelp;
+    else return usage("nothing to do: give --provider, --gateway or both (or: hypergate new | scan | dht | demo); see hypergate --help");
+    return {};
+  }
+
+  Expected<void> read_router() {
+    if (config_.command == Command::kScan) return read_scan_name();
+    if (config_.command != Command::kRun) return {};
+    std::string text = raw_.last("router");
+    std::string option = "--router";
+    if (raw_.has("routerFile") && !raw_.has("router")) {
+      option = "--routerFile";
+      auto from_file = read_router_file(raw_.last("routerFile"));
+      if (!from_file) return from_file.error();
+      text = *from_file;
+    } else if (!raw_.has("router")) {
+      return usage("--router is missing: give the 64 digits of the router secret, or --routerFile FILE (make a secret with: hypergate new)");
+    }
+    auto secret = parse_router_secret(option, text);
+    if (!secret) return secret.error();
+    config_.router = *secret;
+    return {};
+  }
+
+  Expected<void> read_scan_name() {
+    std::string text = raw_.last("scan");
+    if (text.empty() && raw_.has("routerFile")) {
+      auto from_file = read_router_file(raw_.last("routerFile"));
+      if (!from_file) return from_file.error();
+      text = *from_file;
+    }
+    if (text.empty()) text = raw_.last("router");
+    if (text.empty()) return usage("scan: give the router name (public key) or the router secret, 64 hexadecimal digits");
+    auto key = parse_router_secret("scan", text);
+    if (!key) return key.error();
+    config_.router = *key;  // a name and a secret look alike: scan tries both
+    config_.router_name = *key;
+    return {};
+  }
+
+  Expected<void> read_roles() {
+    config_.provider = raw_.verb == "provider" || raw_.has("provider");
+    config_.gateway = raw_.verb == "gateway" || raw_.has("gateway");
+    auto collect = [this](const char* option, std::vector<std::string>& into) {
+      if (!raw_.has(option)) return;
+      for (const std::string& value : raw_.values.at(option))
+        if (!value.empty() && value != "true") into.push_back(value);
+    };
+    collect("provider", config_.services);
+    collect("gateway", config_.filters);
+    return {};
+  }
+
+  Expected<void> read_listen() {
+    const std::string text = raw_.has("listen") ? raw_.last("listen") : "127.0.0.1";
+    const auto address = io::SocketAddress::parse(text, 0);
+    if (!address) return usage("--listen: '" + text + "' is not an IP address; give one such as 127.0.0.1, 0.0.0.0, ::1 or ::");
+    config_.listen = *address;
+    return {};
+  }
+
+  Expected<void> read_exposure() {
+    const auto published = parse_switch("exposeOnlyPublished", raw_, false);
+    if (!published) return published.error();
+    const auto docker = parse_switch("exposeOnlyDocker", raw_, false);
+    if (!docker) return docker.error();
+    config_.expose_only_published = *published;
+    config_.expose_only_docker = *docker;
+    if (raw_.has("exposeOnlyServices")) {
+      for (const std::string& value : raw_.values.at("exposeOnlyServices"))
+        for (std::string& name : split_list(value)) config_.expose_only_services.push_back(std::move(name));
+      if (config_.expose_only_services.empty()) return usage("--exposeOnlyServices: the list is empty; give service hosts such as db.hyper,web.hyper");
+    }
+    return {};
+  }
+
+  Expected<void> read_dht() {
+    if (raw_.has("bootstrap")) {
+      for (const std::string& value : raw_.values.at("bootstrap"))
+        for (const std::string& part : split_list(value)) {
+          auto entry = parse_bootstrap_entry(part);
+          if (!entry) return entry.error();
+          config_.bootstrap.push_back(std::move(*entry));
+        }
+      const bool first_node = config_.command == Command::kDht;
+      if (config_.bootstrap.empty() && !first_node) return usage("--bootstrap: the list is empty; give HOST:PORT[,HOST:PORT…]");
+    }
+    const bool dht = config_.command == Command::kDht;
+    const char* port_option = dht && raw_.has("port") ? "port" : "dhtPort";
+    if (raw_.has(port_option)) {
+      const auto port = parse_port(std::string("--") + port_option, raw_.last(port_option), true);
+      if (!port) return port.error();
+      config_.dht_port = *port;
+    }
+    if (raw_.has("host")) {
+      config_.dht_host = raw_.last("host");
+      if (!parse_ipv4(config_.dht_host)) return usage("--host: '" + config_.dht_host + "' is not an IPv4 address of this machine, such as 192.0.2.10");
+    }
+    return {};
+  }
+
+  Expected<void> read_log() {
+    const std::string format = raw_.has("log") ? raw_.last("log") : "text";
+    if (format != "text" && format != "json") return usage("--log: '" + format + "' is not a log format; give text or json");
+    config_.log_format = format == "json" ? LogFormat::kJson : LogFormat::kText;
+    const auto verbose = parse_switch("verbose", raw_, false);
+    if (!verbose) return verbose.error();
+    config_.verbose = *verbose;
+    config_.json = raw_.has("json");
+    return {};
+  }
+
+  Expected<void> read_limits() {
+    for (const NumericLimit& limit : kLimits) {
+      if (!raw_.has(limit.flag)) continue;
+      const auto value = parse_number<uint64_t>(raw_.last(limit.flag));
+      if (!value || *value == 0 || *value > kMaxLimit)
+        return usage(std::string("--") + limit.flag + ": '" + raw_.last(limit.flag) + "' is not a limit; give a whole number above 0");
+      limit.set(config_.limits, *value);
+    }
+    if (config_.limits.find_route_retry_min > config_.limits.find_route_retry_max)
+      return usage("--findRouteRetryMinMs: larger than --findRouteRetryMaxMs; give a smaller one");
+    return {};
+  }
+
+  Expected<void> check_together() {
+    if (config_.command != Command::kRun) return {};
+    if (config_.provider && config_.services.empty())
+      return usage("--provider: no services; give a services file, e.g. --provider services.json");
+    if (!config_.gateway)
+      for (const char* flag : {"listen", "exposeOnlyServices", "exposeOnlyPublished"})
+        if (raw_.has(flag) && !raw_.has("gateway")) return usage(std::string("--") + flag + ": belongs to a gateway; add --gateway");
+    return {};
+  }
+
+  const RawOptions& raw_;
+  Config config_;
+};
+
+}  // namespace
+
+std::string RawOptions::last(const std::string& name) const {
+  const auto found = values.find(name);
+  return found == values.end() || found->second.empty() ? std::string() : found->second.back();
+}
+
+const std::vector<std::string>& public_bootstrap() {
+  static const std::vector<std::string> nodes = {"88.99.3.86@node1.hyperdht.org:49737", "142.93.90.113@node2.hyperdht.org:49737",
+                                                 "138.68.147.8@node3.hyperdht.org:49737"};
+  return nodes;
+}
+
+Expected<Seed> parse_router_secret(const std::string& option, const std::string& text) {
+  Seed seed;
+  if (from_hex(text, seed)) return seed;
+  const std::string what = text.size() == kKeyHexDigits ? "holds a character that is no hexadecimal digit" : "has " + std::to_string(text.size()) + " characters";
+  return usage(option + ": the value (not shown) " + what + "; give exactly 64 hexadecimal digits (make a secret with: hypergate new)");
+}
+
+Expected<std::string> parse_bootstrap_entry(const std::string& text) {
+  const size_t at = text.find('@');
+  const bool good = at == std::string::npos ? plausible_host_port(text) : parse_ipv4(text.substr(0, at)) && plausible_host_port(text.substr(at + 1));
+  if (!good) return usage("--bootstrap: '" + text + "' is not HOST:PORT; give e.g. 192.0.2.1:49737 or dht.example.org:49737");
+  return text;
+}
+
+Expected<Config> make_config(const RawOptions& raw) { return Builder(raw).build(); }
+
+}  // namespace hg::app

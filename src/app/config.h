@@ -1,0 +1,65 @@
+// What the program was asked to do: raw option texts (command line and environment) checked and turned
+// into a Config, before anything starts. Every refusal is one line that names the option, the value and
+// what is accepted; a secret is never part of it.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/expected.h"
+#include "base/ids.h"
+#include "io/socket_address.h"
+#include "tunnel/limits.h"
+
+namespace hg::app {
+
+/// Texts as given. An option given without a value has an entry with an empty text.
+struct RawOptions {
+  std::string verb;                                        // new, provider, gateway, scan, dht, demo; empty: flags decide
+  std::map<std::string, std::vector<std::string>> values;  // by flag name without dashes, e.g. "listen"
+
+  bool has(const std::string& name) const { return values.contains(name); }
+  /// The last value given, or empty.
+  std::string last(const std::string& name) const;
+};
+
+enum class Command { kHelp, kVersion, kNew, kRun, kScan, kDht, kDemo };
+enum class LogFormat { kText, kJson };
+
+struct Config {
+  Command command = Command::kHelp;
+
+  std::optional<Seed> router;             // the secret
+  std::optional<PublicKey> router_name;   // scan: given directly or derived from the secret
+  bool provider = false;
+  bool gateway = false;
+  std::vector<std::string> services;      // JSON, paths or URLs
+  std::vector<std::string> filters;       // likewise
+  io::SocketAddress listen;               // port unused
+  bool expose_only_published = false;
+  bool expose_only_docker = false;
+  std::vector<std::string> expose_only_services;
+
+  std::vector<std::string> bootstrap;     // "host:port" or "ip@host:port"; empty: the public network's
+  uint16_t dht_port = 0;                  // 0: 49737 or another free one
+  std::string dht_host;                   // dht: address to bind
+  LogFormat log_format = LogFormat::kText;
+  bool verbose = false;
+  bool json = false;                      // scan
+  tunnel::Limits limits;
+};
+
+/// The public Hyperswarm bootstrap nodes (hyperdht 6.34 lib/constants).
+const std::vector<std::string>& public_bootstrap();
+
+/// The error's message is the line to print; its code is "USAGE".
+Expected<Config> make_config(const RawOptions& raw);
+
+/// 64 hexadecimal digits.
+Expected<Seed> parse_router_secret(const std::string& option, const std::string& text);
+/// "host:port" or "ip@host:port".
+Expected<std::string> parse_bootstrap_entry(const std::string& text);
+
+}  // namespace hg::app

@@ -1,0 +1,61 @@
+#include "app/config.h"
+
+#include <gtest/gtest.h>
+
+namespace hg::app {
+namespace {
+
+const std::string kSecret(64, 'a');
+
+RawOptions raw(std::string verb, std::map<std::string, std::vector<std::string>> values) { return {std::move(verb), std::move(values)}; }
+
+TEST(Config, GatewayWithDefaults) {
+  const auto config = make_config(raw("gateway", {{"router", {kSecret}}}));
+  ASSERT_TRUE(config.ok());
+  EXPECT_EQ(config->command, Command::kRun);
+  EXPECT_TRUE(config->gateway);
+  EXPECT_FALSE(config->provider);
+  EXPECT_EQ(config->listen.host(), "127.0.0.1");
+  EXPECT_EQ(config->limits.route_expiration, 120s);
+}
+
+TEST(Config, BothRolesInOneProcess) {
+  const auto config = make_config(raw("", {{"router", {kSecret}}, {"provider", {"a.json", "b.json"}}, {"gateway", {""}}}));
+  ASSERT_TRUE(config.ok());
+  EXPECT_TRUE(config->gateway && config->provider);
+  EXPECT_EQ(config->services, (std::vector<std::string>{"a.json", "b.json"}));
+  EXPECT_TRUE(config->filters.empty());
+}
+
+TEST(Config, AllDigitSecretIsASecret) { EXPECT_TRUE(make_config(raw("gateway", {{"router", {std::string(64, '7')}}})).ok()); }
+
+TEST(Config, LimitsAreSetAndBounded) {
+  const auto config = make_config(raw("gateway", {{"router", {kSecret}}, {"routeExpirationMs", {"5000"}}, {"maxBufferPerPeer", {"1000"}}}));
+  ASSERT_TRUE(config.ok());
+  EXPECT_EQ(config->limits.route_expiration, 5s);
+  EXPECT_EQ(config->limits.max_buffer_per_peer, 1000u);
+  EXPECT_FALSE(make_config(raw("gateway", {{"router", {kSecret}}, {"routeExpirationMs", {"0"}}})).ok());
+  EXPECT_FALSE(make_config(raw("gateway", {{"router", {kSecret}}, {"routeExpirationMs", {"99999999999999999999"}}})).ok());
+}
+
+TEST(Config, BootstrapLists) {
+  const auto config = make_config(raw("gateway", {{"router", {kSecret}}, {"bootstrap", {"127.0.0.1:1, dht.example:2", "1.2.3.4@dht.example:3"}}}));
+  ASSERT_TRUE(config.ok());
+  EXPECT_EQ(config->bootstrap, (std::vector<std::string>{"127.0.0.1:1", "dht.example:2", "1.2.3.4@dht.example:3"}));
+  for (const char* bad : {"x", ":1", "host:", "host:70000", "1.2.3:5", "a b:1", "x@host:1", "1.2.3.4@host"})
+    EXPECT_FALSE(parse_bootstrap_entry(bad).ok()) << bad;
+}
+
+TEST(Config, SecretsAreNeverRepeated) {
+  const std::string bad = std::string(63, 'b') + "g";
+  const auto result = parse_router_secret("--router", bad);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().message.find(bad), std::string::npos);
+}
+
+TEST(Config, GatewayOptionsNeedAGateway) {
+  EXPECT_FALSE(make_config(raw("provider", {{"router", {kSecret}}, {"provider", {"x"}}, {"listen", {"0.0.0.0"}}})).ok());
+}
+
+}  // namespace
+}  // namespace hg::app

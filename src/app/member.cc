@@ -1,0 +1,129 @@
+#include "app/member.h"
+
+#include <csignal>
+
+#include "base/log.h"
+
+namespace hg::app {
+
+namespace {
+
+constexpr Duration kGrace = 5s;       // for open channels, when told to stop
+constexpr Duration kLeaveLimit = 8s;  // a network that does not answer must not keep us
+constexpr size_t kShownKeyBytes = 4;
+
+std::string short_key(const PublicKey& key) { return to_hex(ByteView(key).first(kShownKeyBytes)); }
+
+}  // namespace
+
+Member::Member(io::Loop& loop, MemberPlan plan)
+    : loop_(loop), plan_(std::move(plan)), network_(loop), stats_timer_(loop.timers(), [this] { log_stats(); }) {}
+
+Member::~Member() = default;
+
+int Member::run() {
+  if (auto opened = network_.open(plan_.config); !opened) {
+    HG_LOG(kError, "hypergate", "{}", opened.error().message);
+    return 1;
+  }
+  HG_LOG(kInfo, "hypergate", "DHT node on UDP port {}", network_.dht().server_port());
+  network_.dht().on_ready([this] { HG_LOG(kInfo, "hypergate", "DHT ready, {} nodes known", network_.dht().table_size()); });
+  const Seed secret = *plan_.config.router;
+  auto derived = std::make_shared<tunnel::RouterKeys>();
+  loop_.run_blocking([derived, secret] { *derived = tunnel::derive_router_keys(secret); },
+                     [this, derived] {
+                       keys_ = *derived;
+                       keys_ready_ = true;
+                       if (!stopping_) join();
+                     });
+  loop_.on_signals({SIGINT, SIGTERM}, [this](int) { stop(); });
+  loop_.run();
+  return 0;
+}
+
+void Member::join() {
+  tunnel::NodeOptions options;
+  options.gateway = plan_.config.gateway;
+  options.filter = plan_.filter;
+  options.limits = plan_.config.limits;
+  if (plan_.config.provider) {
+    links_ = std::make_unique<relay::ServiceLinks>(loop_, plan_.config.limits);
+    options.connector = links_.get();
+  }
+  tunnel::NodeCallbacks callbacks;
+  callbacks.ban = [this](const PublicKey& peer, const std::string& why) {
+    HG_LOG(kInfo, "hypergate", "peer {} banned: {}", short_key(peer), why);
+    network_.swarm().ban(peer);
+  };
+  callbacks.peer_ready = [](const PublicKey& peer, bool is_gateway) {
+    HG_LOG(kInfo, "hypergate", "{} {} joined", is_gateway ? "gateway" : "provider", short_key(peer));
+  };
+  callbacks.peer_lost = [](const PublicKey& peer) { HG_LOG(kInfo, "hypergate", "peer {} left", short_key(peer)); };
+  node_ = std::make_unique<tunnel::Node>(loop_, keys_, std::move(options), std::move(callbacks));
+  if (links_) {
+    links_->set_counters(node_->counters());
+    node_->provider()->set_services(plan_.services);
+  }
+  if (plan_.config.gateway) {
+    gates_ = std::make_unique<relay::GateSet>(loop_, *node_, plan_.config.listen);
+    gates_->on_changed([this] { log_gates(); });
+  }
+  network_.swarm().set_on_connection([this](std::unique_ptr<noise::Connection> connection, const swarm::PeerInfo&) {
+    HG_LOG(kDebug, "hypergate", "connected to {} at {}", short_key(connection->remote_key()), connection->stats().remote.to_string());
+    node_->add_connection(std::move(connection));
+  });
+  discovery_ = network_.swarm().join(keys_.keys.public_key);
+  HG_LOG(kInfo, "hypergate", "router {} joined as {}{}{}", to_hex(keys_.keys.public_key), plan_.config.provider ? "provider" : "",
+         plan_.config.provider && plan_.config.gateway ? " and " : "", plan_.config.gateway ? "gateway" : "");
+  stats_timer_.arm(loop_.now() + plan_.config.limits.stats_interval);
+}
+
+void Member::stop() {
+  if (stopping_) {
+    HG_LOG(kWarn, "hypergate", "told to stop twice: stopping now");
+    loop_.stop();
+    return;
+  }
+  stopping_ = true;
+  if (!node_) return leave_network();
+  HG_LOG(kInfo, "hypergate", "stopping, {} channels open", node_->channel_count());
+  if (gates_) gates_->stop_listening();
+  node_->shutdown(kGrace, [this] { leave_network(); });
+}
+
+void Member::leave_network() {
+  discovery_.reset();
+  auto limit = std::make_shared<Timer>(loop_.timers(), [this] { loop_.stop(); });
+  limit->arm(loop_.now() + kLeaveLimit);
+  network_.close([this, limit] {
+    HG_LOG(kInfo, "hypergate", "stopped");
+    loop_.stop();
+  });
+}
+
+void Member::log_gates() {
+  std::vector<std::string> lines;
+  for (const relay::GateStatus& status : gates_->status()) {
+    const char* protocol = status.gate.key.protocol == tunnel::Protocol::kUdp ? "udp" : "tcp";
+    std::string line = status.listening ? fmt::format("{} {} open for {}:{}", protocol, status.address, status.gate.service_host, status.gate.service_port)
+                                        : fmt::format("{} {} not open: {}", protocol, status.gate.key.port, status.fault);
+    for (const std::string& other : status.gate.conflicts) line += fmt::format(" (in conflict: {})", other);
+    lines.push_back(std::move(line));
+  }
+  for (const std::string& line : lines)
+    if (std::find(gates_shown_.begin(), gates_shown_.end(), line) == gates_shown_.end()) HG_LOG(kInfo, "gate", "{}", line);
+  for (const std::string& line : gates_shown_)
+    if (std::find(lines.begin(), lines.end(), line) == lines.end()) HG_LOG(kInfo, "gate", "no more: {}", line);
+  gates_shown_ = std::move(lines);
+}
+
+void Member::log_stats() {
+  const tunnel::Counters& c = node_->counters();
+  std::string line = fmt::format("peers {} · channels {} open, {} in all · {} bytes to peers, {} from peers", node_->peers().size(), c.channels_open,
+                                 c.channels_opened, c.bytes_to_peers, c.bytes_from_peers);
+  if (line != stats_shown_) HG_LOG(kInfo, "stats", "{}", line);
+  stats_shown_ = std::move(line);
+  stats_timer_.arm(loop_.now() + plan_.config.limits.stats_interval);
+}
+
+}  // namespace hg::app

@@ -1,0 +1,55 @@
+// A member of a router: provider, gateway or both, from start-up to a polite end.
+//
+//   derive keys (helper thread) ┐
+//   bootstrap the DHT           ┴▶ join the router's topic ─▶ sessions ─▶ gates / services
+//   SIGINT, SIGTERM ─▶ withdraw routes, leave ─▶ let channels finish (5 s) ─▶ unannounce ─▶ exit 0
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "app/config.h"
+#include "app/network.h"
+#include "relay/gate_set.h"
+#include "relay/service_links.h"
+#include "tunnel/node.h"
+
+namespace hg::app {
+
+struct MemberPlan {
+  Config config;
+  std::vector<tunnel::Service> services;
+  tunnel::GateFilter filter;
+};
+
+class Member {
+ public:
+  Member(io::Loop& loop, MemberPlan plan);
+  ~Member();
+
+  /// Runs until told to stop; the exit status.
+  int run();
+
+ private:
+  void join();
+  void stop();
+  void leave_network();
+  void log_gates();
+  void log_stats();
+
+  io::Loop& loop_;
+  MemberPlan plan_;
+  Network network_;
+  tunnel::RouterKeys keys_;
+  bool keys_ready_ = false;
+  bool stopping_ = false;
+  std::unique_ptr<relay::ServiceLinks> links_;
+  std::unique_ptr<tunnel::Node> node_;
+  std::unique_ptr<relay::GateSet> gates_;
+  std::unique_ptr<swarm::Discovery> discovery_;
+  std::vector<std::string> gates_shown_;
+  std::string stats_shown_;
+  Timer stats_timer_;
+};
+
+}  // namespace hg::app

@@ -1,0 +1,203 @@
+#include "cli/options.h"
+
+#include <CLI/CLI.hpp>
+#include <cstring>
+
+namespace hg::cli {
+
+namespace {
+
+enum class Takes { kNothing, kMaybe, kValue, kList };
+
+struct Flag {
+  const char* name;
+  Takes takes;
+  const char* value;  // how help calls it
+  const char* help;
+  const char* group;
+};
+
+constexpr const char* kMain = "Main";
+constexpr const char* kGateway = "Gateway";
+constexpr const char* kNetwork = "Network";
+constexpr const char* kOutput = "Output";
+constexpr const char* kLimit = "Limits (numbers; times in milliseconds)";
+constexpr const char* kLater = "Not in this version";
+constexpr const char* kHidden = "";
+
+constexpr Flag kFlags[] = {
+    {"help", Takes::kNothing, "", "Print this help", kMain},
+    {"version", Takes::kNothing, "", "Print the version", kMain},
+    {"new", Takes::kNothing, "", "Print a new router secret", kMain},
+    {"router", Takes::kValue, "SECRET", "Router secret, 64 hexadecimal digits", kMain},
+    {"routerFile", Takes::kValue, "FILE", "File that holds the router secret (keeps it out of the process list)", kMain},
+    {"provider", Takes::kMaybe, "SERVICES", "Provide the services of a JSON text, file or URL (repeatable)", kMain},
+    {"gateway", Takes::kMaybe, "FILTER", "Open gates; FILTER (JSON, file or URL) limits which (repeatable)", kMain},
+    {"scan", Takes::kMaybe, "NAME", "List who is on a router, by its name or secret", kMain},
+    {"listen", Takes::kValue, "IP", "Address the gates listen on (default 127.0.0.1)", kGateway},
+    {"exposeOnlyServices", Takes::kList, "HOSTS", "Open gates for these service hosts only (comma-separated)", kGateway},
+    {"exposeOnlyPublished", Takes::kMaybe, "BOOL", "Open gates for published services only", kGateway},
+    {"exposeOnlyDocker", Takes::kMaybe, "BOOL", "Open gates for services found by Docker only", kGateway},
+    {"bootstrap", Takes::kList, "HOST:PORT,…", "DHT nodes to start from (default: the public Hyperswarm network)", kNetwork},
+    {"dhtPort", Takes::kValue, "PORT", "UDP port of the DHT node (default: 49737 or another free one)", kNetwork},
+    {"port", Takes::kValue, "PORT", "dht: UDP port of the node", kNetwork},
+    {"host", Takes::kValue, "IP", "dht: IPv4 address under which others reach the node", kNetwork},
+    {"log", Takes::kValue, "FORMAT", "text or json (default text)", kOutput},
+    {"json", Takes::kNothing, "", "scan: print JSON", kOutput},
+    {"verbose", Takes::kMaybe, "BOOL", "Log more", kOutput},
+    {"maxBufferPerChannel", Takes::kValue, "BYTES", "Received and not yet taken, per channel (8388608)", kLimit},
+    {"maxBufferPerPeer", Takes::kValue, "BYTES", "The same, per peer (33554432)", kLimit},
+    {"routeFindingTimeoutMs", Takes::kValue, "MS", "Time to find a route for a client (60000)", kLimit},
+    {"statsIntervalMs", Takes::kValue, "MS", "Interval of the statistics line (600000)", kLimit},
+    {"routeExpirationMs", Takes::kValue, "MS", "Life of a route after its last advertisement (120000)", kLimit},
+    {"channelTimeoutPollMs", Takes::kValue, "MS", "Interval of the search for idle channels (60000)", kLimit},
+    {"openRequestTimeoutMs", Takes::kValue, "MS", "Time for a provider to open a channel (15000)", kLimit},
+    {"findRouteRetryMinMs", Takes::kValue, "MS", "Shortest pause before another route is tried (100)", kLimit},
+    {"findRouteRetryMaxMs", Takes::kValue, "MS", "Longest pause before another route is tried (600)", kLimit},
+    {"peerStaleMs", Takes::kValue, "MS", "Largest difference of two peers' clocks (900000)", kLimit},
+    {"peerRefreshMs", Takes::kValue, "MS", "Interval of advertisements (5000)", kLimit},
+    {"peerRefreshWaitMs", Takes::kValue, "MS", "Pause before a refresh that was asked for (100)", kLimit},
+    {"tcpSocketTimeoutMs", Takes::kValue, "MS", "Idle TCP channels end after this (3600000)", kLimit},
+    {"udpSocketTimeoutMs", Takes::kValue, "MS", "Idle UDP flows end after this (3600000)", kLimit},
+    {"docker", Takes::kMaybe, "SOCKET", "Discover Docker containers", kLater},
+    {"network", Takes::kValue, "NAME", "Docker network", kLater},
+    {"image", Takes::kValue, "NAME", "Docker image of helper gateways", kLater},
+    {"refreshTime", Takes::kValue, "MS", "Interval of Docker look-ups", kLater},
+    {"ingressPolicy", Takes::kList, "JSON", "Ingress policy", kLater},
+    {"fingerprintResolverHost", Takes::kValue, "IP", "Fingerprint resolver", kLater},
+    {"fingerprintResolverPort", Takes::kValue, "PORT", "Fingerprint resolver", kLater},
+    {"fingerprintResolverBasicAuth", Takes::kValue, "USER:PASS", "Fingerprint resolver", kLater},
+    {"unlimitedSecret", Takes::kValue, "SECRET", "Temporary lift of limits", kLater},
+    {"unlimitedHost", Takes::kValue, "IP", "Temporary lift of limits", kLater},
+    {"unlimitedPort", Takes::kValue, "PORT", "Temporary lift of limits", kLater},
+};
+
+constexpr const char* kVerbs[] = {"new", "provider", "gateway", "scan", "dht", "demo"};
+
+constexpr const char* kNoVariable[] = {"help", "version", "new", "json", "port", "host"};
+
+// "routerFile" -> "HYPERGATE_ROUTER_FILE"
+std::string variable_name(const std::string& flag) {
+  std::string out = "HYPERGATE_";
+  for (char c : flag) {
+    if (std::isupper(static_cast<unsigned char>(c))) out.push_back('_');
+    out.push_back(static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
+  }
+  return out;
+}
+
+bool has_variable(const Flag& flag) {
+  return std::none_of(std::begin(kNoVariable), std::end(kNoVariable), [&](const char* name) { return std::strcmp(name, flag.name) == 0; });
+}
+
+void add_flags(CLI::App& parser, std::map<std::string, std::vector<std::string>>& values) {
+  for (const Flag& flag : kFlags) {
+    CLI::Option* option = parser.add_option("--" + std::string(flag.name), values[flag.name], flag.help);
+    option->group(flag.group)->option_text(flag.value)->take_all()->allow_extra_args(false);
+    if (flag.takes == Takes::kNothing) option->expected(0);
+    if (flag.takes == Takes::kMaybe) option->expected(0, 1);
+    if (flag.takes == Takes::kValue || flag.takes == Takes::kList) option->expected(1);
+  }
+}
+
+void describe(CLI::App& parser) {
+  parser.description(
+      "Hypergate: exposes a TCP or UDP service behind any NAT through an encrypted peer-to-peer tunnel.\n\n"
+      "  hypergate new                                  make a router secret\n"
+      "  hypergate provider SERVICES… --router SECRET   provide the services of a JSON file\n"
+      "  hypergate gateway [FILTER] --router SECRET     open gates for what providers offer\n"
+      "  hypergate scan NAME                            list who is on a router\n"
+      "  hypergate dht [--port PORT] [--host IP]        run a node of a private network\n"
+      "  hypergate demo                                 see a tunnel work on this machine\n\n"
+      "Every verb can be written as a flag; provider and gateway may run in one process.");
+  parser.name("hypergate [new|provider|gateway|scan|dht|demo]");
+  parser.footer("Environment: every option is also read from HYPERGATE_ and its name (--routerFile: HYPERGATE_ROUTER_FILE);\nthe command line wins.");
+}
+
+// Words that are not flags: a verb's own argument, or (as the TypeScript program takes it) the router secret.
+Expected<void> place_words(const std::vector<std::string>& words, app::RawOptions& raw) {
+  auto& values = raw.values;
+  if (raw.verb == "provider") {
+    for (const std::string& word : words) values["provider"].push_back(word);
+    return {};
+  }
+  if (words.empty()) return {};
+  if (words.size() > 1) return Error{"USAGE", "'" + words[1] + "': one word too many; see hypergate --help"};
+  if (raw.verb == "gateway" || raw.verb == "scan") values[raw.verb].push_back(words[0]);
+  else if (raw.verb.empty() && values.contains("scan") && raw.last("scan").empty()) values["scan"].push_back(words[0]);
+  else if (raw.verb.empty() && !values.contains("router")) values["router"].push_back(words[0]);
+  else return Error{"USAGE", "'" + words[0] + "': one word too many; see hypergate --help"};
+  return {};
+}
+
+void read_environment(app::RawOptions& raw) {
+  for (const Flag& flag : kFlags) {
+    if (!has_variable(flag) || raw.values.contains(flag.name)) continue;
+    const char* text = std::getenv(variable_name(flag.name).c_str());
+    if (text == nullptr || *text == '\0') continue;
+    const bool role = std::strcmp(flag.name, "provider") == 0 || std::strcmp(flag.name, "gateway") == 0;
+    const bool other_verb = !raw.verb.empty() && raw.verb != "provider" && raw.verb != "gateway";
+    if (std::strcmp(text, "false") == 0 && (role || flag.takes == Takes::kMaybe)) continue;
+    if (role && other_verb) continue;
+    raw.values[flag.name].push_back(text);
+  }
+}
+
+}  // namespace
+
+Expected<app::RawOptions> read_options(int argc, const char* const* argv) {
+  app::RawOptions raw;
+  int first = 1;
+  if (argc > 1)
+    for (const char* verb : kVerbs)
+      if (std::strcmp(argv[1], verb) == 0) raw.verb = verb, first = 2;
+
+  std::map<std::string, std::vector<std::string>> parsed;
+  std::vector<std::string> words;
+  CLI::App parser;
+  parser.set_help_flag();
+  add_flags(parser, parsed);
+  parser.add_option("words", words)->group(kHidden);
+  try {
+    std::vector<std::string> arguments(argv + first, argv + argc);
+    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+    parser.parse(arguments);
+  } catch (const CLI::ExtrasError&) {
+    for (int i = first; i < argc; ++i) {
+      const std::string text = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
+      if (text.starts_with("-") && parser.get_option_no_throw(text) == nullptr) return Error{"USAGE", text + ": no such option; see hypergate --help"};
+    }
+    return Error{"USAGE", "one word too many; see hypergate --help"};
+  } catch (const CLI::ParseError& fault) {
+    return Error{"USAGE", std::string(fault.what()) + "; see hypergate --help"};
+  }
+  for (auto& [name, values] : parsed)
+    if (parser.get_option("--" + name)->count() > 0) raw.values[name] = std::move(values);
+  if (auto placed = place_words(words, raw); !placed) return placed.error();
+  read_environment(raw);
+  return raw;
+}
+
+std::string help_text() {
+  std::map<std::string, std::vector<std::string>> unused;
+  CLI::App parser;
+  parser.set_help_flag();
+  add_flags(parser, unused);
+  describe(parser);
+  return parser.help();
+}
+
+std::string version_text() { return "hypergate " HG_VERSION; }
+
+void hide_secrets(int argc, char** argv) {
+  auto blank = [](char* text) { std::memset(text, '*', std::strlen(text)); };
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view text(argv[i]);
+    constexpr std::string_view kAssigned = "--router=";
+    if (text.starts_with(kAssigned)) blank(argv[i] + kAssigned.size());
+    Seed unused;
+    if (from_hex(text, unused)) blank(argv[i]);
+  }
+}
+
+}  // namespace hg::cli

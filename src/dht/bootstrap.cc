@@ -1,0 +1,172 @@
+#include "dht/bootstrap.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/log.h"
+#include "dht/node.h"
+
+namespace hg::dht {
+namespace {
+
+constexpr size_t kBackgroundConcurrency = 2;  // npm dht-rpc 6.27 _backgroundQuery
+constexpr Duration kFirstRetry = std::chrono::seconds(1);
+constexpr Duration kLastRetry = std::chrono::seconds(30);
+constexpr Duration kLogInterval = std::chrono::minutes(1);
+constexpr size_t kRemembered = 64;
+constexpr int kRounds = 2;
+
+}  // namespace
+
+std::vector<std::string> default_bootstrap() {
+  return {"88.99.3.86@node1.hyperdht.org:49737", "142.93.90.113@node2.hyperdht.org:49737", "138.68.147.8@node3.hyperdht.org:49737"};
+}
+
+Expected<BootstrapEntry> parse_bootstrap(std::string_view text) {
+  const Error bad{"BAD_BOOTSTRAP", "bootstrap node must be host:port or ip@host:port: " + std::string(text)};
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return bad;
+  BootstrapEntry entry;
+  const std::string_view port = text.substr(colon + 1);
+  const auto [end, fault] = std::from_chars(port.data(), port.data() + port.size(), entry.port);
+  if (fault != std::errc() || end != port.data() + port.size() || entry.port == 0) return bad;
+  std::string_view host = text.substr(0, colon);
+  if (const size_t at = host.find('@'); at != std::string_view::npos) {
+    entry.address = parse_ipv4(host.substr(0, at));
+    if (!entry.address) return bad;
+    host = host.substr(at + 1);
+  }
+  if (host.empty()) return bad;
+  entry.host = std::string(host);
+  return entry;
+}
+
+struct Bootstrap::Resolution : std::enable_shared_from_this<Resolution> {
+  Node& node;
+  std::function<void(const Endpoint&)> found;
+  std::function<void()> done;
+  std::vector<RequestHandle> pings;
+  size_t pending = 0;
+
+  Resolution(Node& n, std::function<void(const Endpoint&)> f, std::function<void()> d) : node(n), found(std::move(f)), done(std::move(d)) {}
+
+  void run(const std::vector<BootstrapEntry>& entries) {
+    pending = entries.size();
+    for (const BootstrapEntry& entry : entries) {
+      if (!entry.address) {
+        look_up(entry);
+        continue;
+      }
+      const Endpoint at{*entry.address, entry.port};
+      pings.push_back(node.ping(at, [this, at, entry](Expected<Response> answer) { answer ? settle(at) : look_up(entry); }));
+    }
+    if (entries.empty())
+      node.runtime().post([weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->done();
+      });
+  }
+  void look_up(const BootstrapEntry& entry) {
+    node.runtime().network().resolve(entry.host, [weak = weak_from_this(), port = entry.port](Expected<std::vector<uint32_t>> addresses) {
+      const auto self = weak.lock();
+      if (!self) return;
+      if (addresses && !addresses->empty())
+        self->settle(Endpoint{addresses->front(), port});
+      else
+        self->settle(std::nullopt);
+    });
+  }
+  void settle(std::optional<Endpoint> address) {
+    const auto keep = shared_from_this();
+    if (address) found(*address);
+    if (--pending == 0) done();
+  }
+};
+
+Bootstrap::Bootstrap(Node& node, std::vector<BootstrapEntry> entries)
+    : node_(node), entries_(std::move(entries)), retry_(node.runtime().timers(), [this] { kick_now(); }) {}
+
+Bootstrap::~Bootstrap() = default;
+
+std::shared_ptr<void> Bootstrap::resolve(std::function<void(const Endpoint&)> found, std::function<void()> done) {
+  const auto resolution = std::make_shared<Resolution>(node_, std::move(found), std::move(done));
+  resolution->run(entries_);
+  return resolution;
+}
+
+void Bootstrap::remember(const Endpoint& address) {
+  if (std::find(remembered_.begin(), remembered_.end(), address) != remembered_.end()) return;
+  if (remembered_.size() < kRemembered)
+    remembered_.push_back(address);
+  else
+    remembered_[next_remembered_++ % kRemembered] = address;
+}
+
+void Bootstrap::kick() {
+  if (!running_ && !retry_.armed()) kick_now();
+}
+
+void Bootstrap::kick_now() {
+  if (running_) return;
+  retry_.disarm();
+  running_ = true;
+  round_ = 0;
+  const NodeOptions& options = node_.options();
+  probe_sent_ = !(node_.firewalled() && options.quick_firewall && options.ephemeral != NodeOptions::Ephemeral::kNever);
+  probe_answered_ = false;
+  run_query();
+}
+
+void Bootstrap::run_query() {
+  QueryOptions options{.concurrency = kBackgroundConcurrency};
+  if (node_.table_size() == 0) options.nodes = remembered_;
+  query_ = std::make_unique<Query>(
+      node_, Command{.command = wire::kFindNode, .target = node_.table_id(), .internal = true}, std::move(options),
+      [this](const Response& reply) { on_reply(reply); }, nullptr,
+      [this](Expected<QueryResult> result) { on_query_done(result ? result->replies : 0); });
+}
+
+void Bootstrap::on_reply(const Response& reply) {
+  query_->set_concurrency(node_.busy() ? kBackgroundConcurrency : node_.options().concurrency);
+  if (std::exchange(probe_sent_, true)) return;
+  const uint16_t port = node_.server_port();
+  Command probe{
+      .command = wire::kPingNat, .value = Bytes{static_cast<uint8_t>(port & 0xff), static_cast<uint8_t>(port >> 8)}, .internal = true};
+  node_
+      .request(reply.from, std::move(probe),
+               [this](Expected<Response> answer) {
+                 if (answer && answer->socket == &node_.server_socket()) probe_answered_ = true;
+               })
+      .detach();
+}
+
+void Bootstrap::on_query_done(size_t replies) {
+  if (node_.closed()) return;
+  if (replies == 0 && round_ == 0 && has_entries()) return finish(false);
+  const bool force = node_.options().ephemeral == NodeOptions::Ephemeral::kNever;
+  if (++round_ == kRounds || (!probe_answered_ && !force)) return finish(true);
+  node_.update_network_state(!force, [this](bool changed) { changed ? run_query() : finish(true); });
+}
+
+void Bootstrap::finish(bool reached) {
+  running_ = false;
+  if (reached) {
+    if (std::exchange(failures_, 0) > 0) HG_LOG(kInfo, "dht", "bootstrap reached the network, {} nodes known", node_.table_size());
+    last_log_.reset();
+    return node_.on_bootstrapped(true);
+  }
+  const int doublings = std::min(failures_++, 5);
+  const Duration wait = std::min(kFirstRetry * (1 << doublings), kLastRetry);
+  const auto jitter = std::chrono::milliseconds(node_.runtime().rng().below(500));
+  retry_.arm(node_.runtime().now() + wait + jitter);
+  log_failure(wait);
+  node_.on_bootstrapped(false);
+}
+
+void Bootstrap::log_failure(Duration next_attempt) {
+  const TimePoint now = node_.runtime().now();
+  if (last_log_ && now - *last_log_ < kLogInterval) return;
+  last_log_ = now;
+  HG_LOG(kWarn, "dht", "none of {} bootstrap nodes answers; trying again in {} s", entries_.size(), to_ms(next_attempt) / 1000);
+}
+
+}  // namespace hg::dht

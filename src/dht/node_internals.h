@@ -1,0 +1,74 @@
+// The parts of Node that its users need not see. Included by the node_*.cc files only.
+#pragma once
+
+#include <list>
+#include <unordered_set>
+
+#include "dht/bootstrap.h"
+#include "dht/firewall_probe.h"
+#include "dht/health.h"
+#include "dht/nat_sampler.h"
+#include "dht/query.h"
+#include "dht/rpc.h"
+#include "dht/storage.h"
+#include "dht/tokens.h"
+
+namespace hg::dht {
+
+struct DelayedPing {
+  DelayedPing(TimerQueue& timers, IncomingRequest r)
+      : request(std::move(r)), timer(timers, [this] {
+          const auto run = fire;  // which destroys this
+          run();
+        }) {}
+  IncomingRequest request;
+  std::function<void()> fire;
+  Timer timer;
+};
+
+struct Node::Internals {
+  Internals(Node& node, const Tokens& fresh_tokens);
+
+  std::vector<NodeListener*> listeners;  // removed ones are nulled while notifying
+  int notifying = 0;
+  std::vector<std::function<void()>> ready_callbacks;
+  std::unordered_set<const UdpSocket*> attached;
+  Tokens tokens;
+  Timer token_timer;
+  std::list<DelayedPing> delayed_pings;
+
+  // Our address.
+  std::unique_ptr<NatSampler> nat = std::make_unique<NatSampler>();
+  std::unique_ptr<NatSampler> next_nat;      // replaces `nat` after a network change, once it has seen enough
+  std::vector<Endpoint> samples_without_id;  // repliers without id whose view was used
+  std::vector<uint32_t> interfaces;
+  std::optional<uint32_t> tested_host;  // of the last full network state update
+  bool updating_network_state = false;
+  std::unique_ptr<FirewallProbe> firewall_probe;
+
+  // Upkeep.
+  Timer tick_timer;
+  uint64_t tick = 0;
+  int64_t last_tick_wall_ms = 0;
+  int64_t refresh_ticks = 0;
+  int64_t stable_ticks = 0;
+  int64_t force_ticks = 0;
+  size_t repinging = 0;
+  size_t checks = 0;
+  size_t down_hints_sent = 0;
+  std::unique_ptr<Query> refresh_query;
+  std::unique_ptr<Bootstrap> bootstrap;
+  HealthMonitor monitor;
+  Health health = Health::kOnline;
+};
+
+template <class Call>
+void Node::notify(Call call) {
+  auto& listeners = internals_->listeners;
+  ++internals_->notifying;
+  for (size_t i = 0; i < listeners.size(); ++i)
+    if (listeners[i] != nullptr) call(*listeners[i]);
+  if (--internals_->notifying == 0) std::erase(listeners, nullptr);
+}
+
+}  // namespace hg::dht

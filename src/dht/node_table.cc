@@ -1,0 +1,130 @@
+// Upkeep of the routing table and of what others tell about our address (npm dht-rpc 6.27).
+#include <algorithm>
+
+#include "dht/node_internals.h"
+
+namespace hg::dht {
+namespace {
+
+// Ticks of 5 s; npm dht-rpc 6.27.
+constexpr uint64_t kRecentTicks = 12;
+constexpr uint64_t kOldTicks = 360;
+constexpr size_t kMaxRepings = 3;
+/// Samples after a network change before they replace what was believed.
+constexpr size_t kEnoughNewSamples = 3;
+
+}  // namespace
+
+bool Node::filtered(const Endpoint& address) {
+  // npm hyperdht 6.34 filterNode: nodes of a testnet that got mixed in.
+  static const Endpoint kStray[] = {{0x86d11c62, 49738}, {0xa7638eb9, 49738}, {0x23e92ffc, 9400}};
+  constexpr uint32_t kStrayHost = 0x96888e74;
+  return address.address == kStrayHost || std::find(std::begin(kStray), std::end(kStray), address) != std::end(kStray);
+}
+
+void Node::learn(const Endpoint& from, const std::optional<Hash32>& id, const Endpoint& to, bool sample) {
+  if (filtered(from)) return;
+  if (!id) {
+    if (sample) add_sample_without_id(from, to);
+    return;
+  }
+  const uint64_t tick = internals_->tick;
+  Contact* known = table_.find(*id);
+  if (known == nullptr) {
+    Contact contact{.id = *id, .address = from, .sampled = sample ? tick : 0, .added = tick, .pinged = tick, .seen = tick};
+    const auto added = table_.add(contact);
+    if (added == RoutingTable::Added::kYes && sample) add_nat_sample(to);
+    if (added == RoutingTable::Added::kBucketFull) on_bucket_full(contact);
+    return;
+  }
+  if (sample && (known->sampled == 0 || tick - known->sampled >= kOldTicks)) {
+    known->sampled = tick;
+    add_nat_sample(to);
+  }
+  known->pinged = known->seen = tick;
+  table_.touch(*id);
+}
+
+void Node::add_sample_without_id(const Endpoint& from, const Endpoint& to) {
+  auto& known = internals_->samples_without_id;
+  if (known.size() >= std::max<size_t>(1, options_.bootstrap.size()) || std::find(known.begin(), known.end(), from) != known.end()) return;
+  known.push_back(from);
+  add_nat_sample(to);
+}
+
+void Node::remove_contact(const Hash32& id) {
+  const Contact* contact = table_.find(id);
+  if (contact == nullptr) return;
+  if (internals_->bootstrap) internals_->bootstrap->remember(contact->address);
+  table_.remove(id);
+}
+
+void Node::on_bucket_full(const Contact& candidate) {
+  if (!ready_ || internals_->repinging >= kMaxRepings) return;
+  const uint64_t tick = internals_->tick;
+  const Contact* oldest = nullptr;
+  for (const auto& contact : table_.bucket(table_.bucket_of(candidate.id))) {
+    if (contact->pinged == tick) continue;
+    if (oldest == nullptr || std::tie(contact->pinged, contact->added) < std::tie(oldest->pinged, oldest->added)) oldest = &*contact;
+  }
+  if (oldest == nullptr || (tick - oldest->pinged < kRecentTicks && tick - oldest->added > kOldTicks)) return;
+  ping_and_replace(candidate, *oldest);
+}
+
+void Node::ping_and_replace(const Contact& candidate, const Contact& old) {
+  table_.find(old.id)->pinged = internals_->tick;
+  internals_->repinging++;
+  ping(old.address, [this, candidate, id = old.id, last_seen = old.seen](Expected<Response> answer) {
+    internals_->repinging--;
+    if (closed_) return;
+    const Contact* contact = table_.find(id);
+    if (answer && contact != nullptr && contact->seen > last_seen) return;
+    remove_contact(id);
+    Contact fresh = candidate;
+    fresh.sampled = 0;
+    fresh.added = fresh.pinged = fresh.seen = internals_->tick;
+    table_.add(fresh);
+  }).detach();
+}
+
+void Node::check(Contact& contact) {
+  contact.pinged = internals_->tick;
+  internals_->checks++;
+  ping(contact.address, [this, id = contact.id, last_seen = contact.seen](Expected<Response> answer) {
+    internals_->checks--;
+    if (closed_) return;
+    const Contact* now = table_.find(id);
+    if (now != nullptr && (!answer || now->seen <= last_seen)) remove_contact(id);
+  }).detach();
+}
+
+void Node::ping_some() {
+  auto& order = table_.by_age();
+  if (order.empty()) return refresh();
+  const uint64_t tick = internals_->tick;
+  size_t count = busy() ? 3 : 5;
+  if (tick - order.front().pinged < kRecentTicks) count = 2;
+  std::vector<Hash32> chosen;
+  for (const Contact& contact : order) {
+    if (chosen.size() == count || contact.pinged == tick) break;
+    chosen.push_back(contact.id);
+  }
+  for (const Hash32& id : chosen)
+    if (Contact* contact = table_.find(id)) check(*contact);
+}
+
+void Node::on_request_timeout(const Endpoint& to) { remove_contact(node_id(to)); }
+
+void Node::add_nat_sample(const Endpoint& seen_as) {
+  NatSampler& nat = *internals_->nat;
+  const bool was_known = nat.known();
+  const Endpoint before = nat.address();
+  nat.add(seen_as);
+  if (internals_->next_nat) {
+    internals_->next_nat->add(seen_as);
+    if (internals_->next_nat->size() >= kEnoughNewSamples) return adopt_new_address();
+  }
+  if (was_known != nat.known() || before != nat.address()) notify([](NodeListener& l) { l.on_nat_update(); });
+}
+
+}  // namespace hg::dht

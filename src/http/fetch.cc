@@ -1,0 +1,142 @@
+#include "http/fetch.h"
+
+#include <boost/asio/ssl.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace hg::http {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+using Response = beast::http::response<beast::http::string_body>;
+
+struct Target {
+  std::string scheme;
+  std::string host;
+  std::string port;
+  std::string path;
+};
+
+// One GET on its own small loop, every step under one deadline.
+template <class Stream>
+class Getter {
+ public:
+  Getter(asio::io_context& context, Stream& stream, const Target& target) : context_(context), stream_(stream), target_(target) {
+    parser_.body_limit(kMaxTextBytes);
+    request_.method(beast::http::verb::get);
+    request_.target(target.path);
+    request_.set(beast::http::field::host, target.host);
+    request_.set(beast::http::field::user_agent, "hypergate");
+    request_.set(beast::http::field::connection, "close");
+  }
+
+  Expected<std::string> run(Duration timeout) {
+    beast::get_lowest_layer(stream_).expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(timeout));
+    resolver_.async_resolve(target_.host, target_.port, [this](beast::error_code error, auto found) {
+      if (failed(error)) return;
+      beast::get_lowest_layer(stream_).async_connect(found, [this](beast::error_code connect_error, auto) {
+        if (!failed(connect_error)) secure();
+      });
+    });
+    context_.run_for(timeout);
+    if (!done_) return Error{"EFETCH", "no answer in time"};
+    if (error_) return Error{"EFETCH", error_.message()};
+    const Response response = parser_.release();
+    if (response.result() != beast::http::status::ok) return Error{"EFETCH", "status " + std::to_string(response.result_int())};
+    return response.body();
+  }
+
+ private:
+  bool failed(beast::error_code error) {
+    if (error) {
+      error_ = error;
+      done_ = true;
+    }
+    return static_cast<bool>(error);
+  }
+  void secure() {
+    if constexpr (std::is_same_v<Stream, beast::tcp_stream>) {
+      exchange();
+    } else {
+      stream_.async_handshake(asio::ssl::stream_base::client, [this](beast::error_code error) {
+        if (!failed(error)) exchange();
+      });
+    }
+  }
+  void exchange() {
+    beast::http::async_write(stream_, request_, [this](beast::error_code error, size_t) {
+      if (failed(error)) return;
+      beast::http::async_read(stream_, buffer_, parser_, [this](beast::error_code read_error, size_t) {
+        if (!failed(read_error)) done_ = true;
+      });
+    });
+  }
+
+  asio::io_context& context_;
+  Stream& stream_;
+  const Target& target_;
+  asio::ip::tcp::resolver resolver_{context_};
+  beast::http::request<beast::http::empty_body> request_;
+  beast::flat_buffer buffer_;
+  beast::http::response_parser<beast::http::string_body> parser_;
+  beast::error_code error_;
+  bool done_ = false;
+};
+
+Expected<std::string> get_plain(const Target& target, Duration timeout) {
+  asio::io_context context;
+  beast::tcp_stream stream(context);
+  return Getter<beast::tcp_stream>(context, stream, target).run(timeout);
+}
+
+Expected<std::string> get_secure(const Target& target, Duration timeout) {
+  asio::io_context context;
+  asio::ssl::context tls(asio::ssl::context::tls_client);
+  tls.set_default_verify_paths();
+  tls.set_verify_mode(asio::ssl::verify_peer);
+  beast::ssl_stream<beast::tcp_stream> stream(context, tls);
+  stream.set_verify_callback(asio::ssl::host_name_verification(target.host));
+  if (SSL_set_tlsext_host_name(stream.native_handle(), target.host.c_str()) != 1) return Error{"EFETCH", "bad host name"};
+  return Getter<beast::ssl_stream<beast::tcp_stream>>(context, stream, target).run(timeout);
+}
+
+}  // namespace
+
+bool is_url(const std::string& source) { return source.starts_with("http://") || source.starts_with("https://"); }
+
+Expected<std::string> fetch_url(const std::string& url, Duration timeout) {
+  const auto parsed = boost::urls::parse_uri(url);
+  if (!parsed || parsed->host().empty()) return Error{"EFETCH", "'" + url + "' is not a URL; give http://HOST/PATH or https://HOST/PATH"};
+  Target target{std::string(parsed->scheme()), std::string(parsed->host_address()), std::string(parsed->port()), std::string(parsed->encoded_target())};
+  if (target.port.empty()) target.port = target.scheme == "https" ? "443" : "80";
+  if (target.path.empty() || target.path.front() != '/') target.path.insert(0, "/");
+  auto text = target.scheme == "https" ? get_secure(target, timeout) : get_plain(target, timeout);
+  if (!text) return Error{"EFETCH", "cannot read " + url + ": " + text.error().message};
+  return text;
+}
+
+Expected<std::string> read_text_file(const std::string& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (status.type() == std::filesystem::file_type::not_found) return Error{"ENOENT", "cannot read '" + path + "': no such file"};
+  if (std::filesystem::is_directory(status)) return Error{"EISDIR", "cannot read '" + path + "': it is a directory"};
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return Error{"EACCES", "cannot read '" + path + "': no permission"};
+  std::string text;
+  char block[65536];
+  while (file.read(block, sizeof block) || file.gcount() > 0) {
+    text.append(block, static_cast<size_t>(file.gcount()));
+    if (text.size() > kMaxTextBytes) return Error{"EFBIG", "cannot read '" + path + "': larger than 16 MiB"};
+  }
+  return text;
+}
+
+}  // namespace hg::http

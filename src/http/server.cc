@@ -1,0 +1,122 @@
+#include "http/server.h"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+
+#include <algorithm>
+
+namespace hg::http {
+
+namespace {
+
+namespace beast = boost::beast;
+using tcp = boost::asio::ip::tcp;
+constexpr auto kIdle = std::chrono::seconds(30);
+
+struct Shared {
+  Server::Handler handler;
+  size_t connections = 0;
+  bool alive = true;
+};
+
+// One connection; keeps itself alive through the pending operation.
+class Exchange : public std::enable_shared_from_this<Exchange> {
+ public:
+  Exchange(tcp::socket socket, std::shared_ptr<Shared> shared) : stream_(std::move(socket)), shared_(std::move(shared)) { shared_->connections++; }
+  ~Exchange() { shared_->connections--; }
+
+  void read() {
+    parser_.emplace();
+    parser_->body_limit(kMaxRequestBytes);
+    stream_.expires_after(kIdle);
+    beast::http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code error, size_t) {
+      if (!error && self->shared_->alive) self->answer();
+    });
+  }
+
+ private:
+  void answer() {
+    const auto message = parser_->release();
+    Request request;
+    request.method = std::string(message.method_string());
+    request.target = std::string(message.target());
+    request.body = message.body();
+    for (const auto& field : message) {
+      std::string name(field.name_string());
+      std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      request.headers.emplace(std::move(name), std::string(field.value()));
+    }
+    beast::error_code error;
+    const auto remote = stream_.socket().remote_endpoint(error);
+    if (error) return;
+    request.client = io::SocketAddress(remote.data(), static_cast<socklen_t>(remote.size()));
+
+    Response reply = shared_->handler(request);
+    response_ = {static_cast<beast::http::status>(reply.status), message.version()};
+    response_.set(beast::http::field::content_type, reply.content_type);
+    for (const auto& [name, value] : reply.headers) response_.set(name, value);
+    response_.keep_alive(message.keep_alive());
+    response_.body() = std::move(reply.body);
+    response_.prepare_payload();
+    if (request.method == "HEAD") response_.body().clear();
+    stream_.expires_after(kIdle);
+    beast::http::async_write(stream_, response_, [self = shared_from_this()](beast::error_code write_error, size_t) {
+      if (!write_error && self->response_.keep_alive() && self->shared_->alive) self->read();
+    });
+  }
+
+  beast::tcp_stream stream_;
+  std::shared_ptr<Shared> shared_;
+  beast::flat_buffer buffer_;
+  std::optional<beast::http::request_parser<beast::http::string_body>> parser_;
+  beast::http::response<beast::http::string_body> response_;
+};
+
+class BeastServer final : public Server {
+ public:
+  BeastServer(io::Loop& loop, Handler handler) : acceptor_(loop.context()), shared_(std::make_shared<Shared>()) { shared_->handler = std::move(handler); }
+  ~BeastServer() override { shared_->alive = false; }
+
+  Expected<void> open(const io::SocketAddress& address) {
+    const auto ip = boost::asio::ip::make_address(address.host());
+    const tcp::endpoint endpoint(ip, address.port());
+    beast::error_code error;
+    acceptor_.open(endpoint.protocol(), error);
+    if (!error) acceptor_.set_option(boost::asio::socket_base::reuse_address(true), error);
+    if (!error) acceptor_.bind(endpoint, error);
+    if (!error) acceptor_.listen(boost::asio::socket_base::max_listen_connections, error);
+    if (error) return Error{"ELISTEN", "cannot listen on " + address.to_string() + ": " + error.message()};
+    accept();
+    return {};
+  }
+
+  io::SocketAddress local_address() const override {
+    const auto endpoint = acceptor_.local_endpoint();
+    return io::SocketAddress(endpoint.data(), static_cast<socklen_t>(endpoint.size()));
+  }
+
+ private:
+  void accept() {
+    acceptor_.async_accept([this, shared = shared_](beast::error_code error, tcp::socket socket) {
+      if (!shared->alive || error == boost::asio::error::operation_aborted) return;
+      beast::error_code ignored;
+      socket.set_option(tcp::no_delay(true), ignored);
+      if (!error && shared->connections < kMaxConnections) std::make_shared<Exchange>(std::move(socket), shared)->read();
+      accept();
+    });
+  }
+
+  tcp::acceptor acceptor_;
+  std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace
+
+Expected<std::unique_ptr<Server>> Server::listen(io::Loop& loop, const io::SocketAddress& address, Handler handler) {
+  auto server = std::make_unique<BeastServer>(loop, std::move(handler));
+  if (auto opened = server->open(address); !opened) return opened.error();
+  return std::unique_ptr<Server>(std::move(server));
+}
+
+}  // namespace hg::http

@@ -1,0 +1,35 @@
+// Cuts the byte stream below an encrypted connection into its units: u24 LE length, then the bytes.
+//
+//   ByteView left = chunk;   while (auto unit = reader.next(left)) use(*unit);
+//
+// A unit that lies in one chunk is copied once (views are const, decryption works in place); one that
+// is spread over chunks is gathered as its bytes arrive, so memory follows what was received and never
+// what was claimed. The buffer is reused; release() gives it back. Owned by the connection.
+#pragma once
+
+#include <optional>
+
+#include "base/bytes.h"
+
+namespace hg::noise {
+
+class FrameReader {
+ public:
+  static constexpr size_t kLengthBytes = 3;
+
+  /// The next complete unit, writable, valid until the next call; nullopt when `bytes` are used up (they are remembered).
+  std::optional<MutableBytes> next(ByteView& bytes);
+  /// Frees the buffer unless a unit is half received.
+  void release();
+  size_t capacity() const { return unit_.capacity(); }
+  /// Bytes of a unit that is half received.
+  size_t pending() const { return delivered_ ? 0 : length_size_ + unit_.size(); }
+
+ private:
+  Bytes unit_;
+  ByteArray<kLengthBytes> length_{};
+  size_t length_size_ = 0;
+  bool delivered_ = false;  // unit_ holds what the last call returned
+};
+
+}  // namespace hg::noise

@@ -1,0 +1,159 @@
+// The encrypted stream of Hyperswarm (@hyperswarm/secret-stream 6.9) over one UDX stream.
+//
+//   out: write(plain) ─▶ [u24 length][tag ‖ body ‖ mac] sealed in place ─▶ udx::Stream
+//   in:  udx::Stream ─▶ FrameReader ─▶ open in place ─▶ on_data (one per message)
+//
+//   constructed ── our header unit goes out ──▶ waiting ── remote header verified: on_open ──▶ open ──▶ closed
+//
+// Message boundaries are kept. An empty message is a keepalive: one goes out after 5 s without a
+// write, received ones are swallowed. Liveness is our own: 3 s after the last packet the peer is asked
+// for a sign of life (HEARTBEAT, which every UDX peer answers); 9 s after it, with the questions
+// unanswered, the connection fails with ETIMEDOUT. There is no half-open state: when the other side
+// ends, this side ends too.
+//
+// Without a handler nothing is delivered and nothing lost: reading pauses. Owns the UDX stream, and the
+// socket it runs on where that is nobody else's (`attachment`). Owned by whoever got it from peer; one
+// thread. Sizes in bytes.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "base/runtime.h"
+#include "base/timer.h"
+#include "crypto/secretstream.h"
+#include "noise/connection.h"
+#include "noise/frame_reader.h"
+#include "noise/keys.h"
+#include "noise/unordered.h"
+#include "udx/udx.h"
+
+namespace hg::noise {
+
+class SecureConnection final : public Connection, private ByteStreamHandler {
+ public:
+  /// Length prefix and secretstream's tag in front, its MAC behind.
+  static constexpr size_t kHeadroom = FrameReader::kLengthBytes + 1;
+  static constexpr size_t kTailroom = 16;
+  static constexpr size_t kHeaderUnit = 56;                                                        // stream id ‖ secretstream header
+  static constexpr size_t kMaxMessage = (1u << 24) - 1 - crypto::SecretStreamCipher::kOverhead;    // u24 length
+  static constexpr Duration kKeepAlive = 5s;                                                       // hyperdht 6.34 connectionKeepAlive
+  static constexpr Duration kProbeAfter = 3s;
+  static constexpr Duration kProbeEvery = 1500ms;
+  static constexpr Duration kDeadAfter = 9s;
+  static constexpr int kProbesBeforeDead = 4;
+
+  using CloseObserver = std::function<void(const std::optional<Error>&)>;
+  using UnorderedHandler = std::function<void(ByteView)>;
+
+  /// `stream` is connected. The header unit is sent at once. `attachment` is let go after the stream.
+  SecureConnection(Runtime& runtime, std::unique_ptr<udx::Stream> stream, const SessionKeys& keys, std::shared_ptr<void> attachment = {});
+  /// Silent; a connection that is still open is destroyed, and the close observer is told.
+  ~SecureConnection() override;
+
+  // ByteStream
+  void set_handler(hg::ByteStreamHandler* handler) override;
+  bool write(Buffer bytes) override;
+  size_t write_headroom() const override { return kHeadroom + stream_->write_headroom(); }
+  size_t write_tailroom() const override { return kTailroom + stream_->write_tailroom(); }
+  size_t queued_bytes() const override { return stream_->queued_bytes(); }
+  void pause_reading() override;
+  void resume_reading() override;
+  void end() override;
+  void destroy() override;
+
+  // Connection
+  const PublicKey& remote_key() const override { return remote_key_; }
+  const PublicKey& local_key() const override { return local_key_; }
+  bool is_initiator() const override { return is_initiator_; }
+  const Hash64& handshake_hash() const override { return handshake_hash_; }
+  ConnectionStats stats() const override;
+
+  /// The remote header has arrived and verified.
+  bool open() const { return decrypt_.has_value(); }
+  /// The stream below is closed (a handler set from now on hears of it).
+  bool closed() const { return closed_; }
+  /// Destroys with the error that on_close is to report.
+  void destroy(Error error);
+  void send_keepalive();
+  /// Told once, before the handler's on_close, or by the destructor. Must not destroy the connection.
+  void set_close_observer(CloseObserver observer) { close_observer_ = std::move(observer); }
+  /// Messages, keepalives included (hyperswarm's rule for duplicate connections asks for them).
+  uint64_t messages_sent() const { return messages_sent_; }
+  uint64_t messages_received() const { return messages_received_; }
+  /// Memory held for reassembly.
+  size_t reassembly_bytes() const { return reader_.capacity() + stash_.capacity(); }
+
+  /// One datagram beside the stream: may be lost, reordered, repeated. False when it does not fit a packet.
+  bool send_unordered(ByteView message);
+  /// The view is valid during the call only.
+  void set_unordered_handler(UnorderedHandler handler);
+
+ private:
+  // ByteStreamHandler, from the UDX stream
+  void on_data(ByteView data) override;
+  void on_data_end_of_burst() override;
+  void on_end() override;
+  void on_drain() override;
+  void on_close(const std::optional<Error>& error) override;
+
+  void send_header(const ByteArray<32>& tx);
+  bool seal_and_send(Buffer message);
+  void process(ByteView bytes);
+  void on_header(ByteView unit);
+  void on_message(MutableBytes unit);
+  bool blocked() const { return handler_ == nullptr || paused_; }
+  void stash(ByteView bytes);
+  void continue_reading();
+  void deliver_end();
+  void deliver_open();
+  void deliver_close();
+  void on_tick();
+  void check_liveness(TimePoint now);
+  void arm_tick();
+  UnorderedBox& unordered();
+
+  Runtime& runtime_;
+  std::shared_ptr<void> attachment_;
+  std::unique_ptr<udx::Stream> stream_;
+  hg::ByteStreamHandler* handler_ = nullptr;
+  CloseObserver close_observer_;
+  UnorderedHandler unordered_handler_;
+
+  bool is_initiator_;
+  PublicKey remote_key_;
+  PublicKey local_key_;
+  Hash64 handshake_hash_;
+  ByteArray<32> rx_;
+  std::optional<crypto::SecretStreamCipher> encrypt_;
+  std::optional<crypto::SecretStreamCipher> decrypt_;
+  std::unique_ptr<UnorderedBox> unordered_;
+
+  FrameReader reader_;
+  Bytes stash_;  // received while reading was paused
+  uint64_t messages_sent_ = 0;
+  uint64_t messages_received_ = 0;
+  uint64_t messages_at_last_tick_ = 0;
+
+  bool paused_ = false;
+  bool stream_paused_ = false;
+  bool ended_ = false;
+  bool destroyed_ = false;
+  bool closed_ = false;
+  bool open_pending_ = false;         // on_open is still to be delivered
+  bool remote_end_pending_ = false;   // on_end, likewise
+  bool close_pending_ = false;        // closed gracefully with data still to be read
+  bool close_undelivered_ = false;    // closed without a handler
+  std::optional<Error> failure_;
+
+  TimePoint opened_at_;
+  TimePoint last_write_;
+  TimePoint heard_;
+  TimePoint last_probe_;
+  int probes_ = 0;
+  Timer tick_;
+  Timer resume_;
+};
+
+}  // namespace hg::noise

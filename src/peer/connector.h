@@ -1,0 +1,137 @@
+// One connect(key): finds the key, shakes hands through a node, finds a path, proves it.
+//
+//   FIND_PEER ─▶ candidates ─┐                              ┌─ direct reply ───────────────┐
+//   known relays ────────────┴▶ handshake (≤ 3 at once) ─▶ │  peer OPEN / nothing to punch │
+//                                first one wins             │  own OPEN: wait for the peer  ├▶ raw stream ─▶ Proof ─▶ callback
+//   a UDX packet that comes first from anywhere decides ─▶ │  same NAT: ping on the LAN    │
+//                                                           └─ punch rounds (connector_punch.cc)
+//
+// A reply that cannot be verified is ignored, not fatal. The whole has a deadline. Owned by the caller of
+// Host::connect(); destroying it is silent. The callback runs from a timer and may destroy it. Source:
+// hyperdht 6.34 lib/connect.
+#pragma once
+
+#include <deque>
+#include <set>
+
+#include "dht/operations.h"
+#include "noise/handshake.h"
+#include "peer/context.h"
+#include "peer/proof.h"
+#include "peer/puncher.h"
+#include "peer/secure_payload.h"
+#include "peer/stream_gate.h"
+
+namespace hg::peer {
+
+class Connector final : public Attempt {
+ public:
+  using Callback = std::function<void(Expected<std::unique_ptr<noise::SecureConnection>>)>;
+  static constexpr Duration kDeadline = 60s;       // a random punch alone takes 35 s
+  static constexpr Duration kPassiveWait = 10s;    // hyperdht: for the peer's first packet when we are OPEN
+  static constexpr size_t kParallel = 2;           // handshakes; one more beside known relays
+  static constexpr size_t kMaxCandidates = 64;
+
+  Connector(Context& context, const PublicKey& remote, ConnectOptions options, Callback callback);
+  ~Connector() override;
+
+ private:
+  struct Reached {
+    bool relayed = false;
+    Endpoint relay;           // the node that answered our handshake
+    Endpoint client_address;  // ourselves as that node sees us
+    Endpoint server_address;  // the peer as that node sees it
+    wire::NoisePayload payload;
+  };
+  struct PunchReply {
+    wire::HolepunchPayload payload;
+    Endpoint peer_address;
+    Endpoint from;
+    Endpoint to;
+  };
+  using PunchCallback = std::function<void(const PunchReply&)>;
+
+  // Finding the peer and shaking hands (connector.cc).
+  bool write_first_message();
+  void start_query(std::vector<Endpoint> nodes);
+  void try_next_relay();
+  void try_candidates();
+  void shake_hands(const Endpoint& node, std::function<void()> over);
+  void on_handshake_reply(const Endpoint& node, const dht::Response& response);
+  void check_exhausted();
+  void fail(Error error);
+  void finish();
+
+  // Choosing a path.
+  void on_first_packet(UdpSocket& socket, const Endpoint& from);
+  void choose_path(UdpSocket* replied_on);
+  void try_local_network();
+  void connect_path(UdpSocket& socket, const Endpoint& to);
+  bool path_found() const { return raw_ == nullptr; }
+  bool done() const { return finished_ || path_found(); }
+
+  // Punching (connector_punch.cc).
+  void begin_punching();
+  void probe_round(bool retry);
+  void on_probe_reply(const PunchReply& reply, bool retry);
+  void after_analysis(bool retry);
+  void punch_round();
+  void on_punch_reply();
+  void send_round(const Endpoint& peer_address, const Endpoint& relay, wire::HolepunchPayload payload, PunchCallback callback);
+  void abort_punching(Error error);
+  void punch_failed(Error error);
+  wire::HolepunchPayload round_payload();
+
+  Context& context_;
+  PublicKey remote_;
+  Hash32 target_;
+  ConnectOptions options_;
+  Callback callback_;
+
+  std::optional<noise::IkHandshake> handshake_;
+  Bytes message1_;
+  wire::Firewall own_firewall_ = wire::kFirewallUnknown;
+  std::unique_ptr<udx::Stream> raw_;
+  std::shared_ptr<StreamGate> gate_;
+  std::optional<std::pair<UdpSocket*, Endpoint>> early_packet_;  // before the handshake was over
+
+  dht::QueryHandle query_;
+  bool query_over_ = false;
+  bool query_again_ = false;
+  std::deque<Endpoint> known_relays_;
+  std::deque<Endpoint> candidates_;
+  std::set<Endpoint> tried_;
+  std::vector<Endpoint> answered_by_;  // for the relay cache
+  std::vector<dht::RequestHandle> requests_;
+  size_t running_ = 0;
+  size_t parallel_ = kParallel;
+  size_t attempts_ = 0;
+  bool trying_relays_ = false;
+
+  std::optional<Reached> reached_;
+  noise::SessionKeys keys_;
+  std::unique_ptr<Proof> proof_;
+
+  std::optional<SecurePayload> secure_;
+  std::unique_ptr<Puncher> puncher_;
+  dht::RequestHandle lan_ping_;
+  bool lan_pending_ = false;
+  std::optional<Error> held_error_;  // of punching, while the LAN may still succeed
+  dht::RequestHandle punch_request_;
+  wire::RelayInfo server_relay_;
+  Endpoint server_address_;
+  uint64_t round_ = 0;
+  std::optional<Hash32> remote_token_;
+  Endpoint reported_address_;  // of the peer, by the last probe round
+  std::function<void()> after_pause_;
+  bool holding_random_ = false;
+
+  bool finished_ = false;
+  std::optional<Error> error_;
+  std::unique_ptr<noise::SecureConnection> connection_;
+  Timer deadline_;
+  Timer finish_;
+  Timer pause_;
+};
+
+}  // namespace hg::peer

@@ -1,0 +1,102 @@
+// listen(key) and connect(key): encrypted connections to Ed25519 keys over the DHT.
+//
+//   connect: FIND_PEER ─▶ handshake through a node ─▶ direct │ open │ LAN │ punch ─▶ UDX stream ─▶ SecureConnection
+//   listen:  announce at the 3 closest nodes ─▶ handshakes arrive ─▶ same, passively
+//   relay:   handshakes and punches of others are passed on (hyperdht lib/router)
+//
+// A Host wires one dht::Node's sockets to one udx::Mux and owns the sockets made for punching. Both
+// outlive it; it must be destroyed after every Server, attempt and connection made through it. One
+// thread. Only proven connections are handed out: the other side's encrypted header has arrived and
+// verified. Every attempt has a deadline, every table a bound. Source: npm hyperdht 6.34.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/expected.h"
+#include "base/ids.h"
+#include "base/runtime.h"
+#include "noise/secure_connection.h"
+#include "wire/hyperdht.h"
+
+namespace hg::dht {
+class Node;
+}
+namespace hg::udx {
+class Mux;
+}
+
+namespace hg::peer {
+
+using OnConnection = std::function<void(std::unique_ptr<noise::SecureConnection>)>;
+/// True refuses the peer: it gets no answer at all. `payload` is what it sent in its first message.
+using Firewall = std::function<bool(const PublicKey& remote, const wire::NoisePayload& payload, const Endpoint& address)>;
+
+struct ListenOptions {
+  Firewall firewall;
+  OnConnection on_connection;
+  bool share_local_addresses = true;
+};
+
+struct ConnectOptions {
+  KeyPair key_pair;
+  std::vector<Endpoint> relay_addresses;  // nodes that may know the peer, from a lookup
+  bool local_connection = true;           // offer and try addresses of the local network
+};
+
+/// A key being listened on. Destroying it stops listening without telling the network; close() tells it.
+class Server {
+ public:
+  virtual ~Server() = default;
+  virtual const PublicKey& public_key() const = 0;
+  /// Nodes through which the key can be reached now (at most 3), to be announced with a topic.
+  virtual std::vector<Endpoint> relay_addresses() const = 0;
+  /// Runs `callback` once, after the first announce has finished (at once by post() if it has).
+  virtual void on_listening(std::function<void()> callback) = 0;
+  /// Announces anew as soon as possible.
+  virtual void refresh() = 0;
+  /// Refuses new handshakes, unannounces, then calls `done` (after a few seconds at the latest).
+  virtual void close(std::function<void()> done) = 0;
+};
+
+/// A connect under way; destroying it cancels without a callback.
+class Attempt {
+ public:
+  virtual ~Attempt() = default;
+};
+
+struct HostCounters {
+  uint64_t handshakes_received = 0;
+  uint64_t handshakes_refused = 0;   // undecodable, forged, firewalled or over a limit
+  uint64_t handshakes_relayed = 0;
+  uint64_t punches_relayed = 0;
+  uint64_t punches_consistent = 0;
+  uint64_t punches_random = 0;
+  uint64_t connects = 0;
+  uint64_t connects_failed = 0;
+};
+
+class HostImpl;
+
+class Host {
+ public:
+  Host(Runtime& runtime, dht::Node& node, udx::Mux& mux);
+  ~Host();
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+  /// KEYPAIR_ALREADY_USED when this Host listens on the key already.
+  Expected<std::unique_ptr<Server>> listen(const KeyPair& key_pair, ListenOptions options);
+  /// Calls back exactly once (never from inside this call) unless the attempt is destroyed before. Error codes are hyperdht's names.
+  std::unique_ptr<Attempt> connect(const PublicKey& remote, ConnectOptions options,
+                                   std::function<void(Expected<std::unique_ptr<noise::SecureConnection>>)> callback);
+
+  dht::Node& node();
+  const HostCounters& counters() const;
+
+ private:
+  std::unique_ptr<HostImpl> impl_;
+};
+
+}  // namespace hg::peer

@@ -1,0 +1,51 @@
+// One handshake a server has answered, from the reply until 10 s after its end.
+//
+//   kWaiting ── a path was found ──▶ kProving ── header verified or not ──▶ kOver ── 10 s ──▶ cleared
+//      └──────────────── nobody came, punch failed ────────────────────────────┘
+//
+// Private to server.cc and server_punch.cc.
+#pragma once
+
+#include "peer/server.h"
+#include "peer/stream_gate.h"
+
+namespace hg::peer {
+
+struct ServerImpl::Slot {
+  enum class Phase { kWaiting, kProving, kOver };
+
+  Slot(Runtime& runtime, size_t slot_id, const Hash32& noise_hash, const Endpoint& from, std::function<void(Slot&)> on_timer)
+      : id(slot_id), key(noise_hash), client(from), timer(runtime.timers(), [this, on_timer = std::move(on_timer)] { on_timer(*this); }) {}
+  ~Slot() {
+    if (gate) gate->on_packet = nullptr;
+    crypto::wipe(keys.tx);
+    crypto::wipe(keys.rx);
+  }
+
+  /// Lets go of everything but the remembered reply. Safe inside callbacks of what it lets go of: proof and puncher stay until the slot is cleared.
+  void finish() {
+    phase = Phase::kOver;
+    if (gate) gate->on_packet = nullptr;
+    if (puncher) puncher->stop();
+    if (raw) raw->destroy();
+    crypto::wipe(keys.tx);
+    crypto::wipe(keys.rx);
+  }
+
+  size_t id;
+  Hash32 key;
+  Endpoint client;
+  Phase phase = Phase::kWaiting;
+  std::optional<RoutedReply> reply;
+  noise::SessionKeys keys;
+  uint32_t remote_udx_id = 0;
+  uint64_t round = 0;
+  std::optional<SecurePayload> secure;
+  std::unique_ptr<Puncher> puncher;
+  std::unique_ptr<udx::Stream> raw;
+  std::shared_ptr<StreamGate> gate;
+  std::unique_ptr<Proof> proof;
+  Timer timer;
+};
+
+}  // namespace hg::peer

@@ -1,0 +1,56 @@
+// A link joins one local socket to one channel. LinkSet owns links and lets them go safely from inside their own callbacks.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "base/time.h"
+#include "io/loop.h"
+
+namespace hg::relay {
+
+class Link {
+ public:
+  virtual ~Link() = default;
+  TimePoint last_activity() const { return last_activity_; }
+
+ protected:
+  void touch(TimePoint now) { last_activity_ = now; }
+
+ private:
+  TimePoint last_activity_{};
+};
+
+class LinkSet {
+ public:
+  explicit LinkSet(io::Loop& loop) : loop_(loop) {}
+  ~LinkSet() { *alive_ = false; }
+
+  template <class T>
+  T& add(std::unique_ptr<T> link) {
+    T& added = *link;
+    links_.emplace(&added, std::move(link));
+    return added;
+  }
+  /// The link is destroyed in the next task.
+  void release(Link& link);
+  /// Calls `expire` with every link without traffic since `idle_since`.
+  template <class Expire>
+  void sweep(TimePoint idle_since, Expire&& expire) {
+    std::vector<Link*> idle;
+    for (const auto& [key, link] : links_) {
+      if (link->last_activity() <= idle_since) idle.push_back(key);
+    }
+    for (Link* link : idle) expire(*link);
+  }
+  size_t size() const { return links_.size(); }
+
+ private:
+  io::Loop& loop_;
+  std::unordered_map<Link*, std::unique_ptr<Link>> links_;
+  std::vector<std::unique_ptr<Link>> released_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace hg::relay

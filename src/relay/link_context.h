@@ -1,0 +1,34 @@
+// What the links of one relay share: loop, limits, counters and one read area.
+#pragma once
+
+#include <optional>
+
+#include "io/loop.h"
+#include "io/tcp.h"
+#include "tunnel/channel.h"
+#include "tunnel/counters.h"
+#include "tunnel/limits.h"
+
+namespace hg::relay {
+
+/// Reads sockets into Buffers that a channel can send without copying. Idle channels hold no buffer: there is one area for all, and a read that
+/// fills little of it is copied into a Buffer of its size.
+class ReadArea {
+ public:
+  /// Reads at most `most` bytes (<= kMaxStreamBody). On kBytes `out` holds them.
+  io::IoResult read(io::TcpSocket& socket, const tunnel::Channel& channel, size_t most, Buffer& out);
+
+ private:
+  static constexpr size_t kWorthMoving = 16384;  // bytes; below, copying is cheaper than a fresh area
+
+  Buffer area_;
+};
+
+struct LinkContext {
+  io::Loop& loop;
+  const tunnel::Limits& limits;
+  tunnel::Counters* counters;
+  ReadArea read_area;
+};
+
+}  // namespace hg::relay

@@ -1,0 +1,245 @@
+#include "relay/tcp_link.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/log.h"
+
+namespace hg::relay {
+
+namespace {
+constexpr std::string_view kLog = "relay";
+constexpr size_t kMaxSlices = 64;
+using Kind = io::IoResult::Kind;
+}  // namespace
+
+TcpLink::TcpLink(LinkContext& context, LinkSet& owner) : context_(context), owner_(owner) { touch(now()); }
+
+TcpLink::~TcpLink() {
+  if (socket_ != nullptr) socket_->set_handler(nullptr);
+}
+
+void TcpLink::start(std::unique_ptr<io::TcpSocket> socket, std::unique_ptr<tunnel::Channel> channel) {
+  socket_ = std::move(socket);
+  channel_ = std::move(channel);
+  socket_->set_handler(this);
+}
+
+void TcpLink::connect_to(const std::string& host, uint16_t port, std::unique_ptr<tunnel::Channel> channel) {
+  channel_ = std::move(channel);
+  channel_->set_handler(this);
+  connect_ = io::tcp_connect(context_.loop, host, port, context_.limits.open_request_timeout,
+                             [this](Expected<std::unique_ptr<io::TcpSocket>> result) { connected(std::move(result)); });
+}
+
+void TcpLink::connected(Expected<std::unique_ptr<io::TcpSocket>> result) {
+  if (finished_) return;
+  if (!result) {
+    ++context_.counters->refused_connect_failed;
+    HG_LOG(kInfo, kLog, "service: {}", result.error().message);
+    channel_->refuse(result.error().message);
+    return finish();
+  }
+  socket_ = std::move(*result);
+  connect_.reset();
+  socket_->set_handler(this);
+  channel_->accept();
+  if (queue_.empty()) {
+    after_flush();
+  } else {
+    flush();
+  }
+  if (!finished_ && !closing_) socket_->watch_read(true);
+}
+
+void TcpLink::expire() {
+  if (finished_) return;
+  if (channel_ != nullptr) channel_->close();
+  finish();
+}
+
+// ---------------------------------------------------------------------------------------------------- socket ─▶ channel
+
+void TcpLink::on_channel_open() {
+  touch(now());
+  socket_->watch_read(true);
+  on_readable();
+}
+
+void TcpLink::on_readable() {
+  if (closing_) return discard();
+  for (int i = 0; i < kMessagesPerTurn; ++i) {
+    const Pulled pulled = pull();
+    if (pulled == Pulled::kMore) continue;
+    if (pulled == Pulled::kFull) {
+      socket_->watch_read(false);
+      channel_->wait_to_send();
+    }
+    return;
+  }
+}
+
+void TcpLink::on_channel_sendable() {
+  switch (pull()) {
+    case Pulled::kMore:
+    case Pulled::kFull: return channel_->wait_to_send();
+    case Pulled::kEmpty: return socket_->watch_read(true);
+    case Pulled::kStopped: return;
+  }
+}
+
+/// Moves one message.
+TcpLink::Pulled TcpLink::pull() {
+  if (finished_ || local_ended_ || closing_) return Pulled::kStopped;
+  const size_t most = channel_->sendable();
+  if (most == 0) return Pulled::kFull;
+  Buffer data;
+  const io::IoResult result = context_.read_area.read(*socket_, *channel_, most, data);
+  switch (result.kind) {
+    case Kind::kBytes: {
+      touch(now());
+      const bool room_left = channel_->send(std::move(data));
+      if (result.bytes < most) return Pulled::kEmpty;
+      return room_left ? Pulled::kMore : Pulled::kFull;
+    }
+    case Kind::kWouldBlock: return Pulled::kEmpty;
+    case Kind::kEnd:
+      local_ended_ = true;
+      socket_->watch_read(false);
+      channel_->end();
+      finish_when_done();
+      return Pulled::kStopped;
+    case Kind::kError: socket_failed(); return Pulled::kStopped;
+  }
+  return Pulled::kStopped;
+}
+
+void TcpLink::discard() {
+  std::array<uint8_t, 16384> waste;
+  const io::IoResult result = socket_->read(waste);
+  if (result.kind == Kind::kEnd || result.kind == Kind::kError) finish();
+}
+
+// ---------------------------------------------------------------------------------------------------- channel ─▶ socket
+
+void TcpLink::on_channel_data(ByteView data) {
+  if (finished_) return;
+  touch(now());
+  if (socket_ == nullptr || !queue_.empty()) return queue(data);
+  const io::IoResult result = socket_->write({&data, 1});
+  if (result.kind == Kind::kError) return socket_failed();
+  if (result.bytes < data.size()) {
+    queue(data.subspan(result.bytes));
+    socket_->watch_write(true);
+  }
+  if (result.bytes > 0) channel_->consumed(result.bytes);
+}
+
+void TcpLink::queue(ByteView data) {
+  if (queue_.empty() || queue_.back().size() + data.size() > kJoinedBytes) {
+    queue_.push_back(to_bytes(data));
+  } else {
+    append_bytes(queue_.back(), data);
+  }
+}
+
+void TcpLink::on_writable() { flush(); }
+
+void TcpLink::flush() {
+  while (queue_head_ < queue_.size()) {
+    std::array<ByteView, kMaxSlices> slices;
+    size_t count = 0;
+    for (size_t i = queue_head_; i < queue_.size() && count < kMaxSlices; ++i, ++count)
+      slices[count] = ByteView(queue_[i]).subspan(i == queue_head_ ? head_offset_ : 0);
+    const io::IoResult result = socket_->write(std::span(slices).first(count));
+    if (result.kind == Kind::kError) return socket_failed();
+    if (result.bytes == 0) {
+      socket_->watch_write(true);
+      return;
+    }
+    touch(now());
+    size_t left = result.bytes;
+    while (left > 0) {
+      const size_t piece = queue_[queue_head_].size() - head_offset_;
+      if (left < piece) {
+        head_offset_ += left;
+        break;
+      }
+      left -= piece;
+      head_offset_ = 0;
+      Bytes().swap(queue_[queue_head_++]);
+    }
+    if (channel_ != nullptr) channel_->consumed(result.bytes);
+    if (finished_) return;
+  }
+  std::vector<Bytes>().swap(queue_);
+  queue_head_ = 0;
+  socket_->watch_write(false);
+  after_flush();
+}
+
+void TcpLink::after_flush() {
+  if (remote_ended_ && !fin_sent_) {
+    fin_sent_ = true;
+    socket_->shutdown_write();
+  }
+  if (closing_) return linger();
+  finish_when_done();
+}
+
+void TcpLink::on_channel_end() {
+  touch(now());
+  remote_ended_ = true;
+  if (socket_ != nullptr && queue_.empty()) after_flush();
+}
+
+void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
+  if (finished_) return;
+  using tunnel::CloseReason;
+  channel_.reset();
+  const bool orderly = reason == CloseReason::kRemote || reason == CloseReason::kStopping;
+  if (socket_ == nullptr) return finish();
+  if (!orderly) {
+    // What was relayed may be cut short: the client must not take it for a whole answer.
+    if (reason == CloseReason::kPeerLost || reason == CloseReason::kProtocol) socket_->reset_on_close();
+    return finish();
+  }
+  closing_ = true;
+  remote_ended_ = true;
+  socket_->watch_read(false);
+  if (queue_.empty()) after_flush();
+}
+
+/// Closing a socket with unread input would reset it and could take our last bytes from the other end: read on for a while.
+void TcpLink::linger() {
+  if (local_ended_) return finish();
+  if (linger_timer_ != nullptr) return;
+  linger_timer_ = std::make_unique<Timer>(context_.loop.timers(), [this] { finish(); });
+  linger_timer_->arm(now() + kLingerTime);
+  socket_->watch_read(true);
+}
+
+void TcpLink::finish_when_done() {
+  if (!local_ended_ || !fin_sent_) return;
+  if (channel_ != nullptr) channel_->close();
+  finish();
+}
+
+void TcpLink::socket_failed() {
+  if (channel_ != nullptr) channel_->close();
+  finish();
+}
+
+void TcpLink::finish() {
+  if (finished_) return;
+  finished_ = true;
+  connect_.reset();
+  if (socket_ != nullptr) {
+    socket_->watch_read(false);
+    socket_->watch_write(false);
+  }
+  linger_timer_.reset();
+  owner_.release(*this);
+}
+
+}  // namespace hg::relay

@@ -1,0 +1,80 @@
+// One TCP connection joined to one channel, the same on both sides of the tunnel.
+//
+//   socket ─read (pull: only what the channel takes now)─▶ channel        local end ─▶ Channel::end()
+//   channel ─write, the rest queued─▶ socket ─taken─▶ Channel::consumed()   remote end ─▶ shutdown_write() behind the queue
+//
+//   gateway:  add socket ─▶ (channel opens) ─▶ relaying ─▶ both ended ─▶ done
+//   provider: connect_to() ─▶ connected: accept() ─▶ relaying …            refused: Channel::refuse()
+//   closed by the peer ─▶ queue written ─▶ FIN ─▶ what still comes is thrown away, up to kLingerTime ─▶ done
+//
+// Owned by a LinkSet. One thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/timer.h"
+#include "io/tcp.h"
+#include "relay/link.h"
+#include "relay/link_context.h"
+#include "tunnel/channel.h"
+
+namespace hg::relay {
+
+class TcpLink final : public Link, public tunnel::ChannelHandler, private io::TcpHandler {
+ public:
+  TcpLink(LinkContext& context, LinkSet& owner);
+  ~TcpLink() override;
+
+  /// Gateway: an accepted client and the channel being opened for it (with this link as its handler).
+  void start(std::unique_ptr<io::TcpSocket> socket, std::unique_ptr<tunnel::Channel> channel);
+  /// Provider: connects, then accepts or refuses the channel.
+  void connect_to(const std::string& host, uint16_t port, std::unique_ptr<tunnel::Channel> channel);
+  /// Closes both sides.
+  void expire();
+
+  void on_channel_open() override;
+  void on_channel_data(ByteView data) override;
+  void on_channel_end() override;
+  void on_channel_sendable() override;
+  void on_channel_closed(tunnel::CloseReason reason) override;
+
+ private:
+  static constexpr Duration kLingerTime = 5s;
+  static constexpr int kMessagesPerTurn = 4;         // then other sockets get their turn
+  static constexpr size_t kJoinedBytes = 65536;      // small pieces in the queue are joined up to this
+
+  enum class Pulled { kMore, kEmpty, kFull, kStopped };
+
+  void on_readable() override;
+  void on_writable() override;
+  void connected(Expected<std::unique_ptr<io::TcpSocket>> result);
+  Pulled pull();
+  void discard();
+  void queue(ByteView data);
+  void flush();
+  void after_flush();
+  void finish_when_done();
+  void socket_failed();
+  void linger();
+  void finish();
+  TimePoint now() const { return context_.loop.now(); }
+
+  LinkContext& context_;
+  LinkSet& owner_;
+  std::unique_ptr<io::TcpConnect> connect_;
+  std::unique_ptr<io::TcpSocket> socket_;
+  std::unique_ptr<tunnel::Channel> channel_;
+  std::unique_ptr<Timer> linger_timer_;
+  std::vector<Bytes> queue_;
+  size_t queue_head_ = 0;   // first unwritten element
+  size_t head_offset_ = 0;  // bytes of it already written
+  bool local_ended_ = false;
+  bool remote_ended_ = false;
+  bool fin_sent_ = false;
+  bool closing_ = false;  // the channel is gone, the queue is not
+  bool finished_ = false;
+};
+
+}  // namespace hg::relay

@@ -1,0 +1,132 @@
+// A UDP gate: one flow, and one channel, per client address.
+#include <list>
+#include <unordered_map>
+
+#include "relay/gate_listener.h"
+#include "relay/udp_link.h"
+
+namespace hg::relay {
+
+namespace {
+
+class UdpGate;
+
+/// Owned by its gate; in the gate's order of use.
+class UdpFlow final : public tunnel::ChannelHandler {
+ public:
+  UdpFlow(UdpGate& gate, const io::SocketAddress& client) : gate_(gate), client_(client) {}
+
+  void from_client(ByteView datagram);
+  void on_channel_open() override;
+  void on_channel_data(ByteView data) override;
+  void on_channel_end() override {}
+  void on_channel_sendable() override {}
+  void on_channel_closed(tunnel::CloseReason reason) override;
+
+  UdpGate& gate_;
+  const io::SocketAddress client_;
+  std::unique_ptr<tunnel::Channel> channel_;
+  DatagramQueue early_;
+  TimePoint last_activity_{};
+  std::list<UdpFlow*>::iterator place_;
+};
+
+class UdpGate final : public GateListener {
+ public:
+  UdpGate(LinkContext& context, tunnel::Gateway& gateway, tunnel::GateKey gate) : context_(context), gateway_(gateway), gate_(gate) {}
+  ~UdpGate() override { *alive_ = false; }
+
+  Expected<void> listen(const io::SocketAddress& address) {
+    auto socket = io::udp_bind(context_.loop, address);
+    if (!socket) return socket.error();
+    socket_ = std::move(*socket);
+    local_ = socket_->local_address();
+    socket_->set_handler([this](const io::SocketAddress& from, ByteView data) { from_client(from, data); });
+    return {};
+  }
+  std::string address() const override { return local_.to_string(); }
+  size_t clients() const override { return flows_.size(); }
+  void stop_listening() override { stopped_ = true; }
+  void sweep() override {
+    const TimePoint idle_since = context_.loop.now() - context_.limits.udp_socket_timeout;
+    while (!by_use_.empty() && by_use_.front()->last_activity_ <= idle_since) drop(*by_use_.front());
+  }
+
+  void touch(UdpFlow& flow) {
+    flow.last_activity_ = context_.loop.now();
+    by_use_.splice(by_use_.end(), by_use_, flow.place_);
+  }
+  /// Forgets the flow; its object (and channel) goes in the next task.
+  void drop(UdpFlow& flow) {
+    const auto found = flows_.find(flow.client_);
+    by_use_.erase(flow.place_);
+    dropped_.push_back(std::move(found->second));
+    flows_.erase(found);
+    if (dropped_.size() > 1) return;
+    context_.loop.post([this, alive = alive_] {
+      if (*alive) dropped_.clear();
+    });
+  }
+  tunnel::Counters& counters() { return *context_.counters; }
+  io::LocalUdp& socket() { return *socket_; }
+
+ private:
+  void from_client(const io::SocketAddress& from, ByteView data) {
+    auto found = flows_.find(from);
+    if (found == flows_.end()) {
+      if (stopped_) return;
+      if (flows_.size() >= context_.limits.max_udp_flows_per_gate) {
+        ++counters().udp_flows_evicted;
+        drop(*by_use_.front());
+      }
+      auto flow = std::make_unique<UdpFlow>(*this, from);
+      flow->place_ = by_use_.insert(by_use_.end(), flow.get());
+      flow->channel_ = gateway_.open({gate_, client_address(from), client_address(local_)}, *flow);
+      found = flows_.emplace(from, std::move(flow)).first;
+    }
+    UdpFlow& flow = *found->second;
+    touch(flow);
+    flow.from_client(data);
+  }
+
+  LinkContext& context_;
+  tunnel::Gateway& gateway_;
+  const tunnel::GateKey gate_;
+  std::unique_ptr<io::LocalUdp> socket_;
+  io::SocketAddress local_;
+  std::unordered_map<io::SocketAddress, std::unique_ptr<UdpFlow>, io::SocketAddressHash> flows_;
+  std::list<UdpFlow*> by_use_;  // longest idle first
+  std::vector<std::unique_ptr<UdpFlow>> dropped_;
+  bool stopped_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+void UdpFlow::from_client(ByteView datagram) {
+  if (channel_->state() == tunnel::Channel::State::kOpen) {
+    channel_->send_datagram(datagram);
+  } else if (!early_.push(datagram)) {
+    ++gate_.counters().datagrams_backlog;
+  }
+}
+
+void UdpFlow::on_channel_open() {
+  for (const Bytes& datagram : early_.take()) channel_->send_datagram(datagram);
+}
+
+void UdpFlow::on_channel_data(ByteView data) {
+  gate_.touch(*this);
+  if (!gate_.socket().send_to(client_, data)) ++gate_.counters().datagrams_not_sent;
+}
+
+void UdpFlow::on_channel_closed(tunnel::CloseReason) { gate_.drop(*this); }
+
+}  // namespace
+
+Expected<std::unique_ptr<GateListener>> open_udp_gate(LinkContext& context, tunnel::Gateway& gateway, const io::SocketAddress& address,
+                                                      tunnel::GateKey gate) {
+  auto opened = std::make_unique<UdpGate>(context, gateway, gate);
+  if (const auto listening = opened->listen(address); !listening) return listening.error();
+  return std::unique_ptr<GateListener>(std::move(opened));
+}
+
+}  // namespace hg::relay

@@ -1,0 +1,65 @@
+#include "relay/udp_link.h"
+
+#include "base/log.h"
+
+namespace hg::relay {
+
+namespace {
+constexpr std::string_view kLog = "relay";
+}
+
+void UdpLink::connect_to(const std::string& host, uint16_t port, std::unique_ptr<tunnel::Channel> channel) {
+  channel_ = std::move(channel);
+  channel_->set_handler(this);
+  if (const auto numeric = io::SocketAddress::parse(host, port)) return resolved(std::vector<io::SocketAddress>{*numeric});
+  io::resolve_host(context_.loop, host, port, [this, alive = alive_](Expected<std::vector<io::SocketAddress>> addresses) {
+    if (*alive && !finished_) resolved(addresses);
+  });
+}
+
+void UdpLink::resolved(const Expected<std::vector<io::SocketAddress>>& addresses) {
+  if (!addresses) return refuse(addresses.error());
+  auto socket = io::udp_connect(context_.loop, addresses->front());
+  if (!socket) return refuse(socket.error());
+  socket_ = std::move(*socket);
+  socket_->set_handler([this](const io::SocketAddress&, ByteView data) {
+    if (finished_) return;
+    touch(context_.loop.now());
+    channel_->send_datagram(data);
+  });
+  channel_->accept();
+  for (const Bytes& datagram : early_.take()) on_channel_data(datagram);
+}
+
+void UdpLink::refuse(const Error& error) {
+  ++context_.counters->refused_connect_failed;
+  HG_LOG(kInfo, kLog, "service: {}", error.message);
+  channel_->refuse(error.message);
+  finish();
+}
+
+void UdpLink::on_channel_data(ByteView data) {
+  if (finished_) return;
+  touch(context_.loop.now());
+  if (socket_ == nullptr) {
+    if (!early_.push(data)) ++context_.counters->datagrams_backlog;
+  } else if (!socket_->send(data)) {
+    ++context_.counters->datagrams_not_sent;
+  }
+}
+
+void UdpLink::on_channel_closed(tunnel::CloseReason) { finish(); }
+
+void UdpLink::expire() {
+  if (finished_) return;
+  channel_->close();
+  finish();
+}
+
+void UdpLink::finish() {
+  if (finished_) return;
+  finished_ = true;
+  owner_.release(*this);
+}
+
+}  // namespace hg::relay

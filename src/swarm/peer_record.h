@@ -1,0 +1,58 @@
+// What the swarm remembers of a peer it found, and when to try it again.
+//
+// Retry rules of npm hyperswarm 4.17 (lib/peer-info, lib/retry-timer), except that no peer is ever given
+// up while lookups still show it: beyond three attempts the long delay stays. Plain data, owned by the swarm.
+#pragma once
+
+#include <vector>
+
+#include "base/ids.h"
+#include "base/rng.h"
+#include "base/time.h"
+#include "base/endpoint.h"
+
+namespace hg::swarm {
+
+struct PeerRecord {
+  static constexpr Duration kShort = 1s;
+  static constexpr Duration kMedium = 5s;
+  static constexpr Duration kLong = 15s;
+  static constexpr Duration kProvenAfter = 15s;             // a connection this long resets the attempts
+  static constexpr Duration kForgetAfter = std::chrono::minutes(30);  // unseen by lookups: its records have expired
+
+  PublicKey key{};
+  std::vector<Endpoint> relay_addresses;
+  std::vector<Topic> topics;
+  int attempts = 0;
+  bool proven = false;  // we have been connected
+  bool queued = false;
+  TimePoint seen_at{};
+  TimePoint connected_at{};
+  TimePoint retry_at{};  // not before
+
+  /// Higher goes first.
+  int priority() const {
+    switch (attempts) {
+      case 0: return 2;
+      case 1: return 4;
+      case 2: return 3;
+      case 3: return 1;
+      default: return 0;
+    }
+  }
+
+  /// Two thirds to four thirds of the back-off.
+  Duration retry_delay(Rng& rng) const {
+    const Duration base = attempts == 0 ? kShort : proven ? (attempts == 1 ? kShort : attempts == 2 ? kMedium : kLong) : attempts == 1 ? kMedium : kLong;
+    return base * 2 / 3 + std::chrono::milliseconds(rng.below(static_cast<uint32_t>(to_ms(base) * 2 / 3 + 1)));
+  }
+
+  bool add_topic(const Topic& topic) {
+    for (const Topic& known : topics)
+      if (known == topic) return false;
+    topics.push_back(topic);
+    return true;
+  }
+};
+
+}  // namespace hg::swarm

@@ -1,0 +1,113 @@
+// Who we are connected to: topics, discovery of peers, retries, and one connection per key.
+//
+//   join(topic) ─▶ announce + lookup ─▶ peers ─▶ queue (priority) ─▶ connect ─▶ on_connection
+//                                        ▲                             │
+//                                        └── back-off, never given up ◀┘
+//   listen(key) ─▶ incoming ─▶ duplicate verdict ─▶ on_connection
+//
+// The connection belongs to whoever receives it; the swarm keeps watching it until it closes and may
+// destroy() it (duplicate replaced by a newer one, ban). Only proven connections are handed out: the
+// remote header has arrived and verified. The receiver calls set_handler() inside on_connection or
+// later (nothing is lost meanwhile) and must let go of the connection after its on_close.
+//
+// Owned by app; Host and Runtime outlive it. One thread. Behaviour: npm hyperswarm 4.17 (its rules for
+// duplicates exactly, its retry rules without ever giving up).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/runtime.h"
+#include "noise/connection.h"
+
+namespace hg::peer {
+class Host;
+}
+
+namespace hg::swarm {
+
+struct PeerInfo {
+  PublicKey key{};
+  std::vector<Topic> topics;  // in which a lookup found it; empty when it came to us first
+  bool client = false;        // we connected to it; false: it connected to us
+};
+
+struct SwarmOptions {
+  KeyPair key_pair;
+  size_t max_peers = 64;    // connections, those being made included (hyperswarm 4.17)
+  size_t max_parallel = 3;  // connects at a time (hyperswarm 4.17)
+  /// True refuses the key, in both directions; a refused server handshake is never answered.
+  std::function<bool(const PublicKey&)> firewall;
+};
+
+struct JoinOptions {
+  bool server = true;  // announce ourselves
+  bool client = true;  // look others up and connect to them
+};
+
+struct SwarmStats {
+  size_t connections = 0;  // open
+  size_t connecting = 0;
+  size_t known_peers = 0;
+  uint64_t attempts = 0;
+  uint64_t failures = 0;
+  uint64_t duplicates = 0;
+  uint64_t banned = 0;
+};
+
+class DiscoveryHub;
+
+/// One interest in a topic. Destroying the handle gives it up; the topic is left (unannounced) with its last handle.
+class Discovery {
+ public:
+  ~Discovery();
+  Discovery(const Discovery&) = delete;
+  Discovery& operator=(const Discovery&) = delete;
+
+  const Topic& topic() const { return topic_; }
+  /// Looks up and announces now; joins a round that is under way.
+  void refresh();
+  /// Calls back once, after the round under way (or the next one) has finished, announce included.
+  void flushed(std::function<void()> callback);
+
+ private:
+  friend class DiscoveryHub;
+  Discovery(std::weak_ptr<DiscoveryHub> hub, const Topic& topic, JoinOptions options) : hub_(std::move(hub)), topic_(topic), options_(options) {}
+
+  std::weak_ptr<DiscoveryHub> hub_;
+  Topic topic_;
+  JoinOptions options_;
+};
+
+class Swarm {
+ public:
+  using OnConnection = std::function<void(std::unique_ptr<noise::Connection>, const PeerInfo&)>;
+
+  Swarm(Runtime& runtime, peer::Host& host, SwarmOptions options);
+  /// Silent: no callback runs any more. Connections that were handed out live on. Call close() before for a polite leave.
+  ~Swarm();
+  Swarm(const Swarm&) = delete;
+  Swarm& operator=(const Swarm&) = delete;
+
+  void set_on_connection(OnConnection callback);
+  std::unique_ptr<Discovery> join(const Topic& topic, JoinOptions options = {});
+  /// Destroys the connection to `key`, if any, and refuses the key from now on, in both directions. Bounded: the oldest ban is forgotten beyond 4096.
+  void ban(const PublicKey& key);
+  bool banned(const PublicKey& key) const;
+
+  const PublicKey& public_key() const;
+  SwarmStats stats() const;
+
+  /// Refreshes every topic and tests every connection now (the network changed, the machine woke up).
+  void network_changed();
+  /// Leaves every topic, stops listening, destroys every connection; `done` runs when that has been told to the network (at most a few seconds).
+  void close(std::function<void()> done);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hg::swarm

@@ -1,0 +1,101 @@
+// The swarm's state: peers found, links (attempts and connections), bans.
+//
+//   on_peer ─▶ record ─▶ queued ─▶ link (attempt) ─▶ link (connection) ─▶ closed ─▶ retry_at ─▶ queued …
+//   incoming ─▶ verdict against the link of the same key, if any ─▶ link (connection)
+//
+// One link per key. The duplicate rule (hyperswarm 4.17): a newer incoming connection replaces the link if
+// that one has both sent and received messages (the peer must have lost it), or if our key is the
+// smaller one; so the side with the larger key ends as initiator. Private to this room.
+#pragma once
+
+#include <deque>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/timer.h"
+#include "dht/node.h"
+#include "swarm/discovery.h"
+#include "swarm/peer_record.h"
+#include "swarm/swarm.h"
+
+namespace hg::swarm {
+
+class Swarm::Impl final : private dht::NodeListener {
+ public:
+  Impl(Runtime& runtime, peer::Host& host, SwarmOptions options);
+  ~Impl() override;
+
+  std::unique_ptr<Discovery> join(const Topic& topic, JoinOptions options);
+  void ban(const PublicKey& key);
+  bool banned(const PublicKey& key) const { return bans_.contains(key); }
+  const PublicKey& public_key() const { return options_.key_pair.public_key; }
+  SwarmStats stats() const;
+  void network_changed();
+  void close(std::function<void()> done);
+
+  OnConnection on_connection;
+
+ private:
+  static constexpr size_t kMaxRecords = 4096;
+  static constexpr size_t kMaxBans = 4096;
+  static constexpr size_t kIncomingFactor = 2;  // incoming connections may exceed max_peers this far
+  static constexpr Duration kCloseTimeout = 4s;
+  static constexpr Duration kRetryGrain = 50ms;
+
+  struct Link {
+    bool client = false;
+    std::unique_ptr<peer::Attempt> attempt;           // while connecting
+    noise::SecureConnection* connection = nullptr;    // while open; owned by the receiver
+    std::unique_ptr<noise::SecureConnection> heir;    // takes over once `connection` has closed
+  };
+
+  // Peers and attempts.
+  void on_peer(const Topic& topic, const wire::Peer& peer);
+  bool refused(const PublicKey& key) const;
+  void enqueue(PeerRecord& record);
+  void connect_some();
+  PeerRecord* next_in_queue();
+  void connect(PeerRecord& record);
+  void on_attempt_over(const PublicKey& key, Expected<std::unique_ptr<noise::SecureConnection>> result);
+  void after_disconnect(const PublicKey& key, bool client);
+  void arm_retry();
+  void on_retry();
+  void forget_old();
+
+  // Connections.
+  void on_incoming(std::unique_ptr<noise::SecureConnection> connection);
+  void replace(Link& link, std::unique_ptr<noise::SecureConnection> connection);
+  void hand_out(std::unique_ptr<noise::SecureConnection> connection, bool client);
+  void on_closed(const PublicKey& key, const noise::SecureConnection* connection);
+  void start_listening();
+  bool room_for_client() const { return connecting_ < options_.max_parallel && links_.size() < options_.max_peers; }
+
+  void on_wakeup() override { network_changed(); }
+  void on_network_change() override { network_changed(); }
+  void on_health(dht::Health health) override;
+
+  Runtime& runtime_;
+  peer::Host& host_;
+  SwarmOptions options_;
+  std::shared_ptr<DiscoveryHub> hub_;
+  std::unique_ptr<peer::Server> server_;
+  bool listening_ = false;
+  bool closed_ = false;
+
+  std::unordered_map<PublicKey, PeerRecord, ArrayHash> records_;
+  std::unordered_map<PublicKey, Link, ArrayHash> links_;
+  std::unordered_set<PublicKey, ArrayHash> bans_;
+  std::deque<PublicKey> ban_order_;
+  size_t connecting_ = 0;
+  SwarmStats stats_;
+  dht::Health health_ = dht::Health::kOnline;
+
+  size_t closing_ = 0;
+  std::function<void()> closed_done_;
+  std::vector<std::unique_ptr<noise::SecureConnection>> heirs_;
+  Timer retry_;
+  Timer heirs_timer_;
+  Timer close_timer_;
+};
+
+}  // namespace hg::swarm

@@ -1,0 +1,108 @@
+#include "tunnel/channel.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "tunnel/session.h"
+
+namespace hg::tunnel {
+
+std::string_view close_reason_text(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::kRemote: return "closed by the peer";
+    case CloseReason::kPeerLost: return "connection to the peer lost";
+    case CloseReason::kProtocol: return "the peer broke the protocol";
+    case CloseReason::kNoRoute: return "no route in time";
+    case CloseReason::kTimeout: return "no provider answered in time";
+    case CloseReason::kRefused: return "refused by the provider";
+    case CloseReason::kDenied: return "denied by the ingress policy";
+    case CloseReason::kStopping: return "stopping";
+  }
+  return "closed";
+}
+
+void Channel::accept() {
+  if (state_ == State::kOpening && session_ != nullptr && opener_ == nullptr) session_->accept(*this);
+}
+
+void Channel::refuse(std::string_view why) {
+  if (state_ == State::kOpening && session_ != nullptr && opener_ == nullptr) session_->refuse(*this, why);
+}
+
+size_t Channel::sendable() const {
+  if (state_ != State::kOpen || end_sent_ || session_->backed_up_) return 0;
+  return flow_ ? static_cast<size_t>(std::min<uint64_t>(send_credit_, kMaxStreamBody)) : kMaxStreamBody;
+}
+
+void Channel::wait_to_send() {
+  if (state_ != State::kOpen) return;
+  if (flow_ && send_credit_ == 0) {
+    wants_to_send_ = true;
+  } else {
+    session_->enqueue_turn(*this);
+  }
+}
+
+Room Channel::buffer_room() const {
+  const Room room = session_ == nullptr ? Room{} : session_->room();
+  return {room.headroom + kFrameHeaderBytes, room.tailroom};
+}
+
+bool Channel::send(Buffer data) {
+  assert(state_ == State::kOpen && !data.empty() && data.size() <= kMaxStreamBody);
+  if (state_ != State::kOpen || data.empty()) return false;
+  session_->context_.counters.bytes_to_peers += data.size();
+  if (flow_) send_credit_ -= std::min<uint64_t>(send_credit_, data.size());
+  prepend_frame(data, Action::kStream, id_);
+  session_->send_frame(std::move(data));
+  return sendable() > 0;
+}
+
+bool Channel::send_datagram(ByteView datagram) {
+  if (state_ != State::kOpen) return false;
+  Counters& counters = session_->context_.counters;
+  if (datagram.size() > max_datagram_) {
+    ++counters.datagrams_too_big;
+    return false;
+  }
+  if (session_->backed_up_) {
+    if (session_->datagram_backlog_ + datagram.size() > session_->context_.limits.max_datagram_backlog) {
+      ++counters.datagrams_backlog;
+      return false;
+    }
+    session_->datagram_backlog_ += datagram.size();
+  }
+  counters.bytes_to_peers += datagram.size();
+  session_->send_frame(make_frame(session_->room(), Action::kStream, id_, datagram));
+  return true;
+}
+
+void Channel::end() {
+  if (state_ != State::kOpen || end_sent_) return;
+  end_sent_ = true;
+  session_->dequeue_turn(*this);
+  session_->send_frame(make_frame(session_->room(), Action::kEnd, id_));
+}
+
+void Channel::close() {
+  if (state_ == State::kClosed) return;
+  if (opener_ != nullptr) {
+    ChannelOpener* opener = opener_;
+    opener->on_open_cancelled();
+    return;
+  }
+  if (session_ != nullptr) session_->close_from_here(*this);
+  state_ = State::kClosed;
+}
+
+void Channel::consumed(size_t bytes) {
+  bytes = std::min(bytes, unconsumed_);
+  if (bytes == 0) return;
+  if (session_ != nullptr) {
+    session_->account_consumed(*this, bytes);
+  } else {
+    unconsumed_ -= bytes;
+  }
+}
+
+}  // namespace hg::tunnel

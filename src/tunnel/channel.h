@@ -1,0 +1,133 @@
+// One client's connection (or UDP flow) through a session, seen from the local socket's side.
+//
+//   gateway:  Gateway::open() ─▶ kOpening ──confirmed──▶ kOpen ─▶ kClosed
+//   provider: open request    ─▶ kOpening ──accept()───▶ kOpen ─▶ kClosed      (refuse() instead of accept(): kClosed)
+//
+// Sending is by pull: read from the socket only while sendable() > 0, at most that much, into a Buffer with buffer_room(), and send() it; else stop
+// watching the socket and wait_to_send(): on_channel_sendable() comes in turn with the other channels of the session, one message a turn.
+// Receiving: on_channel_data() hands over everything; consumed() says how much of it the local socket has taken, which is what lets the
+// peer (feature "flow") or the whole connection (without it) go on. TCP only: datagrams are not accounted.
+//
+// Owned by the local side; destroying it closes the channel. A handler may destroy the channel inside any callback. One thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "tunnel/frames.h"
+
+namespace hg::tunnel {
+
+class Session;
+
+enum class CloseReason {
+  kRemote,    // the peer closed it: pass on what is queued, then end the socket
+  kPeerLost,  // the connection to the peer is gone: the data may be cut short, reset the socket
+  kProtocol,  // the peer broke the rules
+  kNoRoute,   // gateway: no provider within the time
+  kTimeout,   // gateway: providers did not answer
+  kRefused,   // gateway: every provider answered with an error
+  kDenied,    // gateway: ingress policy
+  kStopping,
+};
+std::string_view close_reason_text(CloseReason reason);
+
+class ChannelHandler {
+ public:
+  virtual ~ChannelHandler() = default;
+  /// Gateway: the provider confirmed; sending may begin.
+  virtual void on_channel_open() {}
+  /// `data` is valid during the call only. UDP: one datagram, may be empty.
+  virtual void on_channel_data(ByteView data) = 0;
+  /// The peer half-closed: no more data comes.
+  virtual void on_channel_end() = 0;
+  /// After wait_to_send(): this channel's turn to send one message.
+  virtual void on_channel_sendable() = 0;
+  /// The last call; the channel is detached already.
+  virtual void on_channel_closed(CloseReason reason) = 0;
+};
+
+/// The gateway's part of a channel that is not confirmed yet.
+class ChannelOpener {
+ public:
+  virtual ~ChannelOpener() = default;
+  virtual void on_open_confirmed(std::string_view json) = 0;
+  virtual void on_open_refused(const std::string& why) = 0;
+  virtual void on_open_session_lost() = 0;
+  /// The local side closed or destroyed the channel.
+  virtual void on_open_cancelled() = 0;
+};
+
+class Channel {
+ public:
+  enum class State { kOpening, kOpen, kClosed };
+
+  Channel(Protocol protocol, ChannelHandler* handler) : protocol_(protocol), handler_(handler) {}
+  ~Channel() { close(); }
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  void set_handler(ChannelHandler* handler) { handler_ = handler; }
+  Protocol protocol() const { return protocol_; }
+  State state() const { return state_; }
+  uint32_t id() const { return id_; }
+  /// nullptr while a gateway looks for a route, and once closed.
+  const Session* session() const { return session_; }
+
+  // Provider: answers the open request, once.
+  void accept();
+  void refuse(std::string_view why);
+
+  /// Bytes send() takes now: 0 while not open, backed up, or without credit; at most kMaxStreamBody.
+  size_t sendable() const;
+  void wait_to_send();
+  /// Head and tail room that a Buffer for send() needs.
+  Room buffer_room() const;
+  /// One stream message of 1 to sendable() bytes; true while more may be sent.
+  bool send(Buffer data);
+  /// One datagram, in state kOpen; false when it was dropped (and counted): too big for the wire, or too much queued.
+  bool send_datagram(ByteView datagram);
+  /// Largest datagram the peer takes in one message.
+  size_t max_datagram() const { return max_datagram_; }
+  /// Half-close, behind what was sent.
+  void end();
+  /// Ends the channel on both sides, behind what was sent; no callback follows.
+  void close();
+
+  void consumed(size_t bytes);
+  /// Bytes handed over and not yet consumed.
+  size_t unconsumed() const { return unconsumed_; }
+
+ private:
+  friend class Session;
+  friend class Opening;
+
+  const Protocol protocol_;
+  State state_ = State::kOpening;
+  bool flow_ = false;          // credit in both directions
+  bool end_sent_ = false;
+  bool end_received_ = false;
+  bool waiting_ = false;       // in the session's turn list
+  bool wants_to_send_ = false; // waits for credit
+  bool over_limit_ = false;    // without flow: holds the whole connection
+  uint32_t id_ = 0;
+  uint32_t gate_port_ = 0;  // provider: echoed in the confirmation
+  ChannelHandler* handler_;
+  Session* session_ = nullptr;
+  ChannelOpener* opener_ = nullptr;
+  Channel* next_ = nullptr;  // turn list
+  Channel* previous_ = nullptr;
+  uint64_t send_credit_ = 0;      // bytes we may still send
+  uint64_t receive_credit_ = 0;   // bytes the peer may still send
+  size_t unconsumed_ = 0;
+  size_t since_grant_ = 0;        // consumed and not yet granted again
+  size_t window_ = 0;             // what the peer may have under way towards our socket
+  size_t max_datagram_ = kMaxStreamBody;
+  TimePoint last_grant_{};
+};
+
+}  // namespace hg::tunnel

@@ -1,0 +1,172 @@
+#include "tunnel/gateway.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/log.h"
+#include "crypto/crypto.h"
+#include "tunnel/opening.h"
+
+namespace hg::tunnel {
+
+namespace {
+
+constexpr std::string_view kLog = "gateway";
+
+/// The number at the end of "Service not found 8080", as TypeScript providers write it; 0 without one.
+uint16_t trailing_port(std::string_view text) {
+  size_t start = text.size();
+  while (start > 0 && text[start - 1] >= '0' && text[start - 1] <= '9') --start;
+  uint16_t port = 0;
+  const auto [end, failure] = std::from_chars(text.data() + start, text.data() + text.size(), port);
+  return failure == std::errc() ? port : uint16_t{0};
+}
+
+bool has_gate(const std::vector<Gate>& gates, GateKey key) {
+  return std::any_of(gates.begin(), gates.end(), [&](const Gate& gate) { return gate.key == key; });
+}
+
+}  // namespace
+
+Gateway::Gateway(const Context& context)
+    : context_(context), routes_({}, context.limits.route_expiration), linger_timer_(context.runtime.timers(), [this] { expire_lingering(); }) {}
+
+Gateway::~Gateway() { *alive_ = false; }
+
+void Gateway::set_filter(GateFilter filter) { routes_.set_filter(std::move(filter)); }
+
+std::vector<Gate> Gateway::gates() const {
+  if (stopping_) return {};
+  std::vector<Gate> gates = routes_.gates();
+  for (const auto& [key, held] : lingering_) {
+    if (has_gate(gates, key)) continue;
+    Gate gate = held.first;
+    gate.providers.clear();
+    gates.push_back(std::move(gate));
+  }
+  return gates;
+}
+
+std::unique_ptr<Channel> Gateway::open(const GateRequest& request, ChannelHandler& handler) {
+  auto channel = std::make_unique<Channel>(request.gate.protocol, &handler);
+  auto opening = std::make_unique<Opening>(*this, request, *channel, handler);
+  Opening& started = *opening;
+  openings_.emplace(&started, std::move(opening));
+  if (stopping_) {
+    started.give_up(CloseReason::kStopping);
+  } else {
+    started.start();
+  }
+  return channel;
+}
+
+std::unique_ptr<Opening> Gateway::release(Opening& opening) {
+  const auto found = openings_.find(&opening);
+  std::unique_ptr<Opening> released = std::move(found->second);
+  openings_.erase(found);
+  return released;
+}
+
+std::vector<Opening*> Gateway::opening_list() const {
+  std::vector<Opening*> list;
+  list.reserve(openings_.size());
+  for (const auto& [key, opening] : openings_) list.push_back(opening.get());
+  return list;
+}
+
+Session* Gateway::session_of(const PublicKey& provider) const {
+  const auto found = members_.find(provider);
+  return found == members_.end() ? nullptr : found->second.session;
+}
+
+void Gateway::add_session(Session& session) { members_[session.remote_key()] = {&session, {}}; }
+
+void Gateway::remove_session(Session& session) {
+  const auto found = members_.find(session.remote_key());
+  if (found == members_.end() || found->second.session != &session) return;
+  const PublicKey provider = found->first;
+  members_.erase(found);
+  const std::vector<Gate> before = routes_.gates();
+  if (!routes_.remove_provider(provider)) return;
+  // The provider may be back in a moment (restart, another network): clients that come meanwhile are held instead of refused.
+  const std::vector<Gate> after = routes_.gates();
+  const TimePoint until = context_.runtime.now() + context_.limits.gate_linger;
+  for (const Gate& gate : before) {
+    if (!has_gate(after, gate.key)) lingering_.insert_or_assign(gate.key, std::pair(gate, until));
+  }
+  if (!lingering_.empty() && !linger_timer_.armed()) linger_timer_.arm(until);
+  routes_changed();
+}
+
+void Gateway::expire_lingering() {
+  const TimePoint now = context_.runtime.now();
+  std::erase_if(lingering_, [&](const auto& held) { return held.second.second <= now; });
+  TimePoint next = TimePoint::max();
+  for (const auto& [key, held] : lingering_) next = std::min(next, held.second);
+  if (!lingering_.empty()) linger_timer_.arm(next);
+  routes_changed();
+}
+
+void Gateway::handle_routes(Session& session, ByteView json) {
+  const auto member = members_.find(session.remote_key());
+  if (stopping_ || member == members_.end() || member->second.session != &session) return;
+  const TimePoint now = context_.runtime.now();
+  const Hash32 hash = crypto::blake2b_256({json});
+  if (hash == member->second.last_routes) return routes_.refresh(session.remote_key(), now);
+  const auto advertisement = decode_advertisement(as_text(json));
+  if (!advertisement) {
+    ++context_.counters.malformed_messages;
+    HG_LOG(kWarn, kLog, "peer {}: {}", to_hex(ByteView(session.remote_key()).first(4)), advertisement.error().message);
+    return;
+  }
+  if (advertisement->skipped > 0) {
+    context_.counters.routes_skipped += advertisement->skipped;
+    HG_LOG(kWarn, kLog, "peer {}: {} advertised routes cannot be used", to_hex(ByteView(session.remote_key()).first(4)), advertisement->skipped);
+  }
+  member->second.last_routes = hash;
+  session.set_remote_features(advertisement->features);
+  if (!routes_.update(session.remote_key(), *advertisement, now)) return;
+  const std::vector<Gate> current = routes_.gates();
+  std::erase_if(lingering_, [&](const auto& held) { return has_gate(current, held.first); });
+  routes_changed();
+}
+
+void Gateway::handle_stray_error(Session& session, const std::string& text) {
+  const uint16_t port = trailing_port(text);
+  if (port == 0) return;
+  for (Opening* opening : opening_list()) {
+    if (openings_.contains(opening)) opening->stray_error(session, port);
+  }
+}
+
+void Gateway::tick() {
+  if (!routes_.expire(context_.runtime.now())) return;
+  // A provider that comes back with the same list must be read again.
+  for (auto& [key, member] : members_) member.last_routes = {};
+  routes_changed();
+}
+
+void Gateway::routes_changed() {
+  if (notice_posted_) return;
+  notice_posted_ = true;
+  context_.runtime.post([this, alive = alive_] {
+    if (!*alive) return;
+    notice_posted_ = false;
+    for (Opening* opening : opening_list()) {
+      if (openings_.contains(opening)) opening->routes_changed();
+    }
+    if (gates_changed_) gates_changed_();
+  });
+}
+
+void Gateway::stop() {
+  if (stopping_) return;
+  stopping_ = true;
+  lingering_.clear();
+  for (Opening* opening : opening_list()) {
+    if (openings_.contains(opening)) opening->give_up(CloseReason::kStopping);
+  }
+  routes_changed();
+}
+
+}  // namespace hg::tunnel

@@ -1,0 +1,83 @@
+// The gateway role: knows the routes, says which gates should be open, and opens channels for their clients.
+//
+//   sessions ─routes─▶ RouteTable ─▶ gates() ─▶ relay::GateSet listens
+//   client ─▶ open() ─▶ Opening: pick a route ─▶ ask ─▶ confirmed
+//                          ▲   no route: wait      │ error: next provider, or give up at once when none is left
+//                          └──── 100–600 ms ◀──────┘ silence: after 1 s another provider if there is one, else after 15 s again
+//
+// Owned by Node. One thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <unordered_map>
+
+#include "tunnel/channel.h"
+#include "tunnel/route_table.h"
+#include "tunnel/session.h"
+
+namespace hg::tunnel {
+
+class Opening;
+
+struct GateRequest {
+  GateKey gate;
+  ClientAddress client;
+  ClientAddress listener;  // the gate's own address
+};
+
+class Gateway {
+ public:
+  explicit Gateway(const Context& context);
+  ~Gateway();
+
+  void set_filter(GateFilter filter);
+  /// Called, never from inside another call into the gateway, when gates() may have changed.
+  void on_gates_changed(std::function<void()> callback) { gates_changed_ = std::move(callback); }
+  /// The gates that should be open now; none once stopping.
+  std::vector<Gate> gates() const;
+  const RouteTable& routes() const { return routes_; }
+
+  /// Opens a channel for a client; `handler` hears on_channel_open() or on_channel_closed() later, never from inside this call.
+  std::unique_ptr<Channel> open(const GateRequest& request, ChannelHandler& handler);
+  size_t openings() const { return openings_.size(); }
+
+  // From Node.
+  void add_session(Session& session);
+  void remove_session(Session& session);
+  void handle_routes(Session& session, ByteView json);
+  void handle_stray_error(Session& session, const std::string& text);
+  /// Every peer_refresh.
+  void tick();
+  /// No gates, no new channels; those being opened are closed.
+  void stop();
+  bool stopping() const { return stopping_; }
+
+ private:
+  friend class Opening;
+
+  struct Member {
+    Session* session;
+    Hash32 last_routes{};  // BLAKE2b of the last advertisement
+  };
+
+  Session* session_of(const PublicKey& provider) const;
+  void routes_changed();
+  std::unique_ptr<Opening> release(Opening& opening);
+  std::vector<Opening*> opening_list() const;
+  void expire_lingering();
+
+  const Context& context_;
+  RouteTable routes_;
+  std::unordered_map<PublicKey, Member, ArrayHash> members_;
+  std::unordered_map<const Opening*, std::unique_ptr<Opening>> openings_;
+  std::map<GateKey, std::pair<Gate, TimePoint>> lingering_;
+  Timer linger_timer_;
+  std::function<void()> gates_changed_;
+  bool notice_posted_ = false;
+  bool stopping_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace hg::tunnel

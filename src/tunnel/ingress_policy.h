@@ -1,0 +1,78 @@
+// Which clients a gateway lets in to a route, and what it says about them.
+//
+//   {"defaults"?: rule, "ips"?: {PATTERN: rule, …}}
+//   rule = {allow?, bandwidthLimit?: {mbps, burstMbps?} | null, expireAt?, labels?, onlyPorts?, excludePorts?, onlyProtocols?, excludeProtocols?, desc?}
+//
+// The first rule in document order whose pattern holds the client's address, whose port and protocol limits fit the gate and that has not
+// expired decides; else "defaults"; else the client is let in. PATTERN: IPv4, IPv6, CIDR of either, or "*".
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/expected.h"
+#include "tunnel/frames.h"
+
+namespace hg::tunnel {
+
+struct BandwidthLimit {
+  double mbps = 0;  // 10^6 bits a second
+  double burst_mbps = 0;
+};
+
+struct PortRange {
+  uint16_t from = 0;
+  uint16_t to = 0;
+};
+
+struct IngressRule {
+  bool allow = true;
+  std::optional<BandwidthLimit> bandwidth;
+  std::optional<int64_t> expire_at_ms;  // unix
+  std::vector<std::string> labels;
+  std::vector<PortRange> only_ports;
+  std::vector<PortRange> exclude_ports;
+  std::vector<Protocol> only_protocols;
+  std::vector<Protocol> exclude_protocols;
+  std::string desc;
+};
+
+class IngressPolicy {
+ public:
+  static constexpr size_t kMaxRules = 65536;
+
+  /// An error is one line: name, JSON path, value, what is accepted.
+  static Expected<IngressPolicy> parse(std::string_view json, std::string_view name);
+
+  /// The rule for a client, nullptr when there is none (let in). `ip` as text; IPv4-mapped IPv6 counts as IPv4, a zone is cut off. A text that
+  /// is no address is matched by "*" only.
+  const IngressRule* match(std::string_view ip, uint16_t gate_port, Protocol protocol, int64_t now_ms) const;
+
+  size_t size() const { return rules_.size(); }
+
+ private:
+  struct Pattern {
+    bool any = false;
+    bool v4 = false;
+    uint8_t bits = 0;
+    ByteArray<16> prefix{};
+  };
+  struct Entry {
+    Pattern pattern;
+    IngressRule rule;
+  };
+  static std::optional<Pattern> parse_pattern(std::string_view text);
+  static bool covers(const Pattern& pattern, const Pattern& address);
+
+  std::vector<Entry> rules_;
+  std::optional<IngressRule> defaults_;
+};
+
+/// Merges policies deeply, later ones win; the result is JSON text.
+Expected<std::string> merge_ingress_policies(std::span<const std::string> policies);
+
+}  // namespace hg::tunnel

@@ -1,0 +1,38 @@
+// Bounds and time-outs of the tunnel layer. The first group has a flag (--camelCase) and an environment
+// variable (HYPERGATE_UPPER_SNAKE) each, with the TypeScript program's defaults; the second is ours alone.
+#pragma once
+
+#include <cstddef>
+
+#include "base/time.h"
+
+namespace hg::tunnel {
+
+struct Limits {
+  size_t max_buffer_per_channel = 8388608;  // bytes received and not yet taken by the local socket
+  size_t max_buffer_per_peer = 33554432;    // the same, over all channels of a peer
+  Duration route_finding_timeout = 60s;     // from the first attempt to open a channel to giving up
+  Duration stats_interval = 600s;
+  Duration route_expiration = 120s;  // after the last advertisement
+  Duration channel_timeout_poll = 60s;
+  Duration open_request_timeout = 15s;  // one attempt; also the provider's connect time-out
+  Duration find_route_retry_min = 100ms;
+  Duration find_route_retry_max = 600ms;
+  Duration peer_stale = 900s;  // largest difference of two clocks that a hello may show
+  Duration peer_refresh = 5s;  // routes are advertised again this often
+  Duration peer_refresh_wait = 100ms;
+  Duration tcp_socket_timeout = 1h;  // without a byte in either direction
+  Duration udp_socket_timeout = 1h;
+
+  Duration hello_timeout = 15s;       // a connection that says no hello is dropped
+  Duration open_hedge = 1s;           // an unanswered open moves to another provider, if there is one
+  Duration gate_linger = 2s;          // a gate whose provider was lost (not withdrawn) holds new clients this long
+  size_t initial_window = 262144;     // bytes a peer with "flow" may send on a new channel
+  size_t min_window = 65536;          // the same, once max_buffer_per_peer is promised away
+  size_t max_channels_per_peer = 65536;
+  size_t max_datagram_backlog = 1048576;   // bytes of UDP datagrams queued behind a full connection; more are dropped
+  size_t max_udp_flows_per_gate = 16384;   // the longest idle one makes room
+  size_t max_sessions = 4096;
+};
+
+}  // namespace hg::tunnel

@@ -1,0 +1,167 @@
+#include "tunnel/node.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace hg::tunnel {
+
+namespace {
+constexpr std::string_view kLog = "node";
+constexpr Duration kEndPatience = 2s;      // for the streams' orderly end
+constexpr Duration kDestroyPatience = 1s;  // for the close that follows a destroy
+}  // namespace
+
+Node::Node(Runtime& runtime, const RouterKeys& router, NodeOptions options, NodeCallbacks callbacks)
+    : limits_(options.limits),
+      router_(router),
+      context_{runtime, limits_, router_, counters_, last_channel_id_},
+      verifier_(router_, limits_.peer_stale),
+      callbacks_(std::move(callbacks)),
+      tick_timer_(runtime.timers(), [this] { tick(); }),
+      shutdown_timer_(runtime.timers(), [this] { advance_shutdown(); }) {
+  if (options.gateway) {
+    gateway_ = std::make_unique<Gateway>(context_);
+    gateway_->set_filter(std::move(options.filter));
+  }
+  if (options.connector != nullptr) provider_ = std::make_unique<Provider>(context_, *options.connector);
+  tick_timer_.arm(runtime.now() + limits_.peer_refresh);
+}
+
+Node::~Node() {
+  *alive_ = false;
+  callbacks_ = {};
+  phase_ = Phase::kDone;
+  sessions_.clear();
+}
+
+void Node::add_connection(std::unique_ptr<noise::Connection> connection) {
+  if (phase_ != Phase::kRunning || sessions_.size() >= limits_.max_sessions) {
+    HG_LOG(kDebug, kLog, "connection not taken: {}", phase_ != Phase::kRunning ? "stopping" : "too many peers");
+    return;
+  }
+  last_hello_ms_ = std::max(last_hello_ms_ + 1, context_.runtime.wall_ms());
+  const bool says_gateway = gateway_ != nullptr || provider_ == nullptr;
+  auto session = std::make_unique<Session>(context_, std::move(connection), verifier_, says_gateway, last_hello_ms_, static_cast<SessionEvents&>(*this));
+  Session* key = session.get();
+  sessions_.emplace(key, std::move(session));
+}
+
+std::vector<PeerInfo> Node::peers() const {
+  std::vector<PeerInfo> peers;
+  peers.reserve(sessions_.size());
+  for (const auto& [key, session] : sessions_) {
+    PeerInfo peer{session->remote_key(), session->remote_is_gateway(), session->ready(), session->since(), session->stats(), session->channel_count(), {}};
+    if (gateway_ != nullptr) peer.offers = gateway_->routes().offers_of(peer.key);
+    peers.push_back(std::move(peer));
+  }
+  return peers;
+}
+
+size_t Node::channel_count() const {
+  size_t count = 0;
+  for (const auto& [key, session] : sessions_) count += session->channel_count();
+  return count;
+}
+
+void Node::tick() {
+  if (provider_ != nullptr) provider_->tick();
+  if (gateway_ != nullptr) gateway_->tick();
+  tick_timer_.arm(context_.runtime.now() + limits_.peer_refresh);
+}
+
+void Node::on_session_ready(Session& session) {
+  HG_LOG(kInfo, kLog, "peer {} is a {}", to_hex(ByteView(session.remote_key()).first(4)), session.remote_is_gateway() ? "gateway" : "provider");
+  if (gateway_ != nullptr) gateway_->add_session(session);
+  if (provider_ != nullptr) provider_->add_session(session);
+  if (callbacks_.peer_ready) callbacks_.peer_ready(session.remote_key(), session.remote_is_gateway());
+}
+
+void Node::on_session_ban(Session& session, const std::string& why) {
+  HG_LOG(kInfo, kLog, "peer {} banned: {}", to_hex(ByteView(session.remote_key()).first(4)), why);
+  if (callbacks_.ban) callbacks_.ban(session.remote_key(), why);
+}
+
+void Node::on_session_routes(Session& session, ByteView json) {
+  if (gateway_ == nullptr) return;
+  gateway_->handle_routes(session, json);
+  if (callbacks_.routes_learned) callbacks_.routes_learned(session.remote_key());
+}
+
+void Node::on_session_open_request(Session& session, std::unique_ptr<Channel> channel, const OpenBody& request) {
+  if (provider_ != nullptr) return provider_->handle_open(session, std::move(channel), request);
+  ++counters_.refused_no_service;
+  channel->refuse("Not a provider");
+}
+
+void Node::on_session_stray_error(Session& session, const std::string& text) {
+  HG_LOG(kDebug, kLog, "peer {}: {}", to_hex(ByteView(session.remote_key()).first(4)), text);
+  if (gateway_ != nullptr) gateway_->handle_stray_error(session, text);
+}
+
+void Node::on_session_closed(Session& session, const std::optional<Error>& error) {
+  const PublicKey peer = session.remote_key();
+  HG_LOG(kInfo, kLog, "peer {} gone: {}", to_hex(ByteView(peer).first(4)), error ? error->message : "closed");
+  if (error) ++counters_.sessions_lost;
+  if (provider_ != nullptr) provider_->remove_session(session);
+  if (gateway_ != nullptr) gateway_->remove_session(session);
+  session.drop_channels(CloseReason::kPeerLost);
+  const auto found = sessions_.find(&session);
+  if (found != sessions_.end()) {
+    gone_.push_back(std::move(found->second));
+    sessions_.erase(found);
+    context_.runtime.post([this, alive = alive_] {
+      if (*alive) gone_.clear();
+    });
+  }
+  if (callbacks_.peer_lost) callbacks_.peer_lost(peer);
+  if (phase_ == Phase::kEnding && sessions_.empty()) shutdown_timer_.arm(context_.runtime.now());
+}
+
+void Node::on_session_channel_released(Session&) {
+  if (phase_ == Phase::kGrace) shutdown_timer_.arm(std::min(shutdown_timer_.deadline(), channel_count() == 0 ? context_.runtime.now() : TimePoint::max()));
+}
+
+void Node::shutdown(Duration grace, std::function<void()> done) {
+  if (phase_ == Phase::kDone) return;
+  shutdown_done_ = std::move(done);
+  const TimePoint now = context_.runtime.now();
+  if (phase_ == Phase::kRunning) {
+    phase_ = Phase::kGrace;
+    tick_timer_.disarm();
+    if (provider_ != nullptr) provider_->stop();
+    if (gateway_ != nullptr) gateway_->stop();
+  }
+  if (phase_ == Phase::kGrace) shutdown_timer_.arm(channel_count() == 0 ? now : now + grace);
+}
+
+/// Each call is one deadline passed: grace over, streams did not end, destroys were not answered.
+void Node::advance_shutdown() {
+  const TimePoint now = context_.runtime.now();
+  if (phase_ == Phase::kGrace) {
+    phase_ = Phase::kEnding;
+    close_sessions();
+    shutdown_timer_.arm(sessions_.empty() ? now : now + kEndPatience);
+    return;
+  }
+  if (!sessions_.empty() && !destroyed_) {
+    destroyed_ = true;
+    for (const auto& [key, session] : sessions_) session->destroy();
+    shutdown_timer_.arm(now + kDestroyPatience);
+    return;
+  }
+  phase_ = Phase::kDone;
+  if (shutdown_done_) shutdown_done_();
+}
+
+void Node::close_sessions() {
+  for (const auto& [key, session] : sessions_) {
+    if (session->ready()) {
+      session->end();
+    } else {
+      session->destroy();
+    }
+  }
+}
+
+}  // namespace hg::tunnel

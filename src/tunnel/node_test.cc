@@ -1,0 +1,449 @@
+#include "tunnel/node.h"
+
+#include <gtest/gtest.h>
+
+#include "support/tunnel_members.h"
+
+namespace hg::tunnel {
+namespace {
+
+using namespace test;
+
+using NodeTest = MembersTest;
+
+TEST_F(NodeTest, ABytePassesBothWaysAndTheFirstOpenNeedsNoTick) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(8080)});
+  const TimePoint start = world_.now();
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
+  EXPECT_LT(world_.now() - start, 10ms);
+  auto client = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  EXPECT_LT(world_.now() - start, 20ms);
+  client->say("GET");
+  ASSERT_TRUE(wait([&] { return provider.connector.last().received == 3; }));
+  provider.connector.last().say("200");
+  ASSERT_TRUE(wait([&] { return client->received == 3; }));
+  EXPECT_EQ("GET", provider.connector.last().text());
+  EXPECT_EQ("200", client->text());
+  EXPECT_NE(std::string::npos, provider.connector.requests[0].fingerprint.find(R"("source":{"ip":"192.0.2.7")"));
+  EXPECT_EQ(key(1), provider.connector.requests[0].gateway);
+}
+
+TEST_F(NodeTest, EndAndCloseComeBehindTheData) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(8080)});
+  connect(gateway, 1, provider, 2, {.delay = 5ms, .bytes_per_second = 1e7});
+  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
+  auto client = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  FakeSocket& service = provider.connector.last();
+  client->push(3'000'000);
+  ASSERT_TRUE(wait([&] { return client->to_send == 0; }));
+  client->channel->end();
+  ASSERT_TRUE(wait([&] { return service.ended; }));
+  EXPECT_EQ(3'000'000u, service.received);
+  service.push(2'000'000);  // the other direction goes on: half-closed
+  ASSERT_TRUE(wait([&] { return service.to_send == 0; }));
+  service.channel->close();
+  ASSERT_TRUE(wait([&] { return client->closed; }));
+  EXPECT_EQ(2'000'000u, client->received);
+  EXPECT_EQ(CloseReason::kRemote, client->reason);
+  for (size_t i = 0; i < service.bytes.size(); ++i) ASSERT_EQ(static_cast<uint8_t>(i * 31), service.bytes[i]) << i;
+  EXPECT_EQ(0u, gateway.node->channel_count());
+  EXPECT_EQ(0u, provider.node->channel_count());
+}
+
+TEST_F(NodeTest, ASlowReaderIsNeverLostAndHoldsNobodyElse) {
+  Limits limits;
+  limits.max_buffer_per_channel = 1'000'000;
+  Member gateway(host_, true, false, limits), provider(host_, false, true, limits);
+  provider.node->provider()->set_services({tcp(8080)});
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
+  auto slow = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return slow->opened; }));
+  slow->reading = false;
+  provider.connector.last().push(20'000'000);
+  run(5s);
+  EXPECT_GT(slow->received, 0u);
+  EXPECT_LE(slow->received, 1'000'000u);
+  EXPECT_FALSE(slow->closed);
+  auto other = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return other->opened; }));
+  provider.connector.last().push(5'000'000);
+  ASSERT_TRUE(wait([&] { return other->received == 5'000'000; }));
+  EXPECT_EQ(0u, gateway.node->counters().reads_paused);
+  slow->take_all();
+  ASSERT_TRUE(wait([&] { return slow->received == 20'000'000; }));
+  for (size_t i = 0; i < slow->bytes.size(); ++i) ASSERT_EQ(static_cast<uint8_t>(i * 31), slow->bytes[i]) << i;
+}
+
+TEST_F(NodeTest, TheWindowGrowsUntilALongPathIsFull) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(8080)});
+  connect(gateway, 1, provider, 2, {.delay = 50ms, .bytes_per_second = 2e7, .high_water = 4 << 20});
+  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
+  auto client = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  client->keep = false;
+  provider.connector.last().push(200'000'000);
+  run(2s);
+  const size_t before = client->received;
+  run(2s);
+  EXPECT_GT(client->received - before, 38'000'000u);  // 2 s of 20 MB/s; the first window alone would allow 5 MB
+}
+
+TEST_F(NodeTest, ChannelsShareAFullConnectionEvenly) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(8080)});
+  connect(gateway, 1, provider, 2, {.delay = 5ms, .bytes_per_second = 1e7});
+  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
+  std::vector<std::unique_ptr<FakeSocket>> clients;
+  for (int i = 0; i < 8; ++i) clients.push_back(open(gateway, 8080));
+  ASSERT_TRUE(wait([&] { return std::all_of(clients.begin(), clients.end(), [](const auto& c) { return c->opened; }); }));
+  for (size_t i = 0; i < clients.size(); ++i) {
+    provider.connector.sockets[i]->keep = false;
+    clients[i]->push(100'000'000);
+  }
+  run(8s);
+  size_t least = SIZE_MAX, most = 0;
+  for (const auto& socket : provider.connector.sockets) {
+    least = std::min(least, socket->received);
+    most = std::max(most, socket->received);
+  }
+  EXPECT_GT(least, 8'000'000u);
+  EXPECT_LT(most - least, 1'000'000u);
+  // A small request is not behind the bulk of the others for longer than the connection's own queue takes.
+  auto small = open(gateway, 8080);
+  const TimePoint asked = world_.now();
+  ASSERT_TRUE(wait([&] { return small->opened; }));
+  EXPECT_LT(world_.now() - asked, 200ms);
+}
+
+TEST_F(NodeTest, AServiceThatNeverAnswersDelaysNoOtherChannel) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(81), tcp(82)});
+  provider.connector.modes[81] = FakeConnector::Mode::kSilent;
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->gates().size() == 2; }));
+  std::vector<std::unique_ptr<FakeSocket>> stuck;
+  for (int i = 0; i < 20; ++i) stuck.push_back(open(gateway, 81));
+  const TimePoint asked = world_.now();
+  auto client = open(gateway, 82);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  EXPECT_LT(world_.now() - asked, 10ms);
+  ASSERT_TRUE(wait([&] { return stuck[0]->closed; }, 70s));
+  EXPECT_EQ(CloseReason::kTimeout, stuck[0]->reason);
+  EXPECT_GE(world_.now() - asked, 60s);
+  EXPECT_EQ(20 * 4 + 1u, provider.connector.requests.size());  // an attempt each 15 s
+}
+
+TEST_F(NodeTest, ARefusedServiceClosesItsClientAtOnce) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(81), tcp(82)});
+  provider.connector.modes[81] = FakeConnector::Mode::kRefuse;
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->gates().size() == 2; }));
+  auto other = open(gateway, 82);
+  auto client = open(gateway, 81);
+  const TimePoint asked = world_.now();
+  ASSERT_TRUE(wait([&] { return client->closed; }));
+  EXPECT_LT(world_.now() - asked, 10ms);
+  EXPECT_EQ(CloseReason::kRefused, client->reason);
+  EXPECT_TRUE(other->opened);
+  EXPECT_FALSE(other->closed);
+  EXPECT_EQ(1u, gateway.node->counters().refused_by_provider);
+}
+
+TEST_F(NodeTest, TheOtherProviderTakesOverAfterAnErrorWithoutDelay) {
+  Member gateway(host_, true, false), bad(host_, false, true), good(host_, false, true);
+  bad.node->provider()->set_services({tcp(80)});
+  bad.connector.modes[80] = FakeConnector::Mode::kRefuse;
+  good.node->provider()->set_services({tcp(80)});
+  connect(gateway, 1, bad, 2);
+  connect(gateway, 1, good, 3);
+  ASSERT_TRUE(wait([&] { return gateway.node->channel_count() == 0 && gateway.ready == 2 && gateway.node->gateway()->routes().size() == 2; }));
+  for (int i = 0; i < 6; ++i) {
+    auto client = open(gateway, 80);
+    const TimePoint asked = world_.now();
+    ASSERT_TRUE(wait([&] { return client->opened; }));
+    EXPECT_LT(world_.now() - asked, 10ms);
+  }
+  EXPECT_LE(bad.connector.requests.size(), 2u);  // then it is passed over for a while
+}
+
+TEST_F(NodeTest, ASilentProviderIsLeftForAnotherAfterASecond) {
+  Member gateway(host_, true, false), silent(host_, false, true), good(host_, false, true);
+  silent.node->provider()->set_services({tcp(80)});
+  silent.connector.modes[80] = FakeConnector::Mode::kSilent;
+  good.node->provider()->set_services({tcp(80)});
+  connect(gateway, 1, silent, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
+  auto client = open(gateway, 80);
+  const TimePoint asked = world_.now();
+  connect(gateway, 1, good, 3);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  EXPECT_LE(world_.now() - asked, 1100ms);
+  ASSERT_TRUE(wait([&] { return silent.connector.last().closed; }));  // it was told
+}
+
+TEST_F(NodeTest, RoutesGoWithTheConnectionAndWaitingClientsGoOnWhenItReturns) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(8080)});
+  const auto ends = connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
+  auto open_one = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return open_one->opened; }));
+  ends.first->cut();
+  run(1ms);
+  EXPECT_EQ(0u, gateway.node->gateway()->routes().size());
+  EXPECT_TRUE(open_one->closed);
+  EXPECT_EQ(CloseReason::kPeerLost, open_one->reason);
+  EXPECT_EQ(1u, gateway.node->gateway()->gates().size());  // held open a moment
+  auto held = open(gateway, 8080);
+  run(500ms);
+  EXPECT_FALSE(held->opened || held->closed);
+  connect(gateway, 1, provider, 4);
+  ASSERT_TRUE(wait([&] { return held->opened; }, 1s));
+}
+
+TEST_F(NodeTest, AGateWithoutProviderClosesAndAWithdrawnOneAtOnce) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  int changes = 0;
+  gateway.node->gateway()->on_gates_changed([&] { ++changes; });
+  provider.node->provider()->set_services({tcp(80), tcp(81)});
+  const auto ends = connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->gates().size() == 2; }));
+  provider.node->provider()->set_services({tcp(81)});
+  run(10ms);
+  EXPECT_EQ(1u, gateway.node->gateway()->gates().size());
+  ends.second->cut();
+  run(1s);
+  EXPECT_EQ(1u, gateway.node->gateway()->gates().size());
+  run(2s);
+  EXPECT_TRUE(gateway.node->gateway()->gates().empty());
+  EXPECT_EQ(4, changes);
+}
+
+TEST_F(NodeTest, RoutesExpireWhenAProviderFallsSilent) {
+  Member gateway(host_, true, false);
+  sim::World other_world(2);
+  sim::Host& frozen = other_world.add_host("10.0.0.2");  // its timers never run
+  Member provider(frozen, false, true);
+  provider.node->provider()->set_services({tcp(80)});
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
+  run(115s);
+  EXPECT_EQ(1u, gateway.node->gateway()->routes().size());
+  run(15s);
+  EXPECT_EQ(0u, gateway.node->gateway()->routes().size());
+}
+
+TEST_F(NodeTest, AStrangerIsBannedAndHearsNothingButTheHello) {
+  Seed other;
+  other.fill(77);
+  const RouterKeys other_router = derive_router_keys(other);
+  Member gateway(host_, true, false), stranger(host_, false, true, {}, other_router);
+  stranger.node->provider()->set_services({tcp(80)});
+  const auto ends = connect(gateway, 1, stranger, 2);
+  const PipeEnd* gateway_end = ends.first;
+  run(1ms);
+  EXPECT_EQ(1u, gateway_end->written_messages());
+  run(100ms);
+  EXPECT_EQ(1u, gateway.banned.size() + stranger.banned.size());  // the faster one ends the connection
+  EXPECT_EQ(0, gateway.ready + stranger.ready);
+  EXPECT_TRUE(gateway.node->peers().empty());
+}
+
+TEST_F(NodeTest, TwoProvidersBanEachOtherAndTwoGatewaysDoNot) {
+  Member one(host_, false, true), two(host_, false, true);
+  connect(one, 1, two, 2);
+  run(100ms);
+  EXPECT_EQ(1u, one.banned.size() + two.banned.size());
+  EXPECT_TRUE(one.node->peers().empty());
+
+  Member three(host_, true, false), four(host_, true, false);
+  connect(three, 3, four, 4);
+  run(100ms);
+  EXPECT_TRUE(three.banned.empty());
+  EXPECT_EQ(1u, three.node->peers().size());
+}
+
+TEST_F(NodeTest, ASilentConnectionIsDropped) {
+  Member gateway(host_, true, false);
+  auto [mine, theirs] = make_pipe(host_, key(1), key(2));
+  gateway.node->add_connection(std::move(mine));
+  run(14s);
+  EXPECT_EQ(1u, gateway.node->peers().size());
+  run(2s);
+  EXPECT_TRUE(gateway.node->peers().empty());
+}
+
+TEST_F(NodeTest, TwoMembersWithBothRolesServeEachOther) {
+  Member a(host_, true, true), b(host_, true, true);
+  a.node->provider()->set_services({tcp(81)});
+  b.node->provider()->set_services({tcp(82)});
+  connect(a, 1, b, 2);
+  ASSERT_TRUE(wait([&] { return !a.node->gateway()->gates().empty() && !b.node->gateway()->gates().empty(); }));
+  std::vector<std::unique_ptr<FakeSocket>> clients;
+  for (int i = 0; i < 10; ++i) {
+    clients.push_back(open(a, 82));
+    clients.push_back(open(b, 81));
+  }
+  ASSERT_TRUE(wait([&] { return std::all_of(clients.begin(), clients.end(), [](const auto& c) { return c->opened; }); }));
+  clients[0]->say("to b");
+  clients[1]->say("to a");
+  run(10ms);
+  EXPECT_EQ("to b", b.connector.sockets[0]->text());
+  EXPECT_EQ("to a", a.connector.sockets[0]->text());
+  EXPECT_EQ(20u, a.node->channel_count());
+}
+
+TEST_F(NodeTest, DeniedClientsAreClosedAtOnceAndLabelsReachTheFingerprint) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  Service service = tcp(80);
+  service.ingress_policy = R"({"ips":{"192.0.2.66":{"allow":false},"192.0.2.0/24":{"labels":["office","a\"b"]}}})";
+  provider.node->provider()->set_services({service});
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
+  auto denied = open(gateway, 80, Protocol::kTcp, "192.0.2.66");
+  EXPECT_FALSE(denied->closed);  // never from inside open()
+  ASSERT_TRUE(wait([&] { return denied->closed; }, 1s));
+  EXPECT_EQ(CloseReason::kDenied, denied->reason);
+  EXPECT_TRUE(provider.connector.requests.empty());
+  auto allowed = open(gateway, 80);
+  ASSERT_TRUE(wait([&] { return allowed->opened; }));
+  EXPECT_NE(std::string::npos, provider.connector.requests[0].fingerprint.find(R"("ingressLabels":["office","a\"b"])"));
+}
+
+TEST_F(NodeTest, DatagramsKeepTheirSizesAndTooLargeOnesAreCounted) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({udp(53)});
+  connect(gateway, 1, provider, 2, {.high_water = 1 << 30});
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
+  auto client = open(gateway, 53, Protocol::kUdp);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  EXPECT_EQ(kMaxUdpPayload, client->channel->max_datagram());
+  const Bytes data(kMaxUdpPayload + 1, 7);
+  const std::vector<size_t> sizes = {0, 1, 512, 61440, 61441, 65507};
+  for (const size_t size : sizes) EXPECT_TRUE(client->channel->send_datagram(ByteView(data).first(size)));
+  EXPECT_FALSE(client->channel->send_datagram(data));
+  run(100ms);
+  EXPECT_EQ(sizes, provider.connector.last().datagrams);
+  for (const size_t size : sizes) EXPECT_TRUE(provider.connector.last().channel->send_datagram(ByteView(data).first(size)));
+  run(100ms);
+  EXPECT_EQ(sizes, client->datagrams);
+  EXPECT_EQ(1u, gateway.node->counters().datagrams_too_big);
+}
+
+TEST_F(NodeTest, DatagramsBehindAFullConnectionAreDroppedBeyondABound) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({udp(53)});
+  connect(gateway, 1, provider, 2, {.bytes_per_second = 1e5});
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
+  auto client = open(gateway, 53, Protocol::kUdp);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  const Bytes data(1000, 7);
+  int sent = 0;
+  for (int i = 0; i < 10000; ++i) sent += client->channel->send_datagram(data) ? 1 : 0;
+  EXPECT_GT(sent, 1000);
+  EXPECT_LT(sent, 1500);
+  EXPECT_EQ(10000u - sent, gateway.node->counters().datagrams_backlog);
+}
+
+TEST_F(NodeTest, ShutdownWithdrawsLetsChannelsFinishAndEndsTheStreams) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(80)});
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
+  auto client = open(gateway, 80);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  bool done = false;
+  const TimePoint asked = world_.now();
+  provider.node->shutdown(3s, [&] { done = true; });
+  run(100ms);
+  EXPECT_TRUE(gateway.node->gateway()->gates().empty());
+  provider.connector.last().say("the rest");
+  run(100ms);
+  EXPECT_EQ("the rest", client->text());
+  EXPECT_FALSE(done);
+  client->channel->close();
+  ASSERT_TRUE(wait([&] { return done; }, 10s));
+  EXPECT_LT(world_.now() - asked, 1s);
+  EXPECT_EQ(1, gateway.lost);
+  EXPECT_TRUE(provider.node->peers().empty());
+}
+
+TEST_F(NodeTest, ShutdownClosesWhatIsLeftAfterTheGrace) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(80)});
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
+  auto client = open(gateway, 80);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  bool done = false;
+  gateway.node->shutdown(2s, [&] { done = true; });
+  ASSERT_TRUE(wait([&] { return done; }, 10s));
+  EXPECT_TRUE(client->closed);
+  EXPECT_EQ(CloseReason::kStopping, client->reason);
+  run(10ms);
+  EXPECT_TRUE(provider.connector.last().closed);
+  EXPECT_EQ(CloseReason::kRemote, provider.connector.last().reason);
+  auto late = open(gateway, 80);
+  run(10ms);
+  EXPECT_TRUE(late->closed);
+}
+
+TEST_F(NodeTest, AClientThatLeavesWhileItsChannelIsOpenedIsForgotten) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(80)});
+  provider.connector.modes[80] = FakeConnector::Mode::kSilent;
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
+  auto asked = open(gateway, 80);
+  auto waiting = open(gateway, 99);
+  run(10ms);
+  EXPECT_EQ(2u, gateway.node->gateway()->openings());
+  asked.reset();
+  waiting.reset();
+  EXPECT_EQ(0u, gateway.node->gateway()->openings());
+  run(10ms);
+  EXPECT_TRUE(provider.connector.last().closed);
+  provider.connector.last().channel->accept();  // too late: no effect
+  run(10ms);
+  EXPECT_EQ(0u, provider.node->channel_count());
+}
+
+TEST_F(NodeTest, ARequestWithoutRouteIsHeldAndGivenUpAfterAMinute) {
+  Member gateway(host_, true, false);
+  auto client = open(gateway, 80);
+  run(59s);
+  EXPECT_FALSE(client->closed);
+  run(2s);
+  EXPECT_TRUE(client->closed);
+  EXPECT_EQ(CloseReason::kNoRoute, client->reason);
+  EXPECT_EQ(1u, gateway.node->counters().refused_no_route);
+}
+
+TEST_F(NodeTest, DestroyingANodeUnderTrafficIsClean) {
+  auto gateway = std::make_unique<Member>(host_, true, false);
+  Member provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(80)});
+  connect(*gateway, 1, provider, 2, {.bytes_per_second = 1e6});
+  ASSERT_TRUE(wait([&] { return gateway->node->gateway()->routes().size() == 1; }));
+  auto client = open(*gateway, 80);
+  auto opening = open(*gateway, 81);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  client->push(10'000'000);
+  run(100ms);
+  gateway.reset();
+  run(100ms);
+  EXPECT_TRUE(client->closed);
+  EXPECT_EQ(Channel::State::kClosed, opening->channel->state());
+  EXPECT_EQ(0u, provider.node->channel_count());
+}
+
+}  // namespace
+}  // namespace hg::tunnel

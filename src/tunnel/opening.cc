@@ -1,0 +1,195 @@
+#include "tunnel/opening.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace hg::tunnel {
+
+namespace {
+constexpr std::string_view kLog = "gateway";
+}
+
+Opening::Opening(Gateway& gateway, const GateRequest& request, Channel& channel, ChannelHandler& handler)
+    : gateway_(gateway),
+      context_(gateway.context_),
+      channel_(channel),
+      handler_(handler),
+      request_(request),
+      id_(to_hex(context_.runtime.rng().array<16>())),
+      opened_at_ms_(context_.runtime.wall_ms()),
+      give_up_at_(context_.runtime.now() + context_.limits.route_finding_timeout),
+      timer_(context_.runtime.timers(), [this] { on_timer(); }) {
+  channel_.opener_ = this;
+}
+
+Opening::~Opening() {
+  // Left behind by a gateway that is destroyed: the channel must not call back.
+  if (!left_ && channel_.opener_ == this) {
+    channel_.opener_ = nullptr;
+    channel_.state_ = Channel::State::kClosed;
+  }
+}
+
+std::unique_ptr<Opening> Opening::leave() {
+  left_ = true;
+  channel_.opener_ = nullptr;
+  channel_.state_ = Channel::State::kClosed;
+  return gateway_.release(*this);
+}
+
+void Opening::attempt() {
+  const TimePoint now = context_.runtime.now();
+  if (now >= give_up_at_) return fail(timed_out_ ? CloseReason::kTimeout : CloseReason::kNoRoute);
+  const auto pick = gateway_.routes_.pick(request_.gate, now, tried_);
+  if (!pick) return wait_for_routes();
+  std::vector<std::string> labels;
+  if (pick->policy != nullptr) {
+    const IngressRule* rule = pick->policy->match(request_.client.ip, request_.gate.port, request_.gate.protocol, context_.runtime.wall_ms());
+    if (rule != nullptr && !rule->allow) return fail(CloseReason::kDenied);
+    if (rule != nullptr) labels = rule->labels;
+  }
+  ask(*pick, std::move(labels));
+}
+
+void Opening::ask(const RouteTable::Pick& pick, std::vector<std::string> labels) {
+  Session* session = gateway_.session_of(pick.provider);
+  provider_ = pick.provider;
+  bool sent = false;
+  if (session != nullptr) {
+    asked_ = session->terms_to_ask(request_.gate.protocol);
+    sent = session->open_channel(channel_, *this, request_.gate.port, [&](uint32_t channel) {
+      return encode_fingerprint({id_, opened_at_ms_, request_.gate.protocol, request_.gate.port, channel, request_.client, request_.listener, labels},
+                                asked_);
+    });
+  }
+  if (!sent) return back_off();
+  phase_ = Phase::kAsked;
+  asked_at_ = context_.runtime.now();
+  gateway_.routes_.open_started(request_.gate, provider_);
+  timer_.arm(asked_at_ + std::min(context_.limits.open_hedge, context_.limits.open_request_timeout));
+}
+
+void Opening::on_timer() {
+  switch (phase_) {
+    case Phase::kAsked: return asked_timer();
+    case Phase::kFailing: {
+      const auto self = leave();
+      return handler_.on_channel_closed(reason_);
+    }
+    case Phase::kBackOff:
+    case Phase::kWaiting:
+      // Every provider has had its chance: begin again with all of them.
+      if (!gateway_.routes_.pick(request_.gate, context_.runtime.now(), tried_)) tried_.clear();
+      return attempt();
+  }
+}
+
+void Opening::asked_timer() {
+  const TimePoint now = context_.runtime.now();
+  const TimePoint deadline = std::min(asked_at_ + context_.limits.open_request_timeout, give_up_at_);
+  std::vector<PublicKey> avoid = tried_;
+  avoid.push_back(provider_);
+  const bool expired = now >= deadline;
+  if (!expired && !gateway_.routes_.has_healthy(request_.gate, now, avoid)) {
+    timer_.arm(std::min(deadline, now + context_.limits.open_hedge));
+    return;
+  }
+  gateway_.routes_.open_failed(request_.gate, provider_, now);
+  channel_.session_->abandon_opening(channel_);
+  tried_ = std::move(avoid);
+  timed_out_ = true;
+  if (expired) {
+    back_off();
+  } else {
+    attempt();
+  }
+}
+
+void Opening::back_off() {
+  const Limits& limits = context_.limits;
+  const auto spread = std::max<int64_t>(1, to_ms(limits.find_route_retry_max - limits.find_route_retry_min));
+  phase_ = Phase::kBackOff;
+  timer_.arm(context_.runtime.now() + limits.find_route_retry_min +
+             std::chrono::milliseconds(context_.runtime.rng().below(static_cast<uint32_t>(spread))));
+}
+
+void Opening::wait_for_routes() {
+  if (!tried_.empty() && gateway_.routes_.pick(request_.gate, context_.runtime.now(), {})) return back_off();
+  phase_ = Phase::kWaiting;
+  timer_.arm(give_up_at_);
+}
+
+void Opening::routes_changed() {
+  if (phase_ == Phase::kWaiting) attempt();
+}
+
+void Opening::stray_error(Session& session, uint16_t gate_port) {
+  if (phase_ != Phase::kAsked || channel_.session_ != &session || request_.gate.port != gate_port) return;
+  session.abandon_opening(channel_);
+  on_open_refused("the provider has no such service");
+}
+
+void Opening::give_up(CloseReason reason) {
+  if (phase_ == Phase::kAsked) {
+    gateway_.routes_.open_cancelled(request_.gate, provider_);
+    channel_.session_->abandon_opening(channel_);
+  }
+  fail(reason);
+}
+
+void Opening::fail(CloseReason reason) {
+  Counters& counters = context_.counters;
+  switch (reason) {
+    case CloseReason::kDenied: ++counters.refused_ingress; break;
+    case CloseReason::kRefused: ++counters.refused_by_provider; break;
+    case CloseReason::kTimeout: ++counters.refused_timeout; break;
+    case CloseReason::kStopping: ++counters.refused_stopping; break;
+    default: ++counters.refused_no_route;
+  }
+  HG_LOG(kDebug, kLog, "gate {}/{}: client {}:{}: {}", request_.gate.port, protocol_name(request_.gate.protocol), request_.client.ip,
+         request_.client.port, close_reason_text(reason));
+  // Told in a turn of its own: the caller may be inside Gateway::open() or a session's dispatch.
+  phase_ = Phase::kFailing;
+  reason_ = reason;
+  timer_.arm(context_.runtime.now());
+}
+
+void Opening::on_open_confirmed(std::string_view json) {
+  if (phase_ != Phase::kAsked) return;
+  const OpenTerms granted = parse_terms(json);
+  gateway_.routes_.open_succeeded(request_.gate, provider_, context_.runtime.now() - asked_at_);
+  ChannelHandler& handler = handler_;
+  Session* session = channel_.session_;
+  const auto self = leave();
+  session->complete_opening(channel_, asked_, granted);
+  handler.on_channel_open();
+}
+
+void Opening::on_open_refused(const std::string& why) {
+  if (phase_ != Phase::kAsked) return;
+  const TimePoint now = context_.runtime.now();
+  HG_LOG(kInfo, kLog, "gate {}/{}: provider {} refused: {}", request_.gate.port, protocol_name(request_.gate.protocol),
+         to_hex(ByteView(provider_).first(4)), why);
+  gateway_.routes_.open_failed(request_.gate, provider_, now);
+  tried_.push_back(provider_);
+  if (gateway_.routes_.pick(request_.gate, now, tried_)) return attempt();
+  fail(CloseReason::kRefused);
+}
+
+void Opening::on_open_session_lost() {
+  if (phase_ != Phase::kAsked) return;
+  gateway_.routes_.open_cancelled(request_.gate, provider_);
+  phase_ = Phase::kWaiting;
+  attempt();
+}
+
+void Opening::on_open_cancelled() {
+  if (phase_ == Phase::kAsked) {
+    gateway_.routes_.open_cancelled(request_.gate, provider_);
+    channel_.session_->abandon_opening(channel_);
+  }
+  const auto self = leave();
+}
+
+}  // namespace hg::tunnel

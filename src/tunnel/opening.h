@@ -1,0 +1,62 @@
+// One client's search for a provider, from Gateway::open() until the channel is confirmed or given up. See gateway.h for the states.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/timer.h"
+#include "tunnel/gateway.h"
+
+namespace hg::tunnel {
+
+class Opening final : public ChannelOpener {
+ public:
+  Opening(Gateway& gateway, const GateRequest& request, Channel& channel, ChannelHandler& handler);
+  ~Opening() override;
+
+  void start() { attempt(); }
+  /// Routes came: a waiting request goes on.
+  void routes_changed();
+  /// A provider that names no channel in its errors has no service on this gate.
+  void stray_error(Session& session, uint16_t gate_port);
+  void give_up(CloseReason reason);
+
+  void on_open_confirmed(std::string_view json) override;
+  void on_open_refused(const std::string& why) override;
+  void on_open_session_lost() override;
+  void on_open_cancelled() override;
+
+ private:
+  enum class Phase { kWaiting, kAsked, kBackOff, kFailing };
+
+  void attempt();
+  void ask(const RouteTable::Pick& pick, std::vector<std::string> labels);
+  void on_timer();
+  void asked_timer();
+  void back_off();
+  void wait_for_routes();
+  void fail(CloseReason reason);
+  /// Frees the channel from this opening and hands the opening over to be destroyed when the caller returns.
+  std::unique_ptr<Opening> leave();
+
+  Gateway& gateway_;
+  const Context& context_;
+  Channel& channel_;
+  ChannelHandler& handler_;
+  const GateRequest request_;
+  const std::string id_;
+  const int64_t opened_at_ms_;
+  const TimePoint give_up_at_;
+  Phase phase_ = Phase::kWaiting;
+  CloseReason reason_ = CloseReason::kNoRoute;
+  PublicKey provider_{};
+  TimePoint asked_at_{};
+  OpenTerms asked_;
+  std::vector<PublicKey> tried_;
+  bool timed_out_ = false;
+  bool left_ = false;
+  Timer timer_;
+};
+
+}  // namespace hg::tunnel

@@ -1,0 +1,63 @@
+// The provider role: advertises services and answers open requests.
+//
+//   open request ─▶ service by (gatePort, protocol) ─▶ ServiceConnector::connect() ─▶ Channel::accept() or refuse()
+//
+// Connects run beside everything else: one that never answers delays no other channel. Owned by Node. One thread.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "tunnel/channel.h"
+#include "tunnel/service.h"
+#include "tunnel/session.h"
+
+namespace hg::tunnel {
+
+struct ServiceRequest {
+  Service service;
+  PublicKey gateway{};
+  std::string fingerprint;  // JSON as the gateway sent it, at most kMaxFingerprintBytes; may be empty or broken
+};
+
+/// Makes the local connections; implemented by relay.
+class ServiceConnector {
+ public:
+  virtual ~ServiceConnector() = default;
+  /// Takes the channel: connects to the service, then accepts or refuses. Never calls back from inside.
+  virtual void connect(ServiceRequest request, std::unique_ptr<Channel> channel) = 0;
+};
+
+class Provider {
+ public:
+  Provider(const Context& context, ServiceConnector& connector);
+
+  /// Replaces the services; peers are told at once. The first service with a gate port and protocol answers for them.
+  void set_services(std::vector<Service> services);
+  const std::vector<Service>& services() const { return services_; }
+
+  // From Node.
+  void add_session(Session& session);
+  void remove_session(Session& session) { sessions_.erase(&session); }
+  void handle_open(Session& session, std::unique_ptr<Channel> channel, const OpenBody& request);
+  /// Advertises again; every peer_refresh.
+  void tick() { broadcast(); }
+  /// Withdraws the routes and refuses new channels.
+  void stop();
+
+ private:
+  void broadcast();
+  void encode();
+
+  const Context& context_;
+  ServiceConnector& connector_;
+  std::vector<Service> services_;
+  std::string advertisement_;
+  std::unordered_set<Session*> sessions_;
+  bool stopping_ = false;
+};
+
+}  // namespace hg::tunnel

@@ -1,0 +1,209 @@
+#include "tunnel/route_table.h"
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+
+namespace hg::tunnel {
+
+namespace {
+
+constexpr Duration kFirstAvoid = 1s;
+constexpr uint32_t kMostAvoidDoublings = 5;
+constexpr uint32_t kOutstandingSlack = 8;  // open requests a provider may be behind the least busy one and still be picked
+
+GateKey key_of(const Service& service) { return {service.gate_port, service.protocol}; }
+
+bool contains(std::span<const PublicKey> keys, const PublicKey& key) { return std::find(keys.begin(), keys.end(), key) != keys.end(); }
+
+}  // namespace
+
+uint64_t RouteTable::stride(const Route& route) {
+  // A provider four times slower to open gets half the turns; below 10 ms all count as equal.
+  uint64_t weight = 1;
+  for (Duration bound = 10ms; route.latency >= bound && weight < 64; bound *= 4) weight *= 2;
+  return weight;
+}
+
+/// Visits every route of the entry that owns the gate and of those with the same service host.
+template <class Table, class Visit>
+void RouteTable::visit_owner(Table& table, GateKey gate, Visit&& visit) {
+  const auto found = table.find(gate);
+  if (found == table.end() || found->second.empty()) return;
+  const std::string& owner = found->second.front().service_host;
+  for (auto& entry : found->second) {
+    if (entry.service_host != owner) continue;
+    for (auto& route : entry.routes) visit(route);
+  }
+}
+
+RouteTable::Route* RouteTable::find(GateKey gate, const PublicKey& provider) {
+  Route* found = nullptr;
+  visit_owner(table_, gate, [&](Route& route) {
+    if (route.provider == provider) found = &route;
+  });
+  return found;
+}
+
+template <class Drop>
+bool RouteTable::drop_routes(Drop&& drop) {
+  bool dropped = false;
+  for (auto gate = table_.begin(); gate != table_.end();) {
+    for (Entry& entry : gate->second) {
+      const size_t gone = std::erase_if(entry.routes, [&](const Route& route) { return drop(gate->first, entry, route); });
+      routes_ -= gone;
+      dropped = dropped || gone > 0;
+    }
+    std::erase_if(gate->second, [](const Entry& entry) { return entry.routes.empty(); });
+    gate = gate->second.empty() ? table_.erase(gate) : std::next(gate);
+  }
+  return dropped;
+}
+
+bool RouteTable::put(const PublicKey& provider, const Service& service, TimePoint now) {
+  Entries& entries = table_[key_of(service)];
+  auto entry = std::find_if(entries.begin(), entries.end(),
+                            [&](const Entry& e) { return e.service_host == service.service_host && e.tags == service.tags; });
+  if (entry == entries.end()) entry = entries.insert(entries.end(), Entry{service.service_host, service.tags, {}});
+  auto route = std::find_if(entry->routes.begin(), entry->routes.end(), [&](const Route& r) { return r.provider == provider; });
+  const bool is_new = route == entry->routes.end();
+  if (is_new) {
+    uint64_t turn = std::numeric_limits<uint64_t>::max();
+    for (const Route& other : entry->routes) turn = std::min(turn, other.turn);
+    Route fresh;
+    fresh.provider = provider;
+    fresh.turn = entry->routes.empty() ? 0 : turn;
+    route = entry->routes.insert(entry->routes.end(), std::move(fresh));
+    ++routes_;
+  }
+  const bool moved = route->service_port != service.service_port;
+  route->service_port = service.service_port;
+  route->expires = now + expiration_;
+  if (route->policy_text != service.ingress_policy) {
+    route->policy_text = service.ingress_policy;
+    route->policy.reset();
+    if (auto policy = IngressPolicy::parse(service.ingress_policy, "ingressPolicy")) route->policy = std::make_shared<IngressPolicy>(std::move(*policy));
+  }
+  return is_new || moved;
+}
+
+bool RouteTable::update(const PublicKey& provider, const Advertisement& advertisement, TimePoint now) {
+  const auto listed = [&](const GateKey& gate, const Entry& entry) {
+    return std::any_of(advertisement.routes.begin(), advertisement.routes.end(), [&](const Service& service) {
+      return key_of(service) == gate && service.service_host == entry.service_host && service.tags == entry.tags && filter_.passes(service);
+    });
+  };
+  bool changed = drop_routes([&](const GateKey& gate, const Entry& entry, const Route& route) {
+    return route.provider == provider && !listed(gate, entry);
+  });
+  for (const Service& service : advertisement.routes) {
+    if (routes_ >= kMaxRoutes || !filter_.passes(service)) continue;
+    if (put(provider, service, now)) changed = true;
+  }
+  return changed;
+}
+
+void RouteTable::refresh(const PublicKey& provider, TimePoint now) {
+  for (auto& [gate, entries] : table_) {
+    for (Entry& entry : entries) {
+      for (Route& route : entry.routes) {
+        if (route.provider == provider) route.expires = now + expiration_;
+      }
+    }
+  }
+}
+
+bool RouteTable::remove_provider(const PublicKey& provider) {
+  return drop_routes([&](const GateKey&, const Entry&, const Route& route) { return route.provider == provider; });
+}
+
+bool RouteTable::expire(TimePoint now) {
+  return drop_routes([&](const GateKey&, const Entry&, const Route& route) { return route.expires <= now; });
+}
+
+std::vector<Gate> RouteTable::gates() const {
+  std::vector<Gate> gates;
+  gates.reserve(table_.size());
+  for (const auto& [key, entries] : table_) {
+    const Entry& owner = entries.front();
+    Gate gate{key, owner.service_host, owner.routes.front().service_port, owner.tags, {}, {}};
+    for (const Entry& entry : entries) {
+      if (entry.service_host == owner.service_host) {
+        for (const Route& route : entry.routes) gate.providers.push_back(route.provider);
+      } else if (std::find(gate.conflicts.begin(), gate.conflicts.end(), entry.service_host) == gate.conflicts.end()) {
+        gate.conflicts.push_back(entry.service_host);
+      }
+    }
+    gates.push_back(std::move(gate));
+  }
+  return gates;
+}
+
+std::vector<Service> RouteTable::offers_of(const PublicKey& provider) const {
+  std::vector<Service> offers;
+  for (const auto& [key, entries] : table_) {
+    for (const Entry& entry : entries) {
+      for (const Route& route : entry.routes) {
+        if (route.provider != provider) continue;
+        offers.push_back({key.port, entry.service_host, route.service_port, key.protocol, entry.tags, route.policy_text});
+      }
+    }
+  }
+  return offers;
+}
+
+std::optional<RouteTable::Pick> RouteTable::pick(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) {
+  uint32_t least_outstanding = std::numeric_limits<uint32_t>::max();
+  visit_owner(table_, gate, [&](Route& route) {
+    if (route.expires > now && !contains(avoid, route.provider)) least_outstanding = std::min(least_outstanding, route.outstanding);
+  });
+  Route* best = nullptr;
+  const auto rank = [&](const Route& route) {
+    const bool failing = route.avoid_until > now;
+    const bool busy = route.outstanding > least_outstanding + kOutstandingSlack;
+    return std::tuple(failing, failing ? route.avoid_until : TimePoint{}, busy, route.turn);
+  };
+  visit_owner(table_, gate, [&](Route& route) {
+    if (route.expires <= now || contains(avoid, route.provider)) return;
+    if (best == nullptr || rank(route) < rank(*best)) best = &route;
+  });
+  if (best == nullptr) return std::nullopt;
+  best->turn += stride(*best);
+  return Pick{best->provider, best->policy};
+}
+
+bool RouteTable::has_healthy(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) const {
+  bool found = false;
+  visit_owner(table_, gate, [&](const Route& route) {
+    found = found || (route.expires > now && route.avoid_until <= now && !contains(avoid, route.provider));
+  });
+  return found;
+}
+
+void RouteTable::open_started(GateKey gate, const PublicKey& provider) {
+  if (Route* route = find(gate, provider)) ++route->outstanding;
+}
+
+void RouteTable::open_cancelled(GateKey gate, const PublicKey& provider) {
+  Route* route = find(gate, provider);
+  if (route != nullptr && route->outstanding > 0) --route->outstanding;
+}
+
+void RouteTable::open_succeeded(GateKey gate, const PublicKey& provider, Duration took) {
+  open_cancelled(gate, provider);
+  Route* route = find(gate, provider);
+  if (route == nullptr) return;
+  route->failures = 0;
+  route->avoid_until = {};
+  route->latency = route->latency == Duration{} ? took : (route->latency * 7 + took) / 8;
+}
+
+void RouteTable::open_failed(GateKey gate, const PublicKey& provider, TimePoint now) {
+  open_cancelled(gate, provider);
+  Route* route = find(gate, provider);
+  if (route == nullptr) return;
+  route->avoid_until = now + kFirstAvoid * (1 << std::min(route->failures, kMostAvoidDoublings));
+  ++route->failures;
+}
+
+}  // namespace hg::tunnel

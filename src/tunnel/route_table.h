@@ -1,0 +1,110 @@
+// A gateway's routes: who offers what, which service owns a gate, and which provider the next channel goes to.
+//
+//   gate (port, protocol) ─▶ entries (serviceHost, tags; in the order first seen) ─▶ routes (provider, expiry, health)
+//
+// The first entry with a live route owns the gate; entries with its serviceHost are the same service and share the load; others are in
+// conflict and wait. A route goes when it expires, when its provider stops listing it, or at once with its provider's connection.
+#pragma once
+
+#include <compare>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/time.h"
+#include "tunnel/gate_filter.h"
+#include "tunnel/ingress_policy.h"
+#include "tunnel/routes.h"
+
+namespace hg::tunnel {
+
+struct GateKey {
+  uint16_t port = 0;
+  Protocol protocol = Protocol::kTcp;
+  auto operator<=>(const GateKey&) const = default;
+};
+
+/// A gate as people and the relay see it.
+struct Gate {
+  GateKey key;
+  std::string service_host;
+  uint16_t service_port = 0;
+  std::string tags;
+  std::vector<PublicKey> providers;
+  std::vector<std::string> conflicts;  // hosts of other services that want this gate
+};
+
+class RouteTable {
+ public:
+  static constexpr size_t kMaxRoutes = 65536;  // over all providers
+
+  RouteTable(GateFilter filter, Duration expiration) : filter_(std::move(filter)), expiration_(expiration) {}
+
+  void set_filter(GateFilter filter) { filter_ = std::move(filter); }
+  /// Replaces what `provider` offers. True when the set of gates or their owners may have changed.
+  bool update(const PublicKey& provider, const Advertisement& advertisement, TimePoint now);
+  /// The same advertisement again: only the expiry moves.
+  void refresh(const PublicKey& provider, TimePoint now);
+  bool remove_provider(const PublicKey& provider);
+  bool expire(TimePoint now);
+
+  std::vector<Gate> gates() const;
+  /// What `provider` offers and the filter lets pass.
+  std::vector<Service> offers_of(const PublicKey& provider) const;
+  size_t size() const { return routes_; }
+
+  struct Pick {
+    PublicKey provider{};
+    std::shared_ptr<const IngressPolicy> policy;  // null: none
+  };
+  /// The provider for the next channel, none of `avoid`: healthy ones before those that just failed; among them by turns, slower ones less often.
+  std::optional<Pick> pick(GateKey gate, TimePoint now, std::span<const PublicKey> avoid);
+  /// True when pick() would find a provider that is neither in `avoid` nor failing.
+  bool has_healthy(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) const;
+
+  void open_started(GateKey gate, const PublicKey& provider);
+  void open_succeeded(GateKey gate, const PublicKey& provider, Duration took);
+  void open_failed(GateKey gate, const PublicKey& provider, TimePoint now);
+  /// Neither: the client went away.
+  void open_cancelled(GateKey gate, const PublicKey& provider);
+
+ private:
+  struct Route {
+    PublicKey provider{};
+    uint16_t service_port = 0;
+    TimePoint expires;
+    std::string policy_text;
+    std::shared_ptr<const IngressPolicy> policy;
+    // Health.
+    uint64_t turn = 0;  // stride scheduling: the smallest goes next
+    uint32_t outstanding = 0;
+    uint32_t failures = 0;  // in a row
+    TimePoint avoid_until{};
+    Duration latency{};  // smoothed time to open
+  };
+  struct Entry {
+    std::string service_host;
+    std::string tags;
+    std::vector<Route> routes;
+  };
+  using Entries = std::vector<Entry>;
+
+  bool put(const PublicKey& provider, const Service& service, TimePoint now);
+  template <class Drop>
+  bool drop_routes(Drop&& drop);
+  static uint64_t stride(const Route& route);
+  template <class Table, class Visit>
+  static void visit_owner(Table& table, GateKey gate, Visit&& visit);
+  Route* find(GateKey gate, const PublicKey& provider);
+
+  GateFilter filter_;
+  Duration expiration_;
+  std::map<GateKey, Entries> table_;
+  size_t routes_ = 0;
+};
+
+}  // namespace hg::tunnel

@@ -1,0 +1,205 @@
+#include "tunnel/routes.h"
+
+#include <gtest/gtest.h>
+
+#include "tunnel/route_table.h"
+
+namespace hg::tunnel {
+namespace {
+
+const TimePoint kStart{1h};
+
+PublicKey key(uint8_t fill) {
+  PublicKey k;
+  k.fill(fill);
+  return k;
+}
+
+Service tcp(uint16_t gate, std::string host = "web", std::string tags = {}) { return {gate, std::move(host), 80, Protocol::kTcp, std::move(tags), {}}; }
+
+Advertisement offer(std::vector<Service> services) { return {std::move(services), {}, 0}; }
+
+TEST(Advertisement, RoundTripsWithFeatures) {
+  std::vector<Service> services = {tcp(8080), {53, "dns.local", 5353, Protocol::kUdp, "docker published", R"({"defaults":{"allow":false}})"}};
+  const std::string text = encode_advertisement(services, {.flow = true, .big_datagrams = true});
+  const auto decoded = decode_advertisement(text);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(services, decoded->routes);
+  EXPECT_TRUE(decoded->features.flow);
+  EXPECT_TRUE(decoded->features.big_datagrams);
+  EXPECT_EQ(0u, decoded->skipped);
+}
+
+TEST(Advertisement, SkipsWhatDoesNotFitAndIgnoresUnknownKeys) {
+  const auto decoded = decode_advertisement(R"({"later":1,"features":["x",5],"routes":[
+    {"gatePort":8080,"serviceHost":"a","servicePort":1,"protocol":0,"more":true},
+    {"gatePort":0,"serviceHost":"a"}, {"gatePort":65536,"serviceHost":"a"}, {"serviceHost":"a"}, {"gatePort":1}, 7,
+    {"gatePort":81,"serviceHost":"a","protocol":9},
+    {"gatePort":82,"serviceHost":"a","ingressPolicy":{"ips":{"nonsense":{}}}}]})");
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(1u, decoded->routes.size());
+  EXPECT_EQ(7u, decoded->skipped);
+  EXPECT_FALSE(decoded->features.flow);
+  for (const char* bad : {"", "[]", "{}", R"({"routes":{}})", "{\"routes\":[}", "\xff"}) EXPECT_FALSE(decode_advertisement(bad)) << bad;
+}
+
+TEST(RouteTable, FirstServiceKeepsTheGateWhileItLives) {
+  RouteTable table({}, 2min);
+  EXPECT_TRUE(table.update(key(1), offer({tcp(80, "one")}), kStart));
+  EXPECT_TRUE(table.update(key(2), offer({tcp(80, "two")}), kStart));
+  ASSERT_EQ(1u, table.gates().size());
+  EXPECT_EQ("one", table.gates()[0].service_host);
+  EXPECT_EQ(std::vector<std::string>{"two"}, table.gates()[0].conflicts);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(key(1), table.pick({80, Protocol::kTcp}, kStart, {})->provider);
+  EXPECT_TRUE(table.remove_provider(key(1)));
+  EXPECT_EQ("two", table.gates()[0].service_host);
+  EXPECT_EQ(key(2), table.pick({80, Protocol::kTcp}, kStart, {})->provider);
+  EXPECT_TRUE(table.remove_provider(key(2)));
+  EXPECT_TRUE(table.gates().empty());
+  EXPECT_EQ(0u, table.size());
+}
+
+TEST(RouteTable, ProtocolsOnOnePortDoNotMix) {
+  RouteTable table({}, 2min);
+  table.update(key(1), offer({tcp(53)}), kStart);
+  Service udp = tcp(53);
+  udp.protocol = Protocol::kUdp;
+  table.update(key(2), offer({udp}), kStart);
+  EXPECT_EQ(2u, table.gates().size());
+  EXPECT_EQ(key(1), table.pick({53, Protocol::kTcp}, kStart, {})->provider);
+  EXPECT_EQ(key(2), table.pick({53, Protocol::kUdp}, kStart, {})->provider);
+}
+
+TEST(RouteTable, RoutesExpireUnlessAdvertisedAgain) {
+  RouteTable table({}, 2min);
+  table.update(key(1), offer({tcp(80)}), kStart);
+  table.update(key(2), offer({tcp(80)}), kStart);
+  table.refresh(key(1), kStart + 1min);
+  EXPECT_TRUE(table.expire(kStart + 2min));
+  ASSERT_EQ(1u, table.gates().size());
+  EXPECT_EQ(std::vector<PublicKey>{key(1)}, table.gates()[0].providers);
+  EXPECT_TRUE(table.expire(kStart + 3min));
+  EXPECT_TRUE(table.gates().empty());
+}
+
+TEST(RouteTable, WithdrawnRoutesGo) {
+  RouteTable table({}, 2min);
+  table.update(key(1), offer({tcp(80), tcp(81)}), kStart);
+  EXPECT_TRUE(table.update(key(1), offer({tcp(81)}), kStart));
+  ASSERT_EQ(1u, table.gates().size());
+  EXPECT_EQ(81, table.gates()[0].key.port);
+  EXPECT_FALSE(table.update(key(1), offer({tcp(81)}), kStart));
+  EXPECT_TRUE(table.update(key(1), offer({}), kStart));
+  EXPECT_TRUE(table.gates().empty());
+}
+
+TEST(RouteTable, SharesTheLoadAndGivesSlowProvidersLess) {
+  RouteTable table({}, 2min);
+  const GateKey gate{80, Protocol::kTcp};
+  table.update(key(1), offer({tcp(80)}), kStart);
+  table.update(key(2), offer({tcp(80, "web", "other tags")}), kStart);
+  std::map<PublicKey, int> turns;
+  for (int i = 0; i < 100; ++i) ++turns[table.pick(gate, kStart, {})->provider];
+  EXPECT_EQ(50, turns[key(1)]);
+  EXPECT_EQ(50, turns[key(2)]);
+  for (int i = 0; i < 40; ++i) table.open_succeeded(gate, key(2), 300ms);
+  turns.clear();
+  for (int i = 0; i < 100; ++i) ++turns[table.pick(gate, kStart, {})->provider];
+  EXPECT_GT(turns[key(1)], 80);
+  EXPECT_GT(turns[key(2)], 5);
+}
+
+TEST(RouteTable, PassesOverAProviderThatJustFailedUnlessItIsTheOnlyOne) {
+  RouteTable table({}, 2min);
+  const GateKey gate{80, Protocol::kTcp};
+  table.update(key(1), offer({tcp(80)}), kStart);
+  table.update(key(2), offer({tcp(80)}), kStart);
+  table.open_failed(gate, key(1), kStart);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(key(2), table.pick(gate, kStart, {})->provider);
+  EXPECT_FALSE(table.has_healthy(gate, kStart, std::vector{key(2)}));
+  EXPECT_EQ(key(1), table.pick(gate, kStart, std::vector{key(2)})->provider);
+  EXPECT_TRUE(table.has_healthy(gate, kStart + 1s, std::vector{key(2)}));
+  EXPECT_FALSE(table.pick(gate, kStart, std::vector{key(1), key(2)}));
+}
+
+TEST(RouteTable, BusyProvidersArePassedOver) {
+  RouteTable table({}, 2min);
+  const GateKey gate{80, Protocol::kTcp};
+  table.update(key(1), offer({tcp(80)}), kStart);
+  table.update(key(2), offer({tcp(80)}), kStart);
+  for (int i = 0; i < 20; ++i) table.open_started(gate, key(1));
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(key(2), table.pick(gate, kStart, {})->provider);
+}
+
+TEST(GateFilter, AnyMatchPassesAndExposeOnlyAlwaysApplies) {
+  const auto parsed = parse_gate_matches(R"([{"gatePort":8080},{"serviceHost":"db","protocol":"tcp","tags":"docker"}])", "filter");
+  ASSERT_TRUE(parsed);
+  GateFilter filter;
+  filter.any_of = *parsed;
+  EXPECT_TRUE(filter.passes(tcp(8080, "x")));
+  EXPECT_TRUE(filter.passes(tcp(1, "db", "docker published")));
+  EXPECT_FALSE(filter.passes(tcp(1, "db")));
+  EXPECT_FALSE(filter.passes(tcp(1, "x")));
+  filter.only_services = {"db"};
+  EXPECT_FALSE(filter.passes(tcp(8080, "x")));
+  EXPECT_TRUE(filter.passes(tcp(8080, "db")));
+
+  GateFilter only;
+  only.only_published = true;
+  EXPECT_FALSE(only.passes(tcp(1, "x", "docker")));
+  EXPECT_TRUE(only.passes(tcp(1, "x", "docker published")));
+  only.only_published = false;
+  only.only_docker = true;
+  EXPECT_FALSE(only.passes(tcp(1, "x", "dockers")));
+  EXPECT_TRUE(only.passes(tcp(1, "x", "a docker")));
+}
+
+TEST(GateFilter, FaultsNameTheirPlace) {
+  for (const auto& [text, part] : std::vector<std::pair<const char*, const char*>>{
+           {R"([{"gatePort":"x"}])", "$[0].gatePort"}, {R"({"services":[{"protocol":"icmp"}]})", "$.services[0].protocol"}, {R"({"a":1})", "$"},
+           {R"([{"gateport":1}])", "$[0].gateport"}}) {
+    const auto parsed = parse_gate_matches(text, "gates.json");
+    ASSERT_FALSE(parsed) << text;
+    EXPECT_NE(std::string::npos, parsed.error().message.find(std::string("gates.json: ") + part)) << parsed.error().message;
+  }
+}
+
+TEST(Services, BothFormsAreAccepted) {
+  for (const char* text : {R"([{"gatePort":8080,"serviceHost":"127.0.0.1","servicePort":80,"protocol":"tcp"}])",
+                           R"({"services":[{"gatePort":8080,"servicePort":80,"$comment":"x","desc":"y"}]})"}) {
+    const auto services = parse_services(text, "s.json");
+    ASSERT_TRUE(services) << services.error().message;
+    ASSERT_EQ(1u, services->size());
+    EXPECT_EQ((Service{8080, "127.0.0.1", 80, Protocol::kTcp, {}, {}}), services->front());
+  }
+  const auto short_form = parse_services(R"([{"gatePort":53,"protocol":"UDP"}])", "s.json");
+  ASSERT_TRUE(short_form);
+  EXPECT_EQ(53, short_form->front().service_port);
+  EXPECT_EQ(Protocol::kUdp, short_form->front().protocol);
+}
+
+TEST(Services, AFaultIsOneLineThatNamesFilePathValueAndWhatIsAccepted) {
+  const std::vector<std::pair<const char*, const char*>> cases = {
+      {"[{]", "not JSON at line 1, column"},
+      {"7", "s.json: $: 7"},
+      {R"({"service":[]})", "s.json: $: "},
+      {R"([5])", "s.json: $[0]: 5"},
+      {R"([{"gatePort":70000}])", "s.json: $[0].gatePort: 70000 is not accepted; a whole number from 1 to 65535"},
+      {R"([{"gatePort":80.5}])", "s.json: $[0].gatePort"},
+      {R"([{"gatePort":80,"protocol":"sctp"}])", "\"sctp\" is not accepted; \"tcp\" or \"udp\""},
+      {R"([{"gatePort":80,"serviceHost":""}])", "s.json: $[0].serviceHost"},
+      {R"([{"gateport":80}])", "s.json: $[0].gateport"},
+      {R"([{"protocol":"tcp"}])", "gatePort or servicePort must be given"},
+      {R"([{"gatePort":80},{"gatePort":80}])", "s.json: $[1].gatePort: 80 (tcp)"},
+      {R"([{"gatePort":80,"ingressPolicy":{"ips":{"10.0.0.0/40":{}}}}])", "10.0.0.0/40"},
+  };
+  for (const auto& [text, part] : cases) {
+    const auto services = parse_services(text, "s.json");
+    ASSERT_FALSE(services) << text;
+    EXPECT_NE(std::string::npos, services.error().message.find(part)) << services.error().message;
+    EXPECT_EQ(std::string::npos, services.error().message.find('\n'));
+  }
+}
+
+}  // namespace
+}  // namespace hg::tunnel

@@ -1,0 +1,499 @@
+#include "tunnel/session.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace hg::tunnel {
+
+namespace {
+
+constexpr std::string_view kLog = "session";
+constexpr Duration kEndPatience = 5s;       // between the peer's end of stream and our destroy
+constexpr uint32_t kHighHalf = 0x80000000;  // see fresh_id()
+
+std::string short_key(const PublicKey& key) { return to_hex(ByteView(key).first(4)); }
+
+}  // namespace
+
+Session::Session(const Context& context, std::unique_ptr<noise::Connection> connection, HelloVerifier& verifier, bool says_gateway, int64_t hello_ms,
+                 SessionEvents& events)
+    : context_(context),
+      connection_(std::move(connection)),
+      verifier_(verifier),
+      events_(events),
+      says_gateway_(says_gateway),
+      since_(context.runtime.now()),
+      hello_timer_(context.runtime.timers(), [this] {
+        if (state_ == State::kHello) fail("HELLO_TIMEOUT", "no hello in time");
+        if (ending_) connection_->destroy();
+      }) {
+  connection_->set_handler(this);
+  hello_timer_.arm(since_ + context_.limits.hello_timeout);
+  send_frame(make_hello_frame(room(), says_gateway_, make_auth(context_.router, connection_->local_key(), connection_->remote_key(), hello_ms)));
+}
+
+Session::~Session() {
+  *alive_ = false;
+  connection_->set_handler(nullptr);
+  drop_channels(CloseReason::kPeerLost);
+}
+
+void Session::send_frame(Buffer frame) {
+  if (state_ == State::kClosed || failed_) return;
+  if (!connection_->write(std::move(frame))) backed_up_ = true;
+}
+
+void Session::fail(const char* code, std::string message) {
+  if (failed_ || state_ == State::kClosed) return;
+  HG_LOG(kInfo, kLog, "peer {}: {} ({}), disconnecting", short_key(remote_key()), message, code);
+  failed_ = true;
+  connection_->destroy();
+}
+
+void Session::destroy() {
+  if (state_ != State::kClosed) connection_->destroy();
+}
+
+void Session::end() {
+  if (state_ == State::kClosed || ending_) return;
+  if (!channels_.empty()) {
+    send_frame(make_frame(room(), Action::kClose, 0));
+    drop_channels(CloseReason::kStopping);
+  }
+  ending_ = true;
+  connection_->end();
+}
+
+void Session::send_routes(std::string_view json) {
+  if (!ready() || ending_ || json.size() + kMessageHeaderBytes > kMaxMessage) return;
+  send_frame(make_frame(room(), Action::kAdvRoutes, 0, as_bytes(json)));
+}
+
+// ---------------------------------------------------------------------------------------------------- incoming
+
+void Session::on_data(ByteView data) {
+  if (failed_ || state_ == State::kClosed) return;
+  if (!reader_.feed(data, [this](ByteView payload) { return dispatch(payload); })) {
+    ++context_.counters.oversized_frames;
+    fail("FRAME_TOO_LONG", "a frame of more than 10 MiB");
+  }
+}
+
+void Session::on_end() {
+  if (state_ == State::kClosed) return;
+  ending_ = true;
+  connection_->end();
+  hello_timer_.arm(context_.runtime.now() + kEndPatience);
+}
+
+void Session::on_drain() {
+  backed_up_ = false;
+  datagram_backlog_ = 0;
+  run_turns();
+}
+
+void Session::on_close(const std::optional<Error>& error) {
+  if (state_ == State::kClosed) return;
+  state_ = State::kClosed;
+  hello_timer_.disarm();
+  events_.on_session_closed(*this, error);
+}
+
+/// False stops the reading of this connection.
+bool Session::dispatch(ByteView payload) {
+  const auto message = parse_message(payload);
+  if (!message) {
+    ++context_.counters.malformed_messages;
+    return true;
+  }
+  if (state_ == State::kHello) {
+    if (message->action == static_cast<uint8_t>(Action::kHello)) {
+      handle_hello(*message);
+    } else {
+      ++context_.counters.before_hello;
+    }
+    return !failed_;
+  }
+  switch (static_cast<Action>(message->action)) {
+    case Action::kHello: break;
+    case Action::kOpen: handle_open(*message); break;
+    case Action::kStream: handle_stream(*message); break;
+    case Action::kClose: handle_close(*message); break;
+    case Action::kAdvRoutes:
+      if (!message->is_error) events_.on_session_routes(*this, message->body);
+      break;
+    case Action::kEnd: handle_end(*message); break;
+    case Action::kCredit: handle_credit(*message); break;
+    default:
+      ++context_.counters.unknown_actions;
+      HG_LOG(kDebug, kLog, "peer {}: unknown action {}", short_key(remote_key()), message->action);
+  }
+  return !failed_ && state_ != State::kClosed;
+}
+
+void Session::handle_hello(const Message& message) {
+  const HelloVerdict verdict = verifier_.verify(message.body, connection_->remote_key(), connection_->local_key(), context_.runtime.wall_ms());
+  if (verdict != HelloVerdict::kAccepted) ++context_.counters.hello_refused;
+  switch (verdict) {
+    case HelloVerdict::kMalformed: return fail("HELLO_MALFORMED", "a hello that is none");
+    case HelloVerdict::kForged:
+      events_.on_session_ban(*this, "its hello is not from this router");
+      return fail("HELLO_FORGED", "its hello is not from this router");
+    case HelloVerdict::kStale:
+      HG_LOG(kWarn, kLog, "peer {}: its clock differs from ours by {} s; set the clocks", short_key(remote_key()), verifier_.last_skew_ms() / 1000);
+      return fail("HELLO_STALE", "its hello is too far from our time");
+    case HelloVerdict::kReplayed: return fail("HELLO_REPLAYED", "its hello was used before");
+    case HelloVerdict::kAccepted: break;
+  }
+  remote_is_gateway_ = message.channel != 0;
+  if (!says_gateway_ && !remote_is_gateway_) {
+    events_.on_session_ban(*this, "both are providers");
+    return fail("BOTH_PROVIDERS", "both are providers");
+  }
+  state_ = State::kReady;
+  hello_timer_.disarm();
+  events_.on_session_ready(*this);
+}
+
+void Session::handle_open(const Message& message) {
+  Channel* channel = find(message.channel);
+  if (channel == nullptr) {
+    if (message.is_error) return events_.on_session_stray_error(*this, message.error);
+    // What a provider confirms after we gave up is no request.
+    if (!remote_is_gateway_ || is_own_id(message.channel) || message.channel == 0) {
+      ++context_.counters.unknown_channels;
+      return;
+    }
+    return handle_request(message);
+  }
+  ChannelOpener* opener = channel->opener_;
+  if (opener == nullptr) {
+    if (message.is_error) handle_close(message);
+    return;
+  }
+  if (message.is_error) {
+    detach(*channel);
+    return opener->on_open_refused(message.error);
+  }
+  const auto body = parse_open(message.body);
+  opener->on_open_confirmed(body ? body->json : std::string_view());
+}
+
+void Session::handle_request(const Message& message) {
+  const auto request = parse_open(message.body);
+  if (!request) {
+    ++context_.counters.malformed_messages;
+    return send_frame(make_error_frame(room(), Action::kOpen, message.channel, "Invalid open request"));
+  }
+  if (channels_.size() >= context_.limits.max_channels_per_peer) {
+    ++context_.counters.refused_limit;
+    return send_frame(make_error_frame(room(), Action::kOpen, message.channel, "Too many channels"));
+  }
+  auto channel = std::make_unique<Channel>(request->protocol, nullptr);
+  channel->id_ = message.channel;
+  channel->session_ = this;
+  channel->gate_port_ = request->gate_port;
+  const OpenTerms asked = parse_terms(request->json);
+  if (request->protocol == Protocol::kTcp && asked.window != 0) {
+    channel->flow_ = true;
+    channel->send_credit_ = asked.window;
+    set_window(*channel, initial_window());
+  }
+  if (request->protocol == Protocol::kUdp && asked.datagram != 0)
+    channel->max_datagram_ = std::clamp<size_t>(asked.datagram, kMaxStreamBody, kMaxUdpPayload);
+  channels_.emplace(channel->id_, channel.get());
+  ++context_.counters.channels_open;
+  events_.on_session_open_request(*this, std::move(channel), *request);
+}
+
+void Session::handle_stream(const Message& message) {
+  Channel* channel = find(message.channel);
+  if (channel == nullptr || channel->end_received_) {
+    ++context_.counters.unknown_channels;
+    return;
+  }
+  if (message.is_error) return handle_close(message);
+  const ByteView data = message.body;
+  context_.counters.bytes_from_peers += data.size();
+  if (channel->protocol_ == Protocol::kTcp) {
+    if (data.empty()) return;
+    if (channel->flow_ && data.size() > channel->receive_credit_) {
+      ++context_.counters.window_overruns;
+      ChannelHandler* handler = channel->handler_;
+      close_from_here(*channel);
+      if (handler != nullptr) handler->on_channel_closed(CloseReason::kProtocol);
+      return;
+    }
+    if (channel->flow_) channel->receive_credit_ -= data.size();
+    channel->unconsumed_ += data.size();
+    unconsumed_ += data.size();
+    if (!channel->flow_ && !channel->over_limit_ && channel->unconsumed_ >= context_.limits.max_buffer_per_channel) {
+      channel->over_limit_ = true;
+      ++over_limit_channels_;
+    }
+    update_pause();
+  }
+  if (channel->handler_ != nullptr) channel->handler_->on_channel_data(data);
+}
+
+void Session::handle_close(const Message& message) {
+  if (message.channel == 0) return drop_channels(CloseReason::kRemote);
+  Channel* channel = find(message.channel);
+  if (channel == nullptr) return;
+  ChannelHandler* handler = channel->handler_;
+  ChannelOpener* opener = channel->opener_;
+  detach(*channel);
+  if (opener != nullptr) return opener->on_open_refused("closed by the provider");
+  if (handler != nullptr) handler->on_channel_closed(CloseReason::kRemote);
+}
+
+void Session::handle_end(const Message& message) {
+  Channel* channel = find(message.channel);
+  if (channel == nullptr || channel->end_received_) return;
+  channel->end_received_ = true;
+  if (channel->handler_ != nullptr) channel->handler_->on_channel_end();
+}
+
+void Session::handle_credit(const Message& message) {
+  Channel* channel = find(message.channel);
+  if (channel == nullptr || !channel->flow_ || message.is_error || message.body.size() < 4) {
+    ++context_.counters.unknown_channels;
+    return;
+  }
+  channel->send_credit_ += load_u32_be(message.body.data());
+  if (!channel->wants_to_send_ || channel->send_credit_ == 0) return;
+  channel->wants_to_send_ = false;
+  if (backed_up_) {
+    enqueue_turn(*channel);
+  } else {
+    channel->handler_->on_channel_sendable();
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------- channels
+
+Channel* Session::find(uint32_t id) const {
+  const auto found = channels_.find(id);
+  return found == channels_.end() ? nullptr : found->second;
+}
+
+// Ids count up from 1. Where both sides may open channels (both said gateway, and the other one offers routes), each keeps to its own half of
+// the numbers: towards a peer of our kind the larger key takes the upper half, towards any other we take it, since that one counts from 1.
+bool Session::is_own_id(uint32_t id) const {
+  const bool both_open = remote_is_gateway_;
+  const bool upper = both_open && (!remote_features_.flow || connection_->local_key() > connection_->remote_key());
+  return opened_any_ && both_open && ((id & kHighHalf) != 0) == upper;
+}
+
+uint32_t Session::fresh_id() {
+  const bool upper = remote_is_gateway_ && (!remote_features_.flow || connection_->local_key() > connection_->remote_key());
+  uint32_t id = 0;
+  do {
+    id = ++context_.last_channel_id;
+    if (remote_is_gateway_) id = upper ? id | kHighHalf : id & ~kHighHalf;
+  } while (id == 0 || channels_.contains(id));
+  return id;
+}
+
+std::optional<uint32_t> Session::attach_opening(Channel& channel, ChannelOpener& opener) {
+  if (!ready() || failed_ || ending_ || channels_.size() >= context_.limits.max_channels_per_peer) return std::nullopt;
+  opened_any_ = true;
+  channel.id_ = fresh_id();
+  channel.session_ = this;
+  channel.opener_ = &opener;
+  channels_.emplace(channel.id_, &channel);
+  ++context_.counters.channels_open;
+  return channel.id_;
+}
+
+void Session::abandon_opening(Channel& channel) {
+  send_frame(make_frame(room(), Action::kClose, channel.id_));
+  detach(channel);
+}
+
+OpenTerms Session::terms_to_ask(Protocol protocol) const {
+  OpenTerms terms;
+  if (protocol == Protocol::kTcp && remote_features_.flow) terms.window = initial_window();
+  if (protocol == Protocol::kUdp && remote_features_.big_datagrams) terms.datagram = kMaxUdpPayload;
+  return terms;
+}
+
+void Session::complete_opening(Channel& channel, const OpenTerms& asked, const OpenTerms& granted) {
+  channel.opener_ = nullptr;
+  channel.state_ = Channel::State::kOpen;
+  if (asked.window != 0 && granted.window != 0) {
+    channel.flow_ = true;
+    channel.send_credit_ = granted.window;
+    set_window(channel, asked.window);
+  }
+  if (asked.datagram != 0 && granted.datagram != 0) channel.max_datagram_ = std::clamp<size_t>(granted.datagram, kMaxStreamBody, kMaxUdpPayload);
+  ++context_.counters.channels_opened;
+}
+
+void Session::accept(Channel& channel) {
+  OpenTerms granted;
+  if (channel.flow_) granted.window = static_cast<uint32_t>(channel.window_);
+  if (channel.max_datagram_ != kMaxStreamBody) granted.datagram = kMaxUdpPayload;
+  channel.state_ = Channel::State::kOpen;
+  ++context_.counters.channels_opened;
+  send_frame(make_open_frame(room(), channel.id_, channel.gate_port_, channel.protocol_, encode_terms(granted)));
+}
+
+void Session::refuse(Channel& channel, std::string_view why) {
+  send_frame(make_error_frame(room(), Action::kOpen, channel.id_, why));
+  detach(channel);
+}
+
+void Session::detach(Channel& channel) {
+  channels_.erase(channel.id_);
+  dequeue_turn(channel);
+  if (channel.over_limit_) --over_limit_channels_;
+  unconsumed_ -= channel.unconsumed_;
+  promised_ -= channel.window_;
+  channel.over_limit_ = false;
+  channel.window_ = 0;
+  channel.session_ = nullptr;
+  if (channel.opener_ == nullptr) channel.state_ = Channel::State::kClosed;
+  --context_.counters.channels_open;
+  update_pause();
+  events_.on_session_channel_released(*this);
+}
+
+void Session::close_from_here(Channel& channel) {
+  if (channel.state_ == Channel::State::kOpening) return refuse(channel, "Closed");
+  send_frame(make_frame(room(), Action::kClose, channel.id_));
+  detach(channel);
+}
+
+void Session::drop_channels(CloseReason reason) {
+  while (!channels_.empty()) {
+    Channel& channel = *channels_.begin()->second;
+    ChannelHandler* handler = channel.handler_;
+    ChannelOpener* opener = channel.opener_;
+    detach(channel);
+    if (opener != nullptr) {
+      opener->on_open_session_lost();
+    } else if (handler != nullptr) {
+      handler->on_channel_closed(reason);
+    }
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------- flow control
+
+uint32_t Session::initial_window() const {
+  const Limits& limits = context_.limits;
+  const bool room_left = promised_ + limits.initial_window <= limits.max_buffer_per_peer;
+  return static_cast<uint32_t>(std::min(room_left ? limits.initial_window : limits.min_window, limits.max_buffer_per_channel));
+}
+
+void Session::set_window(Channel& channel, size_t window) {
+  if (window > channel.window_) channel.receive_credit_ += window - channel.window_;
+  promised_ = promised_ - channel.window_ + window;
+  channel.window_ = window;
+}
+
+void Session::account_consumed(Channel& channel, size_t bytes) {
+  channel.unconsumed_ -= bytes;
+  unconsumed_ -= bytes;
+  if (channel.over_limit_ && channel.unconsumed_ <= context_.limits.max_buffer_per_channel / 2) {
+    channel.over_limit_ = false;
+    --over_limit_channels_;
+  }
+  if (channel.flow_ && !channel.end_received_) {
+    channel.since_grant_ += bytes;
+    if (channel.since_grant_ >= channel.window_ / 2) grant_more(channel);
+  }
+  update_pause();
+}
+
+// The window doubles while its reader keeps up and half of it goes through within a few round trips: then the window is what limits.
+void Session::grant_more(Channel& channel) {
+  constexpr Duration kFastAnyway = 20ms;
+  const TimePoint now = context_.runtime.now();
+  const size_t before = channel.window_;
+  size_t credit = channel.since_grant_;
+  const bool keeps_up = channel.unconsumed_ <= before / 8;
+  const size_t doubled = std::min(before * 2, context_.limits.max_buffer_per_channel);
+  if (keeps_up && doubled > before && promised_ - before + doubled <= context_.limits.max_buffer_per_peer) {
+    const Duration patience = std::max<Duration>(kFastAnyway, 4 * connection_->stats().smoothed_rtt);
+    if (now - channel.last_grant_ <= patience) {
+      set_window(channel, doubled);
+      credit += doubled - before;
+    }
+  }
+  channel.receive_credit_ += channel.since_grant_;
+  channel.since_grant_ = 0;
+  channel.last_grant_ = now;
+  send_frame(make_credit_frame(room(), channel.id_, static_cast<uint32_t>(credit)));
+}
+
+void Session::update_pause() {
+  const size_t limit = context_.limits.max_buffer_per_peer;
+  const bool should = over_limit_channels_ > 0 || unconsumed_ >= (paused_ ? limit / 2 : limit);
+  if (state_ == State::kClosed || should == paused_) return;
+  if (should) {
+    paused_ = true;
+    ++context_.counters.reads_paused;
+    connection_->pause_reading();
+    return;
+  }
+  // Resuming may deliver data at once, and the caller may be in the middle of a channel's callback.
+  if (resume_posted_) return;
+  resume_posted_ = true;
+  context_.runtime.post([this, alive = alive_] {
+    if (!*alive) return;
+    resume_posted_ = false;
+    const bool still = over_limit_channels_ == 0 && unconsumed_ < context_.limits.max_buffer_per_peer;
+    if (!still || !paused_ || state_ == State::kClosed) return;
+    paused_ = false;
+    connection_->resume_reading();
+  });
+}
+
+// ---------------------------------------------------------------------------------------------------- turns
+
+void Session::enqueue_turn(Channel& channel) {
+  if (channel.waiting_) return;
+  channel.waiting_ = true;
+  channel.next_ = nullptr;
+  channel.previous_ = turn_last_;
+  (turn_last_ == nullptr ? turn_first_ : turn_last_->next_) = &channel;
+  turn_last_ = &channel;
+  if (backed_up_ || turns_posted_) return;
+  turns_posted_ = true;
+  context_.runtime.post([this, alive = alive_] {
+    if (!*alive) return;
+    turns_posted_ = false;
+    run_turns();
+  });
+}
+
+void Session::dequeue_turn(Channel& channel) {
+  channel.wants_to_send_ = false;
+  if (!channel.waiting_) return;
+  channel.waiting_ = false;
+  (channel.previous_ == nullptr ? turn_first_ : channel.previous_->next_) = channel.next_;
+  (channel.next_ == nullptr ? turn_last_ : channel.next_->previous_) = channel.previous_;
+  channel.next_ = nullptr;
+  channel.previous_ = nullptr;
+}
+
+/// One message per channel and round, until the connection is full or every waiting channel had its turn in this call's first round.
+void Session::run_turns() {
+  Channel* last = turn_last_;
+  while (!backed_up_ && turn_first_ != nullptr) {
+    Channel& channel = *turn_first_;
+    const bool round_over = &channel == last;
+    dequeue_turn(channel);
+    if (channel.flow_ && channel.send_credit_ == 0) {
+      channel.wants_to_send_ = true;
+    } else {
+      channel.handler_->on_channel_sendable();
+    }
+    if (round_over) last = turn_last_;
+  }
+}
+
+}  // namespace hg::tunnel

@@ -1,0 +1,165 @@
+// One encrypted connection to another member of the router.
+//
+//   kHello ──remote hello verified──▶ kReady ──▶ kClosed        (hello sent first, nothing else before the remote's is verified)
+//      └─ forged: ban · stale, replayed, none in time: dropped · provider to provider: ban
+//
+// Frames are dispatched by channel id through one hash map. Outgoing messages go to the connection in the order they are made, so an end or
+// close is always behind its channel's data; bulk data is pulled from the sockets one message per channel and turn whenever the connection
+// has room, so control messages never wait behind more than the connection's own queue.
+//
+// Owned by Node; owns the connection. One thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "base/runtime.h"
+#include "noise/connection.h"
+#include "tunnel/channel.h"
+#include "tunnel/counters.h"
+#include "tunnel/fingerprint.h"
+#include "tunnel/hello.h"
+#include "tunnel/limits.h"
+#include "tunnel/routes.h"
+
+namespace hg::tunnel {
+
+/// What all parts of a node share; outlives them.
+struct Context {
+  Runtime& runtime;
+  const Limits& limits;
+  const RouterKeys& router;
+  Counters& counters;
+  uint32_t& last_channel_id;  // channel ids are unique per gateway
+};
+
+class SessionEvents {
+ public:
+  virtual ~SessionEvents() = default;
+  virtual void on_session_ready(Session& session) = 0;
+  /// The peer must not be met again.
+  virtual void on_session_ban(Session& session, const std::string& why) = 0;
+  virtual void on_session_routes(Session& session, ByteView json) = 0;
+  /// A gateway asks for a channel; answer with accept() or refuse(), now or later. Destroying it closes it.
+  virtual void on_session_open_request(Session& session, std::unique_ptr<Channel> channel, const OpenBody& request) = 0;
+  /// An error answer on channel 0, as TypeScript providers send for a service they do not have.
+  virtual void on_session_stray_error(Session& session, const std::string& text) = 0;
+  /// The connection is gone, the channels are still attached: drop_channels() is due. The owner lets the session go later, not inside this call.
+  virtual void on_session_closed(Session& session, const std::optional<Error>& error) = 0;
+  virtual void on_session_channel_released(Session& session) = 0;
+};
+
+class Session final : public ByteStreamHandler {
+ public:
+  enum class State { kHello, kReady, kClosed };
+
+  Session(const Context& context, std::unique_ptr<noise::Connection> connection, HelloVerifier& verifier, bool says_gateway, int64_t hello_ms,
+          SessionEvents& events);
+  ~Session() override;
+
+  State state() const { return state_; }
+  bool ready() const { return state_ == State::kReady; }
+  const PublicKey& remote_key() const { return connection_->remote_key(); }
+  bool remote_is_gateway() const { return remote_is_gateway_; }
+  noise::ConnectionStats stats() const { return connection_->stats(); }
+  TimePoint since() const { return since_; }
+  const Features& remote_features() const { return remote_features_; }
+  void set_remote_features(const Features& features) { remote_features_ = features; }
+  size_t channel_count() const { return channels_.size(); }
+  /// Bytes received and not yet taken by the local sockets, over all channels.
+  size_t unconsumed() const { return unconsumed_; }
+
+  /// Gateway: attaches `channel` under a fresh id and sends the open message made by `fingerprint(id)`. False: too many channels.
+  template <class MakeFingerprint>
+  bool open_channel(Channel& channel, ChannelOpener& opener, uint16_t gate_port, MakeFingerprint&& fingerprint) {
+    const auto id = attach_opening(channel, opener);
+    if (!id) return false;
+    send_frame(make_open_frame(room(), *id, gate_port, channel.protocol(), fingerprint(*id)));
+    return true;
+  }
+  /// Takes a channel that is being opened off this session (close is sent) so that it can be opened elsewhere.
+  void abandon_opening(Channel& channel);
+  /// Gateway: the provider confirmed: what we asked (and granted it), what it granted us.
+  void complete_opening(Channel& channel, const OpenTerms& asked, const OpenTerms& granted);
+  /// What to ask of this provider when a channel is opened.
+  OpenTerms terms_to_ask(Protocol protocol) const;
+
+  void send_routes(std::string_view json);
+  /// Detaches every channel and tells its handler or opener.
+  void drop_channels(CloseReason reason);
+  /// close(0), then the end of the stream.
+  void end();
+  void destroy();
+
+  // ByteStreamHandler
+  void on_data(ByteView data) override;
+  void on_end() override;
+  void on_drain() override;
+  void on_close(const std::optional<Error>& error) override;
+
+ private:
+  friend class Channel;
+
+  Room room() const { return {connection_->write_headroom(), connection_->write_tailroom()}; }
+  void send_frame(Buffer frame);
+  void fail(const char* code, std::string message);
+
+  bool dispatch(ByteView payload);
+  void handle_hello(const Message& message);
+  void handle_open(const Message& message);
+  void handle_stream(const Message& message);
+  void handle_close(const Message& message);
+  void handle_end(const Message& message);
+  void handle_credit(const Message& message);
+  void handle_request(const Message& message);
+
+  std::optional<uint32_t> attach_opening(Channel& channel, ChannelOpener& opener);
+  uint32_t fresh_id();
+  bool is_own_id(uint32_t id) const;
+  Channel* find(uint32_t id) const;
+  void detach(Channel& channel);
+  void close_from_here(Channel& channel);
+
+  void accept(Channel& channel);
+  void refuse(Channel& channel, std::string_view why);
+  void account_consumed(Channel& channel, size_t bytes);
+  void grant_more(Channel& channel);
+  void update_pause();
+  uint32_t initial_window() const;
+  void set_window(Channel& channel, size_t window);
+
+  void enqueue_turn(Channel& channel);
+  void dequeue_turn(Channel& channel);
+  void run_turns();
+
+  const Context& context_;
+  std::unique_ptr<noise::Connection> connection_;
+  HelloVerifier& verifier_;
+  SessionEvents& events_;
+  const bool says_gateway_;
+  State state_ = State::kHello;
+  bool remote_is_gateway_ = false;
+  bool backed_up_ = false;  // write() said so; on_drain() ends it
+  bool paused_ = false;     // we stopped reading the connection
+  bool ending_ = false;
+  bool failed_ = false;
+  TimePoint since_;
+  Timer hello_timer_;
+  Features remote_features_;
+  FrameReader reader_;
+  std::unordered_map<uint32_t, Channel*> channels_;
+  bool opened_any_ = false;
+  size_t unconsumed_ = 0;
+  size_t over_limit_channels_ = 0;
+  size_t promised_ = 0;          // sum of the receive windows
+  size_t datagram_backlog_ = 0;  // bytes since the connection became backed up
+  Channel* turn_first_ = nullptr;
+  Channel* turn_last_ = nullptr;
+  bool turns_posted_ = false;
+  bool resume_posted_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace hg::tunnel

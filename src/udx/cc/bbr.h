@@ -1,0 +1,141 @@
+// BBR congestion control: a model of the path (bandwidth, round-trip time, what the bottleneck's queue takes) sets the pacing
+// rate and the window. State machine and bounds after draft-ietf-ccwg-bbr-02 ("BBRv3"); probing every few rounds as in BBRv1.
+//
+//   Startup ─ no growth, or heavy loss ─▶ Drain ─▶ ProbeDown ─▶ ProbeCruise ─▶ ProbeRefill ─▶ ProbeUp ─┐
+//                                                     ▲                                                │
+//                                                     └────────────────────────────────────────────────┘
+//   any ─ minimal RTT not seen for 5 s ─▶ ProbeRtt (half a window for 200 ms) ─▶ back
+//
+// Loss is taken for congestion only when a round lost clearly more than loss_tolerance() (8 %, plus what chance explains), so
+// random loss does not slow it and a shallow queue is never offered much more than it passes on. Loss that stays as high after
+// the rate was cut is not ours, and raises the tolerance.
+// Owner: the sender. One thread. Bytes are IP packets' bytes, rates bytes per second.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "udx/cc/controller.h"
+
+namespace hg::udx::cc {
+
+class Bbr final : public Controller {
+ public:
+  /// `random` varies the time between bandwidth probes, so that streams do not probe in step.
+  explicit Bbr(uint32_t random);
+
+  void set_packet_size(size_t bytes) override { packet_ = bytes; }
+  void on_sent(TimePoint now, size_t in_flight_before, bool app_limited) override;
+  void on_ack(const AckEvent& event) override;
+  void on_lost(size_t bytes) override;
+  void on_loss_undone(size_t bytes) override;
+  void on_enter_recovery() override;
+  void on_exit_recovery() override;
+  void on_retransmission_timeout(size_t in_flight) override;
+  size_t window() const override { return window_; }
+  double pacing_rate() const override { return pacing_rate_; }
+  size_t send_quantum() const override { return quantum_; }
+
+  enum class State { kStartup, kDrain, kProbeDown, kProbeCruise, kProbeRefill, kProbeUp, kProbeRtt };
+  State state() const { return state_; }
+  double bandwidth() const { return std::min(max_bandwidth(), bandwidth_lo_); }
+  Duration min_rtt() const { return min_rtt_; }
+
+ private:
+  static constexpr double kNoLimit = std::numeric_limits<double>::infinity();
+
+  // model
+  void update_round(const AckEvent& event);
+  void update_bandwidth(const AckEvent& event);
+  void update_aggregation(const AckEvent& event);
+  /// True when a ProbeRtt is due.
+  bool update_min_rtt(const AckEvent& event);
+  void start_round();
+  void judge_round(const AckEvent& event);
+  void adapt_lower_bounds(double loss_ratio);
+  double loss_tolerance() const;
+  bool too_much_loss(double lost, double delivered) const;
+  double max_bandwidth() const { return std::max(bandwidth_filter_[0], bandwidth_filter_[1]); }
+  void rotate_bandwidth_filter();
+
+  // states
+  void update_state(const AckEvent& event);
+  void check_startup(const AckEvent& event);
+  void check_probe_up(const AckEvent& event);
+  void check_probe_rtt(const AckEvent& event);
+  void end_probe_for_loss(const AckEvent& event);
+  void enter_down(TimePoint now);
+  void enter_cruise();
+  void enter_refill();
+  void enter_up(TimePoint now);
+  void leave_probe_rtt(TimePoint now);
+  bool probe_due(TimePoint now) const;
+  void raise_inflight_hi(const AckEvent& event);
+
+  // outputs
+  double bdp(double rate, double gain) const;
+  double target_in_flight(double gain) const;
+  double probe_rtt_window() const;
+  void update_outputs(const AckEvent& event);
+  void update_window(const AckEvent& event);
+  double packets(int n) const { return static_cast<double>(packet_) * n; }
+  uint32_t next_random();
+
+  State state_ = State::kStartup;
+  size_t packet_ = 1200;
+  size_t window_;
+  size_t prior_window_ = 0;
+  size_t quantum_;
+  double pacing_rate_;
+  double pacing_gain_;
+  double window_gain_;
+
+  std::array<double, 2> bandwidth_filter_{};
+  double bandwidth_lo_ = kNoLimit;
+  double bandwidth_latest_ = 0;
+  double inflight_lo_ = kNoLimit;
+  double inflight_hi_ = kNoLimit;
+  double inflight_latest_ = 0;
+
+  Duration min_rtt_ = Duration::max();
+  TimePoint min_rtt_at_{};
+  Duration probe_rtt_min_ = Duration::max();
+  TimePoint probe_rtt_min_at_{};
+  TimePoint probe_rtt_done_at_{};
+  bool probe_rtt_round_done_ = false;
+
+  uint64_t next_round_delivered_ = 0;
+  uint64_t round_count_ = 0;
+  bool round_start_ = false;
+  uint64_t delivered_ = 0;
+
+  double round_lost_ = 0;
+  double round_delivered_ = 0;
+  int blameless_rounds_ = 0;   // with as much loss although the rate was cut
+  double loss_floor_ = 0;      // loss that does not depend on our rate
+  double usual_loss_ = 0;
+  double first_loss_ratio_ = 0;
+
+  double full_bandwidth_ = 0;
+  int full_bandwidth_rounds_ = 0;
+  bool filled_pipe_ = false;
+
+  TimePoint phase_start_{};
+  uint64_t phase_round_ = 0;
+  uint64_t cruise_rounds_ = 0;
+  int up_rounds_ = 0;
+  int up_plateau_ = 0;
+
+  double extra_acked_filter_[2] = {0, 0};
+  uint64_t extra_acked_round_ = 0;
+  TimePoint aggregation_start_{};
+  double aggregation_delivered_ = 0;
+
+  bool idle_restart_ = false;
+  bool in_timeout_ = false;
+  bool have_rtt_ = false;
+  uint32_t random_;
+};
+
+}  // namespace hg::udx::cc

@@ -1,0 +1,104 @@
+// BBR: the model of the path. Rounds, bandwidth, minimal round-trip time, aggregation of acks, judgement of loss.
+#include <algorithm>
+#include <cmath>
+
+#include "udx/cc/bbr.h"
+
+namespace hg::udx::cc {
+
+namespace {
+
+constexpr Duration kMinRttWindow = 10s;        // draft-ietf-ccwg-bbr-02
+constexpr Duration kProbeRttInterval = 5s;     // draft-ietf-ccwg-bbr-02
+constexpr double kBeta = 0.7;                  // draft-ietf-ccwg-bbr-02
+constexpr double kBaseTolerance = 0.08;        // the draft's 2 % would let ordinary radio loss throttle a stream
+constexpr double kFloorMargin = 0.05;
+constexpr double kMaxFloor = 0.3;
+constexpr int kBlamelessRounds = 3;
+constexpr uint64_t kAggregationRounds = 5;     // half of the draft's window; two halves are kept
+
+}  // namespace
+
+void Bbr::update_round(const AckEvent& event) {
+  round_start_ = event.rate.valid && event.rate.prior_delivered >= next_round_delivered_;
+  if (!round_start_) return;
+  next_round_delivered_ = delivered_;
+  ++round_count_;
+}
+
+void Bbr::start_round() {
+  round_lost_ = round_delivered_ = 0;
+  bandwidth_latest_ = inflight_latest_ = 0;
+}
+
+void Bbr::update_bandwidth(const AckEvent& event) {
+  const RateSample& rate = event.rate;
+  if (!rate.valid || rate.interval <= Duration::zero()) return;
+  if (min_rtt_ != Duration::max() && rate.interval < min_rtt_) return;
+  const double sample = static_cast<double>(rate.delivered) / to_seconds(rate.interval);
+  bandwidth_latest_ = std::max(bandwidth_latest_, sample);
+  inflight_latest_ = std::max(inflight_latest_, static_cast<double>(rate.delivered));
+  if (!rate.app_limited || sample >= max_bandwidth()) bandwidth_filter_[1] = std::max(bandwidth_filter_[1], sample);
+}
+
+void Bbr::rotate_bandwidth_filter() {
+  if (bandwidth_filter_[1] <= 0) return;
+  bandwidth_filter_[0] = bandwidth_filter_[1];
+  bandwidth_filter_[1] = 0;
+}
+
+void Bbr::update_aggregation(const AckEvent& event) {
+  const double expected = bandwidth() == kNoLimit ? 0 : bandwidth() * to_seconds(event.now - aggregation_start_);
+  double ahead = expected;
+  if (aggregation_delivered_ <= expected) {
+    aggregation_delivered_ = 0;
+    aggregation_start_ = event.now;
+    ahead = 0;
+  }
+  aggregation_delivered_ += static_cast<double>(event.acked);
+  const double extra = std::min(aggregation_delivered_ - ahead, static_cast<double>(window_));
+  if (round_count_ - extra_acked_round_ >= kAggregationRounds) {
+    extra_acked_round_ = round_count_;
+    extra_acked_filter_[0] = extra_acked_filter_[1];
+    extra_acked_filter_[1] = 0;
+  }
+  if (filled_pipe_) extra_acked_filter_[1] = std::max(extra_acked_filter_[1], extra);
+}
+
+bool Bbr::update_min_rtt(const AckEvent& event) {
+  const bool expired = probe_rtt_min_ != Duration::max() && event.now > probe_rtt_min_at_ + kProbeRttInterval;
+  if (event.rtt > Duration::zero() && (event.rtt < probe_rtt_min_ || expired)) {
+    probe_rtt_min_ = event.rtt;
+    probe_rtt_min_at_ = event.now;
+  }
+  if (probe_rtt_min_ < min_rtt_ || event.now > min_rtt_at_ + kMinRttWindow) {
+    min_rtt_ = probe_rtt_min_;
+    min_rtt_at_ = probe_rtt_min_at_;
+  }
+  return expired;
+}
+
+double Bbr::loss_tolerance() const { return std::max(kBaseTolerance, loss_floor_ + kFloorMargin); }
+
+bool Bbr::too_much_loss(double lost, double delivered) const {
+  const double size = static_cast<double>(packet_);
+  const double expected = loss_tolerance() * (lost + delivered) / size;
+  return lost / size > expected + 2 * std::sqrt(expected) + 1;
+}
+
+void Bbr::adapt_lower_bounds(double loss_ratio) {
+  if (bandwidth_lo_ == kNoLimit) {
+    bandwidth_lo_ = max_bandwidth();
+    if (blameless_rounds_ == 0) first_loss_ratio_ = loss_ratio;
+  }
+  if (inflight_lo_ == kNoLimit) inflight_lo_ = static_cast<double>(window_);
+  bandwidth_lo_ = std::max(bandwidth_latest_, kBeta * bandwidth_lo_);
+  inflight_lo_ = std::max(inflight_latest_, kBeta * inflight_lo_);
+  if (bandwidth_lo_ > 0.85 * max_bandwidth() || loss_ratio < kBeta * first_loss_ratio_) return;
+  if (++blameless_rounds_ < kBlamelessRounds) return;
+  loss_floor_ = usual_loss_ = std::min(loss_ratio, kMaxFloor);
+  bandwidth_lo_ = inflight_lo_ = kNoLimit;
+  blameless_rounds_ = 0;
+}
+
+}  // namespace hg::udx::cc

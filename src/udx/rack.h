@@ -1,0 +1,66 @@
+// RACK loss detection (RFC 8985 section 6): a packet is lost when one sent later was delivered and a reordering window has
+// passed since its own time was up. The window adapts: wider when packets declared lost turn out to have been late.
+// Owner: the sender. One thread.
+#pragma once
+
+#include <algorithm>
+
+#include "base/time.h"
+#include "udx/rtt.h"
+#include "udx/seq.h"
+
+namespace hg::udx {
+
+class Rack {
+ public:
+  static constexpr int kDupThreshold = 3;          // RFC 8985 6.2.4
+  static constexpr int kMaxWindowMultiplier = 16;  // in quarters of the minimal RTT
+  static constexpr int kWindowPersist = 16;        // recoveries, RFC 8985 6.2.4
+
+  void on_delivered(Seq seq, TimePoint sent_at, bool sent_again, TimePoint now, const RttEstimator& rtt) {
+    const Duration sample = now - sent_at;
+    if (!sent_again && have_highest_ && seq_before(seq, highest_)) reordering_seen_ = true;
+    if (!have_highest_ || seq_before(highest_, seq)) highest_ = seq, have_highest_ = true;
+    if (sent_again && rtt.known() && sample < rtt.min()) return;  // the acknowledgement is for an earlier sending
+    rtt_ = sample;
+    if (!have_latest_ || sent_after(sent_at, seq, latest_sent_, latest_seq_)) {
+      have_latest_ = true;
+      latest_sent_ = sent_at;
+      latest_seq_ = seq;
+    }
+  }
+  /// A packet was declared lost although it had arrived.
+  void on_spurious_loss() {
+    reordering_seen_ = true;
+    multiplier_ = std::min(multiplier_ + 1, kMaxWindowMultiplier);
+    persist_ = kWindowPersist;
+  }
+  void on_recovery_end() {
+    if (persist_ > 0 && --persist_ == 0) multiplier_ = 1;
+  }
+
+  Duration window(bool recovering, size_t sacked_packets, const RttEstimator& rtt) const {
+    if (!reordering_seen_ && (recovering || sacked_packets >= kDupThreshold)) return Duration::zero();
+    if (!rtt.known()) return Duration::zero();
+    return std::min(rtt.min() / 4 * multiplier_, rtt.smoothed());
+  }
+  /// Whether the latest delivered packet was sent after this one.
+  bool overtaken(TimePoint sent_at, Seq seq) const { return have_latest_ && sent_after(latest_sent_, latest_seq_, sent_at, seq); }
+  Duration rtt() const { return rtt_; }
+  bool reordering_seen() const { return reordering_seen_; }
+
+ private:
+  static bool sent_after(TimePoint a, Seq a_seq, TimePoint b, Seq b_seq) { return a > b || (a == b && seq_before(b_seq, a_seq)); }
+
+  TimePoint latest_sent_{};
+  Duration rtt_{};
+  Seq latest_seq_ = 0;
+  Seq highest_ = 0;
+  int multiplier_ = 1;
+  int persist_ = 0;
+  bool have_latest_ = false;
+  bool have_highest_ = false;
+  bool reordering_seen_ = false;
+};
+
+}  // namespace hg::udx

@@ -1,0 +1,186 @@
+// The sending half of a stream: cuts bytes into packets, sends them as window, congestion control and pacing allow, and
+// repairs losses.
+//
+//   write() ─▶ SendQueue ─▶ transmit(): resend list first, then new packets ─▶ SendBatch ─▶ socket
+//   on_packet(): ack + SACK ─▶ delivered ─▶ RTT, delivery rate, RACK ─▶ lost ─▶ resend list
+//   on_timer(): reordering window, tail loss probe (RFC 8985), retransmission timeout (RFC 6298), zero-window probe, silence
+//
+// A silent peer: dead once dead_after (8 s) has passed since it was last heard while something waits for its answer, and at
+// least kMinUnanswered probes or timeouts fell into the silence. Anything at all from the peer starts this anew.
+// Owner: the stream. One thread. Time is passed in. Congestion bytes are IP packets' bytes, window bytes are payload.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "base/udp_socket.h"
+#include "udx/cc/controller.h"
+#include "udx/pacer.h"
+#include "udx/path_mtu.h"
+#include "udx/rack.h"
+#include "udx/rtt.h"
+#include "udx/scoreboard.h"
+#include "udx/send_batch.h"
+#include "udx/send_queue.h"
+#include "udx/udx.h"
+
+namespace hg::udx {
+
+struct Place {
+  UdpSocket* socket = nullptr;
+  Endpoint remote{};
+  uint32_t stream_id = 0;
+};
+
+/// What every packet says about the receiving half.
+struct AckFields {
+  Seq ack = 0;
+  uint32_t window = 0;
+};
+
+class Sender {
+ public:
+  static constexpr Duration kMaxTimeoutGap = 2s;      // between timeouts while the peer is silent: several tries before it counts as dead
+  static constexpr Duration kMinProbeTimeout = 10ms;  // tail loss probe, against timer granularity
+  static constexpr Duration kAckDelay = 2ms;          // libudx ae8bff7: the longest a peer waits with an ack
+  static constexpr int kMinUnanswered = 4;
+  static constexpr int kLonelyEndSendings = 4;
+
+  Sender(SendBatch& batch, std::unique_ptr<cc::Controller> controller, Duration dead_after);
+
+  // ── what to send ──
+  void write(Buffer bytes) { queue_.append(std::move(bytes)); }
+  void end() { end_wanted_ = true; }
+  bool end_wanted() const { return end_wanted_; }
+  size_t queued_bytes() const { return static_cast<size_t>(queue_.end() - cut_offset_); }
+
+  // ── where to ──
+  void set_place(const Place& place);
+  void change_place(const Place& place, std::unique_ptr<cc::Controller> controller);
+  const Place& place() const { return place_; }
+  const Place& old_place() const { return old_place_; }
+  bool changing_place() const { return changing_; }
+
+  // ── events ──
+  struct PacketResult {
+    bool place_changed = false;    // everything sent to the old place is acknowledged
+    bool end_acked = false;        // our END was acknowledged just now
+  };
+  void heard(TimePoint now);
+  PacketResult on_packet(const wire::UdxPacket& packet, TimePoint now);
+
+  struct TimerResult {
+    bool dead = false;
+    bool lonely_end = false;       // only a bare END is unacknowledged and stays so
+    bool heartbeat = false;        // a zero-window probe is due
+  };
+  /// Used by packets that on_timer() sends.
+  void set_ack(const AckFields& ack) { ack_ = ack; }
+  TimerResult on_timer(TimePoint now, bool remote_ended);
+  std::optional<TimePoint> next_deadline() const;
+  void on_writable() { blocked_ = false; }
+
+  struct SendReport {
+    size_t packets = 0;            // handed over, each carrying the ack
+    bool blocked = false;          // socket full: call on_writable() and transmit() later
+    std::optional<TimePoint> resume_at;  // pacing: transmit() again then
+  };
+  SendReport transmit(TimePoint now, const AckFields& ack);
+
+  // ── state ──
+  Seq next_seq() const { return board_.nxt(); }
+  bool all_acked() const { return board_.empty(); }
+  bool end_acked() const { return end_cut_ && board_.empty(); }
+  const PathMtu& mtu() const { return mtu_; }
+  void fill(StreamStats& stats) const;
+  void release_idle();
+  void drop_all();
+
+ private:
+  struct Outcome {
+    size_t acked = 0;
+    size_t lost = 0;
+    TimePoint newest_sent{};
+    Duration rtt{};
+    bool progress = false;
+  };
+
+  void deliver(Seq seq, TimePoint now, bool cumulative, Outcome& outcome);
+  void take_sacks(const wire::UdxSackList& sacks, TimePoint now, Outcome& outcome);
+  size_t detect_losses(TimePoint now);
+  size_t mark_lost(Seq seq, TimePoint now);
+  void enter_recovery();
+  void update_peer_window(const wire::UdxHeader& header);
+  void rearm_after_ack(TimePoint now, bool progress);
+  void arm_probe(TimePoint now);
+  void on_retransmission_timeout(TimePoint now);
+  void send_tail_probe(TimePoint now);
+  SendReport transmit_once(TimePoint now, const AckFields& ack);
+  bool window_allows(size_t payload) const;
+  bool has_new_data() const { return queued_bytes() > 0 || (end_wanted_ && !end_cut_); }
+  Seq cut_packet();
+  void pad_as_probe(Seq seq, TimePoint now);
+  bool needs_fragmentation(const OutPacket& p) const;
+
+  bool push(Seq seq, TimePoint now);
+  bool push_fragmentable(Seq seq, TimePoint now);
+  bool flush_batch(TimePoint now);
+  void commit(Seq seq, TimePoint now);
+  void put_back_batch();
+  void strip_probe(OutPacket& p);
+  const Place& place_of(const OutPacket& p) const;
+  wire::UdxHeader header_of(const OutPacket& p, Seq seq, const Place& place) const;
+
+  SendBatch& batch_;
+  std::unique_ptr<cc::Controller> controller_;
+  SendQueue queue_;
+  Scoreboard board_{PathMtu::kOverhead};
+  RttEstimator rtt_;
+  Rack rack_;
+  RateSampler rate_;
+  Pacer pacer_;
+  PathMtu mtu_;
+  Place place_;
+  Place old_place_;
+  Duration dead_after_;
+
+  uint64_t cut_offset_ = 0;
+  size_t batch_bytes_ = 0;          // IP bytes in batch_
+  size_t report_packets_ = 0;
+  AckFields ack_;
+  uint32_t peer_window_ = 4 << 20;  // until the peer says: libudx's default
+  Seq window_seq_ = 0;              // SND.WL1 and SND.WL2 of RFC 9293
+  Seq window_ack_ = 0;
+  Seq recovery_point_ = 0;
+  Seq change_point_ = 0;
+  Seq probe_end_ = 0;
+  size_t sacked_packets_ = 0;
+
+  TimePoint timeout_at_{};          // each zero when not armed
+  TimePoint probe_at_{};
+  TimePoint reorder_at_{};
+  TimePoint persist_at_{};
+  TimePoint unanswered_since_{};
+  int unanswered_ = 0;
+  int backoff_ = 0;
+  int persist_backoff_ = 0;
+
+  bool end_wanted_ = false;
+  bool end_cut_ = false;
+  bool recovering_ = false;
+  bool probe_in_flight_ = false;
+  bool probe_was_new_ = false;
+  bool probe_permitted_ = true;
+  bool changing_ = false;
+  bool blocked_ = false;
+  bool always_fragment_ = false;
+  bool retry_ = false;
+
+  uint64_t bytes_sent_ = 0;
+  uint64_t packets_sent_ = 0;
+  uint64_t packets_resent_ = 0;
+  uint64_t timeouts_ = 0;
+  uint64_t tail_probes_ = 0;
+};
+
+}  // namespace hg::udx

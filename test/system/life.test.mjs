@@ -1,0 +1,148 @@
+// What happens at night: members and DHT nodes killed and started again. Times are printed; the promise is a median under 3 s.
+import assert from 'node:assert/strict'
+import net from 'node:net'
+import { once } from 'node:events'
+import { after, before, test } from 'node:test'
+import { freePort, gateOpen, get, hypergate, median, newSecret, service, startDht, startGateway, startProvider, startWeb, timeout, untilWorks } from './harness.mjs'
+
+const kPromiseMs = 3000
+let network, web
+
+before(async () => {
+  network = await startDht(4)
+  web = await startWeb('alive')
+})
+after(async () => {
+  await network.stop()
+  web.stop()
+})
+
+function report (t, what, times) {
+  t.diagnostic(`${what}: median ${Math.round(median(times))} ms of ${times.map(Math.round).join(', ')}`)
+  assert.ok(median(times) < kPromiseMs, `${what}: median ${median(times)} ms`)
+}
+
+async function pair () {
+  const secret = await newSecret()
+  const gate = await freePort()
+  const services = [service(gate, web.port)]
+  const provider = startProvider(network, secret, services)
+  const gateway = startGateway(network, secret)
+  await gateOpen(gateway, gate)
+  await get(gate)
+  return { secret, gate, services, provider, gateway }
+}
+
+test('start to first byte on a warm network', async (t) => {
+  const times = []
+  for (let i = 0; i < 3; i++) {
+    const start = performance.now()
+    const { gate, provider, gateway } = await pair()
+    times.push(performance.now() - start)
+    assert.equal((await get(gate)).toString(), 'alive')
+    await Promise.all([provider.stop(), gateway.stop()])
+  }
+  report(t, 'both started to first page', times)
+})
+
+test('provider killed and started again', async (t) => {
+  const it = await pair()
+  const times = []
+  for (let i = 0; i < 3; i++) {
+    await it.provider.stop('SIGKILL')
+    it.provider = startProvider(network, it.secret, it.services)
+    times.push(await untilWorks(() => get(it.gate, '/', 3000)))
+  }
+  await Promise.all([it.provider.stop(), it.gateway.stop()])
+  report(t, 'provider back to page', times)
+})
+
+test('gateway killed and started again', async (t) => {
+  const it = await pair()
+  const times = []
+  for (let i = 0; i < 3; i++) {
+    await it.gateway.stop('SIGKILL')
+    it.gateway = startGateway(network, it.secret)
+    times.push(await untilWorks(() => get(it.gate, '/', 3000)))
+  }
+  await Promise.all([it.provider.stop(), it.gateway.stop()])
+  report(t, 'gateway back to page', times)
+})
+
+test('two providers, one dies: new connections go to the other', async (t) => {
+  const it = await pair()
+  const times = []
+  let second = startProvider(network, it.secret, it.services)
+  await it.gateway.line(/provider .* joined/)
+  for (let i = 0; i < 3; i++) {
+    const seen = it.gateway.lines.length
+    await timeout(0)
+    await untilWorks(async () => { if (!it.gateway.lines.some((line, at) => at >= seen - 50 && /provider .* joined/.test(line))) throw new Error('not joined') })
+    await it.provider.stop('SIGKILL')
+    times.push(await untilWorks(() => get(it.gate, '/', 3000)))
+    const joined = it.gateway.lines.length
+    ;[it.provider, second] = [second, startProvider(network, it.secret, it.services)]
+    await it.gateway.line(/provider .* joined/, 30000, joined)
+  }
+  await Promise.all([it.provider.stop(), second.stop(), it.gateway.stop()])
+  report(t, 'one of two providers killed to page', times)
+})
+
+test('a provider that stops politely takes its gate with it at once, and another takes over at once', async (t) => {
+  const it = await pair()
+  const seen = it.gateway.lines.length
+  assert.equal(await it.provider.stop(), 0)
+  await it.gateway.line(/no more: .* open/, 3000, seen)
+  await assert.rejects(get(it.gate, '/', 1000))
+  await it.gateway.stop()
+})
+
+test('DHT nodes restarted one by one under traffic', async (t) => {
+  const it = await pair()
+  const socketErrors = []
+  let pages = 0
+  let running = true
+  const traffic = (async () => {
+    while (running) {
+      try {
+        assert.equal((await get(it.gate, '/', 5000)).toString(), 'alive')
+        pages++
+      } catch (error) { socketErrors.push(error) }
+    }
+  })()
+  for (let i = 0; i < network.nodes.length; i++) {
+    const [, port] = network.nodes[i].lines.join('\n').match(/listening on 127\.0\.0\.1:(\d+)/)
+    await network.nodes[i].stop('SIGKILL')
+    const others = network.nodes.filter((_, at) => at !== i).map((node) => node.lines.join('\n').match(/listening on (127\.0\.0\.1:\d+)/)[1])
+    network.nodes[i] = hypergate(['dht', '--host', '127.0.0.1', '--port', port, '--bootstrap', others.join(',')], { name: `dht ${i + 1}` })
+    await network.nodes[i].line(/"ready/)
+  }
+  // A newcomer finds the router through the renewed network.
+  const second = startGateway(network, it.secret, { args: ['--listen', '127.0.0.2'] })
+  await second.line(new RegExp(`127\\.0\\.0\\.2:${it.gate} open`))
+  running = false
+  await traffic
+  assert.deepEqual(socketErrors, [], 'no request failed')
+  t.diagnostic(`${pages} pages read meanwhile`)
+  await Promise.all([it.provider.stop(), it.gateway.stop(), second.stop()])
+})
+
+test('a service that never answers its connect delays no other channel', async (t) => {
+  // A listener whose queue is full: further connects hang.
+  const stuck = net.createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 })
+  await once(stuck, 'listening')
+  const secret = await newSecret()
+  const [deaf, gate] = [await freePort(), await freePort()]
+  // 192.0.2.1 is TEST-NET-1: it answers nobody (RFC 5737); a blackhole in a loopback-only test is 127.x with a full queue.
+  const fill = []
+  for (let i = 0; i < 8; i++) fill.push(net.connect(stuck.address().port, '127.0.0.1').on('error', () => {}))
+  const provider = startProvider(network, secret, [service(deaf, stuck.address().port), service(gate, web.port)])
+  const gateway = startGateway(network, secret)
+  await gateOpen(gateway, gate)
+  await gateOpen(gateway, deaf)
+  const waiting = [...Array(20)].map(() => net.connect(deaf, '127.0.0.1').on('error', () => {}))
+  for (let i = 0; i < 10; i++) assert.equal((await get(gate, '/', 2000)).toString(), 'alive')
+  for (const socket of [...waiting, ...fill]) socket.destroy()
+  stuck.close()
+  await Promise.all([provider.stop(), gateway.stop()])
+})
