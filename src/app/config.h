@@ -43,7 +43,7 @@ struct Config {
   std::vector<std::string> expose_only_services;
 
   std::vector<std::string> bootstrap;     // "host:port" or "ip@host:port"; empty: the public network's
-  uint16_t dht_port = 0;                  // 0: 49737 or another free one
+  std::optional<uint16_t> dht_port;       // 0: any; not given: 49737, or (members) another free one
   std::string dht_host;                   // dht: address to bind
   LogFormat log_format = LogFormat::kText;
   bool verbose = false;

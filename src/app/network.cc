@@ -17,8 +17,8 @@ Network::~Network() {
 Expected<void> Network::open(const Config& config) {
   dht::NodeOptions options;
   options.bootstrap = config.bootstrap.empty() ? public_bootstrap() : config.bootstrap;
-  if (config.dht_port != 0) {
-    options.port = config.dht_port;
+  if (config.dht_port) {
+    options.port = *config.dht_port;
     options.port_range = 1;
     options.any_port = false;
   }
@@ -31,7 +31,7 @@ Expected<void> Network::open_dht_node(const Config& config) {
   options.ephemeral = dht::NodeOptions::Ephemeral::kNever;
   options.port_range = 1;
   options.any_port = false;
-  if (config.dht_port != 0) options.port = config.dht_port;
+  if (config.dht_port) options.port = *config.dht_port;
   if (!config.dht_host.empty()) {
     options.host = parse_ipv4(config.dht_host);
     options.firewalled = false;

@@ -23,7 +23,6 @@ constexpr const char* kNetwork = "Network";
 constexpr const char* kOutput = "Output";
 constexpr const char* kLimit = "Limits (numbers; times in milliseconds)";
 constexpr const char* kLater = "Not in this version";
-constexpr const char* kHidden = "";
 
 constexpr Flag kFlags[] = {
     {"help", Takes::kNothing, "", "Print this help", kMain},
@@ -153,24 +152,20 @@ Expected<app::RawOptions> read_options(int argc, const char* const* argv) {
       if (std::strcmp(argv[1], verb) == 0) raw.verb = verb, first = 2;
 
   std::map<std::string, std::vector<std::string>> parsed;
-  std::vector<std::string> words;
   CLI::App parser;
   parser.set_help_flag();
+  parser.allow_extras();  // a positional list would take inline JSON such as [1,2] apart
   add_flags(parser, parsed);
-  parser.add_option("words", words)->group(kHidden);
   try {
     std::vector<std::string> arguments(argv + first, argv + argc);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     parser.parse(arguments);
-  } catch (const CLI::ExtrasError&) {
-    for (int i = first; i < argc; ++i) {
-      const std::string text = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
-      if (text.starts_with("-") && parser.get_option_no_throw(text) == nullptr) return Error{"USAGE", text + ": no such option; see hypergate --help"};
-    }
-    return Error{"USAGE", "one word too many; see hypergate --help"};
   } catch (const CLI::ParseError& fault) {
     return Error{"USAGE", std::string(fault.what()) + "; see hypergate --help"};
   }
+  const std::vector<std::string> words = parser.remaining();
+  for (const std::string& word : words)
+    if (word.starts_with("-")) return Error{"USAGE", word.substr(0, word.find('=')) + ": no such option; see hypergate --help"};
   for (auto& [name, values] : parsed)
     if (parser.get_option("--" + name)->count() > 0) raw.values[name] = std::move(values);
   if (auto placed = place_words(words, raw); !placed) return placed.error();

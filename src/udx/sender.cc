@@ -139,7 +139,7 @@ void Sender::take_sacks(const wire::UdxSackList& sacks, TimePoint now, Outcome& 
   }
 }
 
-size_t Sender::mark_lost(Seq seq, TimePoint now) {
+size_t Sender::mark_lost(Seq seq, TimePoint now, bool first) {
   OutPacket& p = board_[seq];
   const size_t bytes = board_.wire_size(p);
   board_.take(seq);
@@ -153,7 +153,7 @@ size_t Sender::mark_lost(Seq seq, TimePoint now) {
     controller_->set_packet_size(mtu_.mtu());
   }
   p.lost_once = true;
-  board_.to_resend(seq, false);
+  board_.to_resend(seq, first);
   return congestion_bytes;
 }
 
@@ -170,7 +170,7 @@ size_t Sender::detect_losses(TimePoint now) {
       reorder_at_ = std::max(given_up_at, now + 1ms);
       break;
     }
-    lost += mark_lost(seq, now);
+    lost += mark_lost(seq, now, false);
   }
   if (lost > 0 && !recovering_) enter_recovery();
   return lost;
@@ -272,13 +272,13 @@ void Sender::on_retransmission_timeout(TimePoint now) {
   timeout_at_ = now + std::max(std::min(gap * (1 << backoff_), kMaxTimeoutGap), gap);
   size_t lost = 0;
   // RFC 8985 6.3: the first unacknowledged packet, and every one whose time is up.
+  if (board_[board_.una()].state == OutPacket::State::kFlight) lost += mark_lost(board_.una(), now, true);
   const Duration window = rack_.window(true, sacked_packets_, rtt_);
   while (!board_.flight_empty()) {
     const Seq seq = board_.flight_head();
-    if (seq != board_.una() && board_[seq].sent_at + std::max(rack_.rtt(), rtt_.smoothed()) + window > now) break;
-    lost += mark_lost(seq, now);
+    if (board_[seq].sent_at + std::max(rack_.rtt(), rtt_.smoothed()) + window > now) break;
+    lost += mark_lost(seq, now, false);
   }
-  if (board_[board_.una()].state == OutPacket::State::kFlight) lost += mark_lost(board_.una(), now);
   recovering_ = true;
   recovery_point_ = board_.nxt();
   probe_in_flight_ = false;

@@ -108,7 +108,7 @@ class Sender {
   void deliver(Seq seq, TimePoint now, bool cumulative, Outcome& outcome);
   void take_sacks(const wire::UdxSackList& sacks, TimePoint now, Outcome& outcome);
   size_t detect_losses(TimePoint now);
-  size_t mark_lost(Seq seq, TimePoint now);
+  size_t mark_lost(Seq seq, TimePoint now, bool first);
   void enter_recovery();
   void update_peer_window(const wire::UdxHeader& header);
   void rearm_after_ack(TimePoint now, bool progress);

@@ -1,0 +1,406 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "crypto/crypto.h"
+#include "io/local_udp.h"
+#include "io/tcp.h"
+#include "relay/gate_set.h"
+#include "relay/service_links.h"
+#include "support/tunnel_pipe.h"
+#include "tunnel/node.h"
+
+namespace hg::relay {
+namespace {
+
+using io::IoResult;
+using tunnel::Protocol;
+
+const tunnel::RouterKeys& router() {
+  static const tunnel::RouterKeys keys = [] {
+    crypto::init();
+    return tunnel::derive_router_keys(Seed{1, 2, 3});
+  }();
+  return keys;
+}
+
+PublicKey key(uint8_t fill) {
+  PublicKey k;
+  k.fill(fill);
+  return k;
+}
+
+uint8_t pattern(size_t i) { return static_cast<uint8_t>(i * 131 + (i >> 11)); }
+
+/// One end of a local TCP connection: sends what it is given, keeps what comes.
+class Endpoint final : public io::TcpHandler {
+ public:
+  explicit Endpoint(std::unique_ptr<io::TcpSocket> socket) { attach(std::move(socket)); }
+  Endpoint(io::Loop& loop, const io::SocketAddress& address) {
+    connect_ = io::tcp_connect(loop, address, 5s, [this](auto result) {
+      if (result.ok()) {
+        attach(std::move(*result));
+      } else {
+        failed = true;
+      }
+    });
+  }
+  void send(ByteView data) {
+    append_bytes(out_, data);
+    flush();
+  }
+  void send_pattern(size_t bytes) {
+    Bytes data(bytes);
+    for (size_t i = 0; i < bytes; ++i) data[i] = pattern(i);
+    send(data);
+  }
+  void end() {
+    end_ = true;
+    flush();
+  }
+  void pause() { socket->watch_read(false); }
+  void resume() { socket->watch_read(true); }
+  bool holds_pattern(size_t bytes) const {
+    if (in.size() != bytes) return false;
+    for (size_t i = 0; i < bytes; ++i) {
+      if (in[i] != pattern(i)) return false;
+    }
+    return true;
+  }
+
+  void on_readable() override {
+    uint8_t area[65536];
+    const IoResult result = socket->read(area);
+    if (result.kind == IoResult::Kind::kBytes) {
+      append_bytes(in, ByteView(area, result.bytes));
+      if (echo) send(ByteView(area, result.bytes));
+    } else if (result.kind == IoResult::Kind::kEnd) {
+      ended = true;
+      socket->watch_read(false);
+      if (echo) end();
+    } else if (result.kind == IoResult::Kind::kError) {
+      reset = true;
+      socket->watch_read(false);
+    }
+  }
+  void on_writable() override { flush(); }
+
+  std::unique_ptr<io::TcpSocket> socket;
+  Bytes in;
+  bool ended = false;
+  bool reset = false;
+  bool failed = false;
+  bool echo = false;
+
+ private:
+  void attach(std::unique_ptr<io::TcpSocket> made) {
+    socket = std::move(made);
+    socket->set_handler(this);
+    socket->watch_read(true);
+    flush();
+  }
+  void flush() {
+    if (socket == nullptr) return;
+    while (offset_ < out_.size()) {
+      const ByteView rest = ByteView(out_).subspan(offset_);
+      const IoResult result = socket->write({&rest, 1});
+      if (result.kind != IoResult::Kind::kBytes) {
+        socket->watch_write(result.kind == IoResult::Kind::kWouldBlock);
+        return;
+      }
+      offset_ += result.bytes;
+    }
+    socket->watch_write(false);
+    if (end_ && !fin_) {
+      fin_ = true;
+      socket->shutdown_write();
+    }
+  }
+
+  std::unique_ptr<io::TcpConnect> connect_;
+  Bytes out_;
+  size_t offset_ = 0;
+  bool end_ = false;
+  bool fin_ = false;
+};
+
+class RelayTest : public ::testing::Test {
+ protected:
+  static io::SocketAddress loopback(uint16_t port, const char* ip = "127.0.0.1") { return *io::SocketAddress::parse(ip, port); }
+
+  void SetUp() override {
+    auto listening = io::tcp_listen(loop_, loopback(0), [this](std::unique_ptr<io::TcpSocket> socket) {
+      served_.push_back(std::make_unique<Endpoint>(std::move(socket)));
+      served_.back()->echo = echo_;
+    });
+    ASSERT_TRUE(listening);
+    service_ = std::move(*listening);
+  }
+
+  uint16_t free_port() {
+    auto listening = io::tcp_listen(loop_, loopback(0), [](auto) {});
+    return (*listening)->local_address().port();
+  }
+
+  /// Gateway and provider of one TCP and one UDP service, joined by a pipe; returns when the gates listen.
+  void start(tunnel::Limits limits = {}, const char* listen = "127.0.0.1", size_t gates = 2) {
+    limits_ = limits;
+    tcp_port_ = free_port();
+    udp_port_ = free_port();
+    links_ = std::make_unique<ServiceLinks>(loop_, limits_);
+    tunnel::NodeOptions gateway_options;
+    gateway_options.gateway = true;
+    gateway_options.limits = limits_;
+    gateway_ = std::make_unique<tunnel::Node>(loop_, router(), gateway_options);
+    tunnel::NodeOptions provider_options;
+    provider_options.connector = links_.get();
+    provider_options.limits = limits_;
+    provider_ = std::make_unique<tunnel::Node>(loop_, router(), provider_options);
+    links_->set_counters(provider_->counters());
+    gates_ = std::make_unique<GateSet>(loop_, *gateway_, loopback(0, listen));
+    std::vector<tunnel::Service> services = {{tcp_port_, "127.0.0.1", service_->local_address().port(), Protocol::kTcp, {}, {}}};
+    if (udp_service_port_ != 0) services.push_back({udp_port_, "localhost", udp_service_port_, Protocol::kUdp, {}, {}});
+    provider_->provider()->set_services(services);
+    connect();
+    if (udp_service_port_ == 0) gates = std::min<size_t>(gates, 1);
+    ASSERT_TRUE(loop_.run_until([&] { return listening() == gates; }, 10s));
+  }
+  void connect() {
+    auto [a, b] = tunnel::make_pipe(loop_, key(1), key(next_key_++), {.delay = 0ms});
+    gateway_end_ = a.get();
+    gateway_->add_connection(std::move(a));
+    provider_->add_connection(std::move(b));
+  }
+  size_t listening() const {
+    const auto status = gates_->status();
+    return static_cast<size_t>(std::count_if(status.begin(), status.end(), [](const GateStatus& s) { return s.listening; }));
+  }
+  std::unique_ptr<Endpoint> client() { return std::make_unique<Endpoint>(loop_, loopback(tcp_port_)); }
+  bool wait(const std::function<bool()>& done, Duration limit = 20s) { return loop_.run_until(done, limit); }
+
+  static void start_udp_echo(io::Loop& loop, std::unique_ptr<io::LocalUdp>& socket) {
+    auto bound = io::udp_bind(loop, loopback(0));
+    ASSERT_TRUE(bound);
+    socket = std::move(*bound);
+    socket->set_handler([raw = socket.get()](const io::SocketAddress& from, ByteView data) { raw->send_to(from, data); });
+  }
+
+  io::Loop loop_{crypto::system_rng()};
+  std::unique_ptr<io::TcpListener> service_;
+  std::vector<std::unique_ptr<Endpoint>> served_;
+  bool echo_ = false;
+  uint16_t tcp_port_ = 0;
+  uint16_t udp_port_ = 0;
+  uint16_t udp_service_port_ = 0;
+  uint8_t next_key_ = 2;
+  tunnel::Limits limits_;
+  tunnel::PipeEnd* gateway_end_ = nullptr;
+  std::unique_ptr<ServiceLinks> links_;
+  std::unique_ptr<tunnel::Node> gateway_;
+  std::unique_ptr<tunnel::Node> provider_;
+  std::unique_ptr<GateSet> gates_;
+};
+
+TEST_F(RelayTest, AHalfClosingClientGetsItsWholeAnswer) {
+  start();
+  auto c = client();
+  c->send_pattern(1'000'000);
+  c->end();
+  ASSERT_TRUE(wait([&] { return served_.size() == 1 && served_[0]->ended; }));
+  EXPECT_TRUE(served_[0]->holds_pattern(1'000'000));
+  served_[0]->send_pattern(3'000'000);
+  served_[0]->end();
+  ASSERT_TRUE(wait([&] { return c->ended; }));
+  EXPECT_TRUE(c->holds_pattern(3'000'000));
+  ASSERT_TRUE(wait([&] { return gates_->clients() == 0 && links_->links() == 0; }));
+  EXPECT_EQ(0u, gateway_->counters().channels_open);
+  EXPECT_EQ(0u, provider_->counters().channels_open);
+}
+
+TEST_F(RelayTest, AServiceThatEndsFirstStillHearsTheClient) {
+  start();
+  auto c = client();
+  ASSERT_TRUE(wait([&] { return served_.size() == 1; }));
+  served_[0]->send(as_bytes("220 hello"));
+  served_[0]->end();
+  ASSERT_TRUE(wait([&] { return c->ended; }));
+  c->send_pattern(500'000);
+  c->end();
+  ASSERT_TRUE(wait([&] { return served_[0]->ended; }));
+  EXPECT_TRUE(served_[0]->holds_pattern(500'000));
+}
+
+TEST_F(RelayTest, TwoHundredConnectionsAtOnce) {
+  echo_ = true;
+  start();
+  std::vector<std::unique_ptr<Endpoint>> clients;
+  for (int i = 0; i < 200; ++i) {
+    clients.push_back(client());
+    clients.back()->send_pattern(100'000);
+  }
+  ASSERT_TRUE(wait([&] { return std::all_of(clients.begin(), clients.end(), [](const auto& c) { return c->in.size() == 100'000; }); }));
+  for (const auto& c : clients) {
+    EXPECT_TRUE(c->holds_pattern(100'000));
+    c->end();
+  }
+  ASSERT_TRUE(wait([&] { return std::all_of(clients.begin(), clients.end(), [](const auto& c) { return c->ended; }); }));
+  ASSERT_TRUE(wait([&] { return gates_->clients() == 0 && links_->links() == 0; }));
+  EXPECT_EQ(200u, gateway_->counters().channels_opened);
+}
+
+TEST_F(RelayTest, AClientThatReadsLateLosesNothing) {
+  tunnel::Limits limits;
+  limits.max_buffer_per_channel = 500'000;
+  start(limits);
+  auto c = client();
+  ASSERT_TRUE(wait([&] { return served_.size() == 1; }));
+  c->pause();
+  served_[0]->send_pattern(30'000'000);
+  served_[0]->end();
+  wait([] { return false; }, 300ms);
+  EXPECT_LT(gateway_->counters().bytes_from_peers, 30'000'000u);
+  c->resume();
+  ASSERT_TRUE(wait([&] { return c->ended; }));
+  EXPECT_TRUE(c->holds_pattern(30'000'000));
+}
+
+TEST_F(RelayTest, ARefusedServiceClosesTheClientAtOnce) {
+  start();
+  service_.reset();
+  auto c = client();
+  ASSERT_TRUE(wait([&] { return c->ended || c->reset; }, 3s));
+  EXPECT_EQ(1u, provider_->counters().refused_connect_failed);
+  ASSERT_TRUE(wait([&] { return gates_->clients() == 0; }));
+}
+
+TEST_F(RelayTest, AClientThatVanishesClosesTheServicesSocket) {
+  start();
+  auto c = client();
+  ASSERT_TRUE(wait([&] { return served_.size() == 1; }));
+  c->socket->reset_on_close();
+  c.reset();
+  ASSERT_TRUE(wait([&] { return served_[0]->ended || served_[0]->reset; }));
+  ASSERT_TRUE(wait([&] { return links_->links() == 0 || (served_[0]->end(), false); }));
+}
+
+TEST_F(RelayTest, ALostPeerResetsItsClientsAndTheGateClosesAndComesBack) {
+  start();
+  auto c = client();
+  ASSERT_TRUE(wait([&] { return served_.size() == 1; }));
+  gateway_end_->cut();
+  ASSERT_TRUE(wait([&] { return c->reset; }));
+  ASSERT_TRUE(wait([&] { return gates_->status().empty(); }));
+  Endpoint refused(loop_, loopback(tcp_port_));
+  ASSERT_TRUE(wait([&] { return refused.failed; }));
+  connect();
+  ASSERT_TRUE(wait([&] { return listening() == 1; }));
+  auto again = client();
+  ASSERT_TRUE(wait([&] { return served_.size() == 2; }));
+}
+
+TEST_F(RelayTest, AGateWhosePortIsTakenIsTriedAgain) {
+  const uint16_t port = free_port();
+  auto taken = io::tcp_listen(loop_, loopback(port), [](auto) {});
+  ASSERT_TRUE(taken);
+  start();
+  provider_->provider()->set_services({{port, "127.0.0.1", service_->local_address().port(), Protocol::kTcp, {}, {}}});
+  ASSERT_TRUE(wait([&] { return gates_->status().size() == 1 && !gates_->status()[0].fault.empty(); }));
+  EXPECT_FALSE(gates_->status()[0].listening);
+  taken->reset();
+  ASSERT_TRUE(wait([&] { return listening() == 1; }));
+  EXPECT_TRUE(gates_->status()[0].fault.empty());
+}
+
+TEST_F(RelayTest, GatesListenOnIpv6) {
+  start({}, "::1");
+  Endpoint c(loop_, loopback(tcp_port_, "::1"));
+  c.send(as_bytes("six"));
+  ASSERT_TRUE(wait([&] { return served_.size() == 1 && served_[0]->in.size() == 3; }));
+}
+
+TEST_F(RelayTest, DatagramsOfEverySizeComeBackWhole) {
+  std::unique_ptr<io::LocalUdp> echo;
+  start_udp_echo(loop_, echo);
+  udp_service_port_ = echo->local_address().port();
+  start();
+  auto socket = io::udp_connect(loop_, loopback(udp_port_));
+  ASSERT_TRUE(socket);
+  std::vector<size_t> got;
+  bool intact = true;
+  (*socket)->set_handler([&](const io::SocketAddress&, ByteView data) {
+    got.push_back(data.size());
+    for (size_t i = 0; i < data.size(); ++i) intact = intact && data[i] == pattern(i + data.size());
+  });
+  std::vector<size_t> sizes;
+  for (size_t size = 0; size <= 65507; size += size < 300 || size > 65200 || (size > 61400 && size < 61500) ? 1 : 97) sizes.push_back(size);
+  Bytes data(65507);
+  for (const size_t size : sizes) {
+    for (size_t i = 0; i < size; ++i) data[i] = pattern(i + size);
+    const size_t before = got.size();
+    ASSERT_TRUE((*socket)->send(ByteView(data).first(size)));
+    ASSERT_TRUE(wait([&] { return got.size() > before; }, 5s)) << size;
+  }
+  EXPECT_EQ(sizes, got);
+  EXPECT_TRUE(intact);
+  EXPECT_EQ(1u, gates_->clients());
+  EXPECT_EQ(0u, gateway_->counters().datagrams_too_big);
+}
+
+TEST_F(RelayTest, EachUdpClientHasItsFlowAndTheLongestIdleOneMakesRoom) {
+  std::unique_ptr<io::LocalUdp> echo;
+  start_udp_echo(loop_, echo);
+  udp_service_port_ = echo->local_address().port();
+  tunnel::Limits limits;
+  limits.max_udp_flows_per_gate = 3;
+  start(limits);
+  std::vector<std::unique_ptr<io::LocalUdp>> sockets;
+  std::vector<int> answers(5);
+  for (int i = 0; i < 5; ++i) {
+    sockets.push_back(std::move(*io::udp_connect(loop_, loopback(udp_port_))));
+    sockets.back()->set_handler([&answers, i](const io::SocketAddress&, ByteView data) { answers[static_cast<size_t>(i)] += data.size() == 1 && data[0] == i; });
+    const uint8_t name = static_cast<uint8_t>(i);
+    sockets.back()->send({&name, 1});
+    ASSERT_TRUE(wait([&] { return answers[static_cast<size_t>(i)] == 1; }));
+  }
+  EXPECT_EQ(3u, gates_->clients());
+  EXPECT_EQ(2u, gateway_->counters().udp_flows_evicted);
+  ASSERT_TRUE(wait([&] { return links_->links() == 3; }));
+}
+
+TEST_F(RelayTest, IdleClientsExpire) {
+  std::unique_ptr<io::LocalUdp> echo;
+  start_udp_echo(loop_, echo);
+  udp_service_port_ = echo->local_address().port();
+  tunnel::Limits limits;
+  limits.udp_socket_timeout = 200ms;
+  limits.tcp_socket_timeout = 300ms;
+  limits.channel_timeout_poll = 50ms;
+  start(limits);
+  auto socket = std::move(*io::udp_connect(loop_, loopback(udp_port_)));
+  socket->send(as_bytes("x"));
+  auto c = client();
+  ASSERT_TRUE(wait([&] { return gates_->clients() == 2 && links_->links() == 2; }));
+  ASSERT_TRUE(wait([&] { return gates_->clients() == 0 && links_->links() == 0; }));
+  EXPECT_TRUE(wait([&] { return c->ended || c->reset; }));
+}
+
+TEST_F(RelayTest, ShutdownClosesTheGatesAndLetsClientsFinish) {
+  start();
+  auto c = client();
+  ASSERT_TRUE(wait([&] { return served_.size() == 1; }));
+  bool done = false;
+  gates_->stop_listening();
+  gateway_->shutdown(5s, [&] { done = true; });
+  Endpoint late(loop_, loopback(tcp_port_));
+  ASSERT_TRUE(wait([&] { return late.failed; }));
+  served_[0]->send_pattern(1'000'000);
+  served_[0]->end();
+  ASSERT_TRUE(wait([&] { return c->ended; }));
+  EXPECT_TRUE(c->holds_pattern(1'000'000));
+  EXPECT_FALSE(done);
+  c->end();
+  ASSERT_TRUE(wait([&] { return done; }, 4s));
+}
+
+}  // namespace
+}  // namespace hg::relay
