@@ -2,6 +2,7 @@
 // each to the server or the client socket from one of a few addresses, with time passing in between. Datagrams
 // may claim the tid of what the node sent last, so that answers are taken.
 #include "crypto/crypto.h"
+#include "dht/node.h"
 #include "dht/operations.h"
 #include "dht/storage.h"
 #include "sim/world.h"

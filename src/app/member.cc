@@ -55,9 +55,6 @@ void Member::join() {
     HG_LOG(kInfo, "hypergate", "peer {} banned: {}", short_key(peer), why);
     network_.swarm().ban(peer);
   };
-  callbacks.peer_ready = [](const PublicKey& peer, bool is_gateway) {
-    HG_LOG(kInfo, "hypergate", "{} {} joined", is_gateway ? "gateway" : "provider", short_key(peer));
-  };
   callbacks.peer_lost = [](const PublicKey& peer) { HG_LOG(kInfo, "hypergate", "peer {} left", short_key(peer)); };
   node_ = std::make_unique<tunnel::Node>(loop_, keys_, std::move(options), std::move(callbacks));
   if (links_) {

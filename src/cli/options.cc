@@ -95,7 +95,8 @@ void add_flags(CLI::App& parser, std::map<std::string, std::vector<std::string>>
     option->group(flag.group)->option_text(flag.value)->take_all()->allow_extra_args(false);
     if (flag.takes == Takes::kNothing) option->expected(0);
     if (flag.takes == Takes::kMaybe) option->expected(0, 1);
-    if (flag.takes == Takes::kValue || flag.takes == Takes::kList) option->expected(1);
+    // A missing value is an empty text, which is then refused by name like any other wrong value.
+    if (flag.takes == Takes::kValue || flag.takes == Takes::kList) option->expected(0, 1);
   }
 }
 

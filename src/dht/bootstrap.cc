@@ -15,6 +15,7 @@ constexpr Duration kLastRetry = std::chrono::seconds(30);
 constexpr Duration kLogInterval = std::chrono::minutes(1);
 constexpr size_t kRemembered = 64;
 constexpr int kRounds = 2;
+constexpr Duration kSilentFor = std::chrono::minutes(1);
 
 }  // namespace
 
@@ -42,6 +43,7 @@ Expected<BootstrapEntry> parse_bootstrap(std::string_view text) {
 }
 
 struct Bootstrap::Resolution : std::enable_shared_from_this<Resolution> {
+  Bootstrap& owner;
   Node& node;
   std::function<void(const Endpoint&)> found;
   std::function<void()> done;
@@ -51,33 +53,34 @@ struct Bootstrap::Resolution : std::enable_shared_from_this<Resolution> {
   Resolution(Node& n, std::function<void(const Endpoint&)> f, std::function<void()> d) : node(n), found(std::move(f)), done(std::move(d)) {}
 
   void run(const std::vector<BootstrapEntry>& entries) {
-    pending = entries.size();
+    pending = entries.size() + 1;  // and this call's own end
     for (const BootstrapEntry& entry : entries) {
       if (!entry.address) {
         look_up(entry);
-        continue;
+      } else if (const Endpoint at{*entry.address, entry.port}; owner.silent(at)) {
+        settle_later();
+      } else {
+        pings.push_back(node.ping(at, [this, at, entry](Expected<Response> answer) { answer ? settle(at) : look_up(entry); }));
       }
-      const Endpoint at{*entry.address, entry.port};
-      pings.push_back(node.ping(at, [this, at, entry](Expected<Response> answer) { answer ? settle(at) : look_up(entry); }));
     }
-    if (entries.empty())
-      node.runtime().post([weak = weak_from_this()] {
-        if (const auto self = weak.lock()) self->done();
-      });
+    settle_later();
+  }
+  void settle_later() {
+    node.runtime().post([weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->settle(std::nullopt);
+    });
   }
   void look_up(const BootstrapEntry& entry) {
     node.runtime().network().resolve(entry.host, [weak = weak_from_this(), port = entry.port](Expected<std::vector<uint32_t>> addresses) {
       const auto self = weak.lock();
       if (!self) return;
-      if (addresses && !addresses->empty())
-        self->settle(Endpoint{addresses->front(), port});
-      else
-        self->settle(std::nullopt);
+      const bool resolved = addresses && !addresses->empty();
+      self->settle(resolved ? std::optional(Endpoint{addresses->front(), port}) : std::nullopt);
     });
   }
   void settle(std::optional<Endpoint> address) {
     const auto keep = shared_from_this();
-    if (address) found(*address);
+    if (address && !owner.silent(*address)) found(*address);
     if (--pending == 0) done();
   }
 };
@@ -88,7 +91,7 @@ Bootstrap::Bootstrap(Node& node, std::vector<BootstrapEntry> entries)
 Bootstrap::~Bootstrap() = default;
 
 std::shared_ptr<void> Bootstrap::resolve(std::function<void(const Endpoint&)> found, std::function<void()> done) {
-  const auto resolution = std::make_shared<Resolution>(node_, std::move(found), std::move(done));
+  const auto resolution = std::make_shared<Resolution>(*this, std::move(found), std::move(done));
   resolution->run(entries_);
   return resolution;
 }
@@ -99,6 +102,23 @@ void Bootstrap::remember(const Endpoint& address) {
     remembered_.push_back(address);
   else
     remembered_[next_remembered_++ % kRemembered] = address;
+}
+
+void Bootstrap::note_silent(const Endpoint& address) {
+  const TimePoint now = node_.runtime().now();
+  const auto known = std::find_if(silent_.begin(), silent_.end(), [&](const auto& s) { return s.first == address; });
+  if (known != silent_.end())
+    known->second = now;
+  else if (silent_.size() < entries_.size())
+    silent_.emplace_back(address, now);
+  else if (!silent_.empty())
+    *std::min_element(silent_.begin(), silent_.end(), [](const auto& a, const auto& b) { return a.second < b.second; }) = {address, now};
+}
+
+bool Bootstrap::silent(const Endpoint& address) const {
+  if (node_.table_size() == 0) return false;
+  const TimePoint now = node_.runtime().now();
+  return std::any_of(silent_.begin(), silent_.end(), [&](const auto& s) { return s.first == address && now - s.second < kSilentFor; });
 }
 
 void Bootstrap::kick() {

@@ -36,14 +36,18 @@ class Bootstrap {
   void kick_now();
   bool has_entries() const { return !entries_.empty(); }
   bool unreachable() const { return failures_ > 0; }
-  /// Calls `found` for each entry that answers or resolves, all at once, then `done`. Destroying the result cancels.
+  /// Calls `found` for each entry that answers or resolves, all at once, then `done`, neither inside this call. Destroying the result
+  /// cancels.
   std::shared_ptr<void> resolve(std::function<void(const Endpoint&)> found, std::function<void()> done);
   /// A node that left the table: a fallback when no bootstrap node answers.
   void remember(const Endpoint& address);
+  /// An address gave no answer: while we know other nodes, queries leave it out for a minute, should it be a bootstrap node's.
+  void note_silent(const Endpoint& address);
 
  private:
   struct Resolution;
 
+  bool silent(const Endpoint& address) const;
   void run_query();
   void on_reply(const Response& reply);
   void on_query_done(size_t replies);
@@ -54,6 +58,7 @@ class Bootstrap {
   std::vector<BootstrapEntry> entries_;
   std::vector<Endpoint> remembered_;  // ring
   size_t next_remembered_ = 0;
+  std::vector<std::pair<Endpoint, TimePoint>> silent_;  // as many as there are entries
   std::unique_ptr<Query> query_;
   Timer retry_;
   bool running_ = false;

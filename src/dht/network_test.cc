@@ -245,6 +245,27 @@ TEST(DhtNetworkLoss, AnnouncementSurvivesLossAndDyingNodes) {
       for (size_t dead = 1; dead <= 13; ++dead) EXPECT_NE(known.address, net.hosts[dead]->address());
 }
 
+TEST(DhtNetworkLoss, DeadBootstrapNodesDoNotHoldUpQueries) {
+  for (const bool all_dead : {false, true}) {
+    DhtNetwork net(13);
+    net.add_persistent(5);
+    NodeOptions options = DhtNetwork::user_options();
+    options.bootstrap = {"8.200.0.1@8.200.0.1:49737", DhtNetwork::kBootstrap, "8.200.0.2:49737"};
+    Node& user = net.add(net.next_address(), options);
+    ASSERT_TRUE(net.settle());
+    if (all_dead) net.kill(0);
+    Lookup first;
+    first.run(net, user, Topic{1});
+    for (int i = 0; i < 5; ++i) {
+      const TimePoint start = net.world.now();
+      Lookup next;
+      next.run(net, user, Topic{2});
+      EXPECT_EQ((*next.done.value)->replies, all_dead ? 5u : 6u);
+      EXPECT_LT(net.world.now() - start, 500ms) << "all dead: " << all_dead;
+    }
+  }
+}
+
 TEST(DhtNetworkRecords, ExpireUnlessAnnouncedAgain) {
   DhtNetwork net(12);
   net.add_persistent(5);

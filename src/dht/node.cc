@@ -93,6 +93,7 @@ void Node::close(std::function<void()> done) {
     internals_->refresh_query.reset();
     if (server_socket_) server_socket_->set_receiver(nullptr);
     if (client_socket_) client_socket_->set_receiver(nullptr);
+    notify([](NodeListener& l) { l.on_closed(); });
   }
   if (done) runtime_.post(std::move(done));
 }

@@ -75,6 +75,8 @@ class NodeListener {
   virtual void on_health(Health) {}
   /// External host or port as others see it changed.
   virtual void on_nat_update() {}
+  /// Node::close() was called; requests and queries have ended.
+  virtual void on_closed() {}
 };
 
 struct NodeCounters {

@@ -113,7 +113,10 @@ void Node::ping_some() {
     if (Contact* contact = table_.find(id)) check(*contact);
 }
 
-void Node::on_request_timeout(const Endpoint& to) { remove_contact(node_id(to)); }
+void Node::on_request_timeout(const Endpoint& to) {
+  remove_contact(node_id(to));
+  if (internals_->bootstrap) internals_->bootstrap->note_silent(to);
+}
 
 void Node::add_nat_sample(const Endpoint& seen_as) {
   NatSampler& nat = *internals_->nat;
@@ -122,7 +125,7 @@ void Node::add_nat_sample(const Endpoint& seen_as) {
   nat.add(seen_as);
   if (internals_->next_nat) {
     internals_->next_nat->add(seen_as);
-    if (internals_->next_nat->size() >= kEnoughNewSamples) return adopt_new_address();
+    if (internals_->next_nat->size() >= std::min(kEnoughNewSamples, table_.size())) return adopt_new_address();
   }
   if (was_known != nat.known() || before != nat.address()) notify([](NodeListener& l) { l.on_nat_update(); });
 }

@@ -30,7 +30,7 @@ std::vector<Endpoint> QueryResult::closest_nodes() const {
   return out;
 }
 
-struct Query::State : std::enable_shared_from_this<State> {
+struct Query::State : std::enable_shared_from_this<State>, NodeListener {
   enum class Mark { kPending, kDone, kDown };
   struct Seen {
     Mark mark = Mark::kPending;
@@ -56,6 +56,7 @@ struct Query::State : std::enable_shared_from_this<State> {
     command.token.reset();
   }
 
+  void on_closed() override { settle(Error{"NODE_DESTROYED", "the DHT node is closed"}); }
   void start();
   void seed_from_table();
   bool closer(const Hash32& id) const;
@@ -90,7 +91,8 @@ struct Query::State : std::enable_shared_from_this<State> {
   size_t slow = 0;
   size_t commits_pending = 0;
   size_t holds = 0;
-  bool opening = true;
+  bool opening = true;  // bootstrap nodes are still being looked for
+  bool bootstrap_found = false;
   bool from_table = false;
   bool throttled = false;
   bool committing = false;
@@ -101,13 +103,16 @@ struct Query::State : std::enable_shared_from_this<State> {
 Query::Query(Node& node, Command command, QueryOptions options, ReplyCallback on_reply, Commit commit, DoneCallback done)
     : state_(
           std::make_shared<State>(node, std::move(command), std::move(options), std::move(on_reply), std::move(commit), std::move(done))) {
+  node.add_listener(state_.get());
   state_->progress();
   node.runtime().post([weak = std::weak_ptr(state_)] {
     if (const auto state = weak.lock(); state && !state->settled) state->start();
   });
 }
 
-Query::~Query() { state_->settled = true; }
+Query::~Query() {
+  if (!std::exchange(state_->settled, true)) state_->node.remove_listener(state_.get());
+}
 
 const Hash32& Query::target() const { return state_->target; }
 bool Query::finished() const { return state_->settled; }
@@ -130,6 +135,7 @@ void Query::State::start() {
         [weak = weak_from_this()](const Endpoint& found) {
           const auto self = weak.lock();
           if (!self || self->settled) return;
+          self->bootstrap_found = true;
           self->add_pending(found, nullptr);
           self->read_more();
         },
@@ -179,7 +185,9 @@ void Query::State::read_more() {
     if (result.closest.size() < kClosest || far < distance(*result.closest.back().id, target)) visit(address);
   }
   if (!from_table && result.replies + result.errors == 0) throttled = true;
-  if (!pending.empty() || opening || holds > 0) return;
+  // One live bootstrap node is enough: a dead one beside it should not hold everything up.
+  const bool waiting_for_bootstrap = opening && !(bootstrap_found && result.replies > 0);
+  if (!pending.empty() || waiting_for_bootstrap || holds > 0) return;
   const bool only_slow_left = slow == visits.size() && result.closest.size() >= kClosest;
   if (!visits.empty() && !only_slow_left) return;
   if (!from_table && !options.only_these_nodes && result.replies < kClosest / 4) {
@@ -316,6 +324,7 @@ void Query::State::end_commit(const std::string& failure) {
 void Query::State::settle(Expected<QueryResult> outcome) {
   if (std::exchange(settled, true)) return;
   const auto keep = shared_from_this();
+  node.remove_listener(this);
   watchdog.disarm();
   visits.clear();
   commits.clear();

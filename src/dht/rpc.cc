@@ -180,7 +180,9 @@ void Rpc::drain() {
 
 Duration Rpc::attempt_timeout(const Request& request) const {
   if (request.options.timeout > Duration::zero()) return request.options.timeout;
-  if (!smoothed_rtt_ || request.sent > 2) return kAttemptTimeout;
+  // Handshakes and punch rounds make the other side work and wait: never sooner than the reference repeats them.
+  const bool routed = !request.command.internal && request.command.command <= wire::kPeerHolepunch;
+  if (!smoothed_rtt_ || request.sent > 2 || routed) return kAttemptTimeout;
   const Duration first = std::max(*smoothed_rtt_ + 4 * rtt_variance_, kMinAttemptTimeout);
   return std::min(request.sent * first, kAttemptTimeout);
 }

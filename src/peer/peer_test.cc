@@ -1,6 +1,9 @@
 // Peers that connect over a private network of our own nodes, in virtual time.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "noise/handshake.h"
 #include "sim/peer_network.h"
 
 namespace hg::peer {
@@ -74,6 +77,323 @@ TEST_F(Peers, OpenToOpen) {
   EXPECT_TRUE((*c)->is_initiator());
   expect_echo(std::move(*c));
   ASSERT_EQ(served_.size(), 1u);
+}
+
+TEST_F(Peers, EveryKindOfNatThatCanWork) {
+  struct Case {
+    std::optional<NatKind> server;
+    std::optional<NatKind> client;
+    Duration limit;
+  };
+  const auto add = [this](std::optional<NatKind> kind) -> Peer& { return kind ? net_.add_behind_nat(*kind) : net_.add_open(); };
+  uint8_t n = 10;
+  for (const Case& c : {Case{NatKind::kConsistent, {}, 5s}, Case{{}, NatKind::kConsistent, 5s}, Case{NatKind::kRandom, {}, 5s}, Case{{}, NatKind::kRandom, 5s},
+                        Case{NatKind::kConsistent, NatKind::kConsistent, 6s}, Case{NatKind::kConsistent, NatKind::kRandom, 45s},
+                        Case{NatKind::kRandom, NatKind::kConsistent, 45s}}) {
+    const std::string label = std::string("server ") + (!c.server ? "open" : *c.server == NatKind::kRandom ? "random" : "consistent") + ", client " +
+                              (!c.client ? "open" : *c.client == NatKind::kRandom ? "random" : "consistent");
+    SCOPED_TRACE(label);
+    Peer& server = add(c.server);
+    Peer& client = add(c.client);
+    ASSERT_TRUE(net_.settle());
+    net_.world.run_for(40s);  // the pause between random punches
+    server_.reset();
+    served_.clear();
+    listen(server, key(++n));
+    auto made = connect(client, key(n).public_key);
+    ASSERT_TRUE(made) << made.error().code << ": " << made.error().message;
+    EXPECT_LT(took_, c.limit);
+    expect_echo(std::move(*made));
+    EXPECT_EQ(served_.size(), 1u);
+  }
+}
+
+TEST_F(Peers, TwoRandomNatsAreHopelessAndSaidSo) {
+  Peer& server = net_.add_behind_nat(NatKind::kRandom);
+  Peer& client = net_.add_behind_nat(NatKind::kRandom);
+  ASSERT_TRUE(net_.settle());
+  listen(server, key(1));
+  const auto made = connect(client, key(1).public_key);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, "HOLEPUNCH_DOUBLE_RANDOMIZED_NATS");
+  EXPECT_LT(took_, 20s);
+}
+
+TEST_F(Peers, PunchSocketsAreGivenBack) {
+  Peer& server = net_.add_behind_nat(NatKind::kConsistent);
+  Peer& client = net_.add_behind_nat(NatKind::kRandom);
+  ASSERT_TRUE(net_.settle());
+  listen(server, key(1));
+  auto made = connect(client, key(1).public_key);
+  ASSERT_TRUE(made) << made.error().code;
+  EXPECT_GT(net_.nats.back()->made, 200u);
+  made->reset();
+  net_.world.run_for(30s);
+  EXPECT_EQ(net_.nats.back()->open, 2u) << "the node's own two";
+  EXPECT_EQ(net_.nats.front()->open, 2u);
+}
+
+TEST_F(Peers, AKeyNobodyListensOnIsNotFound) {
+  Peer& a = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  const auto made = connect(a, key(7).public_key);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, "PEER_NOT_FOUND");
+}
+
+TEST_F(Peers, AKeyThatIsNoPointFails) {
+  Peer& a = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  const auto made = connect(a, PublicKey{});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, "HANDSHAKE_INVALID");
+}
+
+TEST_F(Peers, TheFirewallRefusesInSilence) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  int asked = 0;
+  listen(a, key(1), [&](const PublicKey& remote, const wire::NoisePayload& payload, const Endpoint&) {
+    EXPECT_EQ(remote, key(99).public_key);
+    EXPECT_TRUE(payload.udx);
+    asked++;
+    return true;
+  });
+  const auto made = connect(b, key(1).public_key);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, "PEER_CONNECTION_FAILED");
+  EXPECT_EQ(asked, 1) << "copies through other relays and retries are recognised";
+  EXPECT_TRUE(served_.empty());
+}
+
+TEST_F(Peers, AClosedServerIsNoLongerFound) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  bool closed = false;
+  server_->close([&] { closed = true; });
+  ASSERT_TRUE(net_.world.run_until([&] { return closed; }, 5s));
+  const auto made = connect(b, key(1).public_key);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, "PEER_NOT_FOUND");
+}
+
+TEST_F(Peers, OneKeyOneServerPerHost) {
+  Peer& a = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  const auto second = a.host->listen(key(1), {});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, "KEYPAIR_ALREADY_USED");
+  server_.reset();
+  EXPECT_TRUE(a.host->listen(key(1), {}));
+}
+
+TEST_F(Peers, DestroyingTheAttemptCancelsIt) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_behind_nat(NatKind::kConsistent);
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  for (Duration wait = 0ms; wait < 400ms; wait += 10ms) {
+    auto attempt = b.host->connect(key(1).public_key, {key(50), {}}, [](auto) {});
+    net_.world.run_for(wait);
+    attempt.reset();
+  }
+  net_.world.run_for(60s);
+  EXPECT_EQ(b.mux.stream_count(), 0u);
+  server_.reset();
+  served_.clear();
+  net_.world.run_for(30s);
+  EXPECT_EQ(a.mux.stream_count(), 0u) << "what the other side began is cleaned up";
+}
+
+TEST_F(Peers, RelayAddressesOfALookupShortenTheWay) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  auto made = connect(b, key(1).public_key, 30s, server_->relay_addresses());
+  ASSERT_TRUE(made);
+  EXPECT_LT(took_, 500ms);
+}
+
+TEST_F(Peers, WrongRelayAddressesDoNotPreventIt) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  auto made = connect(b, key(1).public_key, 30s, {{0x01010101, 1}, {0x08010001, 9}, {0, 0}});
+  ASSERT_TRUE(made) << made.error().code;
+}
+
+TEST_F(Peers, AServerThatVanishesIsNoticedByItsClients) {
+  Peer& a = net_.add_open();
+  const size_t host = net_.hosts.size() - 1;
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  auto made = connect(b, key(1).public_key);
+  ASSERT_TRUE(made);
+  Collector client(std::move(*made));
+  net_.world.run_for(60s);
+  EXPECT_FALSE(client.closed);
+  net_.hosts[host]->set_up(false);
+  const TimePoint gone = net_.world.now();
+  ASSERT_TRUE(net_.world.run_until([&] { return client.closed; }, 30s));
+  EXPECT_LT(net_.world.now() - gone, 10s);
+  EXPECT_EQ(client.error->code, "ETIMEDOUT");
+}
+
+TEST_F(Peers, ReannouncesWhenItsRelaysDie) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  const auto before = server_->relay_addresses();
+  for (size_t i = 0; i < 12; ++i) {
+    if (std::find(before.begin(), before.end(), net_.peers[i]->node.server_socket().local_endpoint()) == before.end()) continue;
+    net_.hosts[i]->set_up(false);
+  }
+  ASSERT_TRUE(net_.world.run_until(
+      [&] {
+        const auto now = server_->relay_addresses();
+        return now.size() == 3 && std::none_of(now.begin(), now.end(), [&](const Endpoint& e) { return std::find(before.begin(), before.end(), e) != before.end(); });
+      },
+      60s));
+  auto made = connect(b, key(1).public_key);
+  ASSERT_TRUE(made) << made.error().code;
+}
+
+TEST_F(Peers, ReachableAgainAfterItsAddressChanged) {
+  Peer& a = net_.add_open();
+  sim::Host& host = *net_.hosts.back();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  host.set_address(parse_ipv4("9.9.9.9").value());
+  net_.world.run_for(30s);
+  auto made = connect(b, key(1).public_key);
+  ASSERT_TRUE(made) << made.error().code;
+  EXPECT_EQ((*made)->stats().remote.address, parse_ipv4("9.9.9.9").value());
+}
+
+TEST_F(Peers, SurvivesLossAndReordering) {
+  net_.world.set_default_path({.delay = 40ms, .jitter = 20ms, .loss = 0.1, .duplicate = 0.05, .reorder = 0.05});
+  Peer& a = net_.add_behind_nat(NatKind::kConsistent);
+  Peer& b = net_.add_behind_nat(NatKind::kConsistent);
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  int successes = 0;
+  for (int i = 0; i < 5; ++i) {
+    auto made = connect(b, key(1).public_key);
+    if (!made) continue;
+    successes++;
+    expect_echo(std::move(*made), 20000);
+  }
+  EXPECT_GE(successes, 4);
+}
+
+TEST_F(Peers, NothingMalformedDoesHarm) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  const Hash32 target = dht::hash_target(key(1).public_key);
+  const std::vector<Endpoint> places{a.node.socket().local_endpoint(), server_->relay_addresses()[0], net_.peers[3]->node.socket().local_endpoint()};
+  SeededRng rng(5);
+  for (int i = 0; i < 3000; ++i) {
+    dht::Command command;
+    command.command = i % 2 == 0 ? wire::kPeerHandshake : wire::kPeerHolepunch;
+    if (i % 7 != 0) command.target = target;
+    Bytes body(rng.below(200));
+    rng.fill(body);
+    const uint64_t mode = rng.below(6);
+    std::optional<Endpoint> peer, relay;
+    if (rng.below(2) == 0) peer = Endpoint{b.node.socket().local_endpoint().address, static_cast<uint16_t>(rng.below(3))};
+    if (rng.below(2) == 0) relay = places[rng.below(3)];
+    switch (rng.below(4)) {
+      case 0: command.value = body; break;
+      case 1: command.value = Bytes{}; break;
+      default:
+        command.value = command.command == wire::kPeerHandshake ? wire::encode(wire::Handshake{mode, body, peer, relay})
+                                                                : wire::encode(wire::Holepunch{mode, rng.below(5), body, peer});
+    }
+    dht::RequestOptions options;
+    options.retries = 0;
+    b.node.request(places[rng.below(3)], std::move(command), [](auto) {}, std::move(options)).detach();
+    net_.world.run_for(5ms);
+  }
+  EXPECT_GT(a.host->counters().handshakes_refused, 100u);
+  net_.world.run_for(30s);
+  auto made = connect(b, key(1).public_key);
+  ASSERT_TRUE(made) << made.error().code;
+  expect_echo(std::move(*made));
+}
+
+TEST_F(Peers, PayloadsThatLieAreRefusedOrSurvived) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  const Hash32 target = dht::hash_target(key(1).public_key);
+  wire::NoisePayload good;
+  good.udx = wire::UdxInfo{.id = 77};
+  good.secret_stream = wire::SecretStreamInfo{};
+  wire::NoisePayload other_version = good, no_udx = good, odd_firewall = good, open = good, many = good;
+  other_version.version = 2;
+  no_udx.udx.reset();
+  odd_firewall.firewall = 1234567;
+  open.firewall = wire::kFirewallOpen;
+  for (uint16_t i = 0; i < 150; ++i) many.addresses4.push_back({0x0a000001, i});
+  for (const wire::NoisePayload& payload : {other_version, no_udx, odd_firewall, open, many}) {
+    auto handshake = noise::IkHandshake::initiator(key(98), key(1).public_key, noise::dht_namespace(wire::kPeerHandshake), b.runtime.rng());
+    dht::Command command;
+    command.command = wire::kPeerHandshake;
+    command.target = target;
+    command.value = wire::encode(wire::Handshake{wire::kFromClient, *handshake.write_message(wire::encode(payload)), {}, {}});
+    std::optional<wire::NoisePayload> answer;
+    const auto request = b.node.request(a.node.socket().local_endpoint(), std::move(command), [&](Expected<dht::Response> r) {
+      ASSERT_TRUE(r) << r.error().code;
+      const auto reply = wire::decode_handshake(r->value.value_or(Bytes{}));
+      ASSERT_TRUE(reply);
+      const auto plain = handshake.read_message(reply->noise);
+      ASSERT_TRUE(plain);
+      answer = wire::decode_noise_payload(*plain);
+    });
+    net_.world.run_for(3s);
+    ASSERT_TRUE(answer);
+    const uint64_t expected = payload.version != 1 ? wire::kErrorVersionMismatch : !payload.udx ? wire::kErrorAborted : wire::kErrorNone;
+    EXPECT_EQ(answer->error, expected);
+  }
+  net_.world.run_for(60s);
+  EXPECT_TRUE(served_.empty());
+  EXPECT_EQ(a.mux.stream_count(), 0u);
+}
+
+TEST_F(Peers, AFloodOfHandshakesIsBounded) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  wire::NoisePayload payload;
+  payload.udx = wire::UdxInfo{.id = 77};
+  payload.firewall = wire::kFirewallOpen;
+  for (int i = 0; i < 600; ++i) {
+    auto handshake = noise::IkHandshake::initiator(key(98), key(1).public_key, noise::dht_namespace(wire::kPeerHandshake), b.runtime.rng());
+    dht::Command command;
+    command.command = wire::kPeerHandshake;
+    command.target = dht::hash_target(key(1).public_key);
+    command.value = wire::encode(wire::Handshake{wire::kFromClient, *handshake.write_message(wire::encode(payload)), {}, {}});
+    dht::RequestOptions options;
+    options.retries = 0;
+    b.node.request(a.node.socket().local_endpoint(), std::move(command), [](auto) {}, std::move(options)).detach();
+    net_.world.run_for(8ms);
+  }
+  EXPECT_LE(a.mux.stream_count(), 128u);
+  net_.world.run_for(60s);
+  EXPECT_EQ(a.mux.stream_count(), 0u);
 }
 
 }  // namespace

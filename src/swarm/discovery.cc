@@ -7,7 +7,7 @@
 namespace hg::swarm {
 namespace {
 
-constexpr Duration kQuick[] = {0s, 500ms, 1s, 2s};  // after an announce, while nobody is known
+constexpr Duration kQuick[] = {0s, 500ms, 1s, 2s};  // pauses after the first announce
 
 }  // namespace
 
@@ -41,6 +41,7 @@ void TopicSearch::set_interest(size_t servers, size_t clients) {
 void TopicSearch::refresh() {
   want_announce_ = servers_ > 0;
   want_lookup_ = true;
+  newcomer_ = true;
   stable_ = kFirstStable;
   alone_rounds_ = 0;
   done_.arm(setup_.runtime.now());
@@ -126,7 +127,7 @@ void TopicSearch::on_announced(Expected<dht::QueryResult> result) {
   retry_ = kRetryFirst;
   announced_at_ = setup_.runtime.now();
   closest_ = result->closest_nodes();
-  quick_left_ = std::size(kQuick);
+  if (std::exchange(newcomer_, false)) quick_left_ = std::size(kQuick);
   after_round();
 }
 
@@ -144,10 +145,7 @@ void TopicSearch::on_looked_up(Expected<dht::QueryResult> result) {
 }
 
 void TopicSearch::after_round() {
-  if (others_seen_ > 0) {
-    quick_left_ = 0;
-    alone_rounds_ = 0;
-  }
+  if (others_seen_ > 0) alone_rounds_ = 0;
   if (want_announce_ && setup_.listening_server() != nullptr) {
     schedule(Duration::zero());
   } else if (quick_left_ > 0 && clients_ > 0) {

@@ -1,6 +1,6 @@
 // Finding peers in topics: when to look up, when to announce.
 //
-//   join ─▶ lookup at once ─▶ (server listening) announce ─▶ lookup right after, and after 0.5, 1, 2 s while alone
+//   join ─▶ lookup at once ─▶ (server listening) announce ─▶ lookup right after, and 0.5, 1, 2 s later
 //                                                             │
 //     5 s while alone (15 s after a minute) ◀── period() ────▶ 10 s, doubled up to 10 min once peers are known
 //
@@ -92,6 +92,7 @@ class TopicSearch {
   bool self_seen_ = false;
   bool full_reply_ = false;
 
+  bool newcomer_ = true;   // others may have joined at the same moment
   size_t quick_left_ = 0;  // lookups soon after an announce
   int alone_rounds_ = 0;
   Duration stable_ = kFirstStable;

@@ -249,7 +249,7 @@ TEST_F(NodeTest, AStrangerIsBannedAndHearsNothingButTheHello) {
   stranger.node->provider()->set_services({tcp(80)});
   const auto ends = connect(gateway, 1, stranger, 2);
   const PipeEnd* gateway_end = ends.first;
-  run(1ms);
+  run(500us);
   EXPECT_EQ(1u, gateway_end->written_messages());
   run(100ms);
   EXPECT_EQ(1u, gateway.banned.size() + stranger.banned.size());  // the faster one ends the connection

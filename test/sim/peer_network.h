@@ -20,7 +20,8 @@ enum class NatKind { kConsistent, kRandom };
 
 class NatSocket final : public UdpSocket, private UdpReceiver {
  public:
-  NatSocket(UdpNetwork& outside, NatKind kind, const Endpoint& inside) : outside_(outside), kind_(kind), inside_(inside) {}
+  NatSocket(UdpNetwork& outside, NatKind kind, const Endpoint& inside, size_t& open) : outside_(outside), kind_(kind), inside_(inside), count_(open) { count_++; }
+  ~NatSocket() override { count_--; }
 
   Endpoint local_endpoint() const override { return inside_; }
   void set_receiver(UdpReceiver* receiver) override { receiver_ = receiver; }
@@ -62,6 +63,7 @@ class NatSocket final : public UdpSocket, private UdpReceiver {
   UdpNetwork& outside_;
   NatKind kind_;
   Endpoint inside_;
+  size_t& count_;
   UdpReceiver* receiver_ = nullptr;
   std::map<Endpoint, std::unique_ptr<UdpSocket>> mappings_;
   std::set<std::pair<UdpSocket*, Endpoint>> open_;
@@ -80,15 +82,16 @@ class NatRuntime final : public Runtime, public UdpNetwork {
 
   Expected<std::unique_ptr<UdpSocket>> open_udp(const Endpoint& bind) override {
     const uint16_t port = bind.port != 0 ? bind.port : next_port_++;
-    opened++;
-    return std::unique_ptr<UdpSocket>(std::make_unique<NatSocket>(host_, kind_, Endpoint{inside_, port}));
+    made++;
+    return std::unique_ptr<UdpSocket>(std::make_unique<NatSocket>(host_, kind_, Endpoint{inside_, port}, open));
   }
   std::vector<uint32_t> interface_addresses() const override { return {inside_}; }
   void resolve(const std::string& name, std::function<void(Expected<std::vector<uint32_t>>)> callback) override {
     host_.resolve(name, std::move(callback));
   }
 
-  size_t opened = 0;
+  size_t made = 0;  // sockets, ever
+  size_t open = 0;
 
  private:
   Host& host_;

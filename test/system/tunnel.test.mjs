@@ -147,16 +147,14 @@ async function echoed (socket, size, limitMs) {
   return 'whole'
 }
 
-test('UDP datagrams of every size: whole, or refused and counted', async () => {
+test('UDP datagrams of every size come back whole', async () => {
   const socket = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 })
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
   // All small sizes, then strides around every boundary of the layers below: packets, GSO runs, frames.
   const sizes = [...Array(1500).keys()]
   for (let size = 1500; size <= 61440; size += 997) sizes.push(size)
-  sizes.push(8192, 16384, 32768, 61439, 61440)
+  sizes.push(8192, 16384, 32768, 61439, 61440, 61441, 65506, 65507)
   for (const size of sizes) assert.equal(await echoed(socket, size, 5000), 'whole', `${size} bytes`)
-  for (const size of [61441, 65507]) assert.equal(await echoed(socket, size, 300), 'lost', `${size} bytes`)
-  assert.equal(await echoed(socket, 100, 5000), 'whole')
   socket.close()
 })

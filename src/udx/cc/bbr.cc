@@ -62,6 +62,7 @@ void Bbr::on_ack(const AckEvent& event) {
   }
   round_lost_ += static_cast<double>(event.lost);
   round_delivered_ += static_cast<double>(event.acked);
+  if (event.rtt > Duration::zero()) round_min_rtt_ = std::min(round_min_rtt_, event.rtt);
   delivered_ = event.delivered_total;
   update_round(event);
   update_bandwidth(event);

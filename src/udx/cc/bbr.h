@@ -54,6 +54,7 @@ class Bbr final : public Controller {
   void start_round();
   void judge_round(const AckEvent& event);
   void adapt_lower_bounds(double loss_ratio);
+  bool standing_queue() const;
   double loss_tolerance() const;
   bool too_much_loss(double lost, double delivered) const;
   double max_bandwidth() const { return std::max(bandwidth_filter_[0], bandwidth_filter_[1]); }
@@ -112,6 +113,7 @@ class Bbr final : public Controller {
 
   double round_lost_ = 0;
   double round_delivered_ = 0;
+  Duration round_min_rtt_ = Duration::max();
   int blameless_rounds_ = 0;   // with as much loss although the rate was cut
   double loss_floor_ = 0;      // loss that does not depend on our rate
   double usual_loss_ = 0;

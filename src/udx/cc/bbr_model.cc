@@ -11,7 +11,10 @@ namespace {
 constexpr Duration kMinRttWindow = 10s;        // draft-ietf-ccwg-bbr-02
 constexpr Duration kProbeRttInterval = 5s;     // draft-ietf-ccwg-bbr-02
 constexpr double kBeta = 0.7;                  // draft-ietf-ccwg-bbr-02
-constexpr double kBaseTolerance = 0.08;        // the draft's 2 % would let ordinary radio loss throttle a stream
+constexpr double kQueueTolerance = 0.02;       // draft-ietf-ccwg-bbr-02, while there is a standing queue
+constexpr double kBaseTolerance = 0.08;        // without one: the draft's 2 % would let ordinary radio loss throttle a stream
+constexpr double kStandingQueue = 1.25;        // of the minimal RTT, in every packet of a round
+constexpr Duration kQueueNoise = 2ms;
 constexpr double kFloorMargin = 0.05;
 constexpr double kMaxFloor = 0.3;
 constexpr int kBlamelessRounds = 3;
@@ -28,6 +31,7 @@ void Bbr::update_round(const AckEvent& event) {
 
 void Bbr::start_round() {
   round_lost_ = round_delivered_ = 0;
+  round_min_rtt_ = Duration::max();
   bandwidth_latest_ = inflight_latest_ = 0;
 }
 
@@ -78,7 +82,15 @@ bool Bbr::update_min_rtt(const AckEvent& event) {
   return expired;
 }
 
-double Bbr::loss_tolerance() const { return std::max(kBaseTolerance, loss_floor_ + kFloorMargin); }
+bool Bbr::standing_queue() const {
+  if (min_rtt_ == Duration::max() || round_min_rtt_ == Duration::max()) return false;
+  return to_seconds(round_min_rtt_) > kStandingQueue * to_seconds(min_rtt_) + to_seconds(kQueueNoise);
+}
+
+double Bbr::loss_tolerance() const {
+  if (loss_floor_ > 0) return std::max(kBaseTolerance, loss_floor_ + kFloorMargin);
+  return standing_queue() ? kQueueTolerance : kBaseTolerance;
+}
 
 bool Bbr::too_much_loss(double lost, double delivered) const {
   const double size = static_cast<double>(packet_);

@@ -132,15 +132,10 @@ class Peer {
   void find_peer(std::istringstream& in) {
     const auto key = fixed<32>(in);
     const auto found = std::make_shared<size_t>(0);
-    const auto relays = std::make_shared<size_t>(0);
     query_ = dht::find_peer(
-        node(), dht::hash_target(key), {},
-        [found, relays, key](const dht::Response&, const wire::Peer& peer) {
-          *found += peer.public_key == key;
-          *relays = std::max(*relays, peer.relay_addresses.size());
-        },
-        [found, relays](Expected<dht::QueryResult> result) {
-          if (!failed(result)) answer(std::to_string(*found) + " " + std::to_string(*relays));
+        node(), dht::hash_target(key), {}, [found, key](const dht::Response&, const wire::Peer& peer) { *found += peer.public_key == key; },
+        [found](Expected<dht::QueryResult> result) {
+          if (!failed(result)) answer(std::to_string(*found));
         });
   }
   void immutable_put(std::istringstream& in) {

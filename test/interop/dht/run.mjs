@@ -136,9 +136,8 @@ async function oursOnTheirNetwork () {
   await test('ours on theirs: we find a listening JS server', async () => {
     const server = js.createServer()
     await server.listen()
-    const [found, relays] = await peer.ask(`find_peer ${hex(server.publicKey)}`)
+    const [found] = await peer.ask(`find_peer ${hex(server.publicKey)}`)
     check(Number(found) >= 3, `${found} records`)
-    check(Number(relays) >= 1, `${relays} relays`)
     await server.close()
   })
   await test('ours on theirs: immutable values both ways', async () => {
@@ -188,10 +187,9 @@ async function theirsOnOurs () {
   const b = await user()
   const topic = seedOf('b')
 
-  await test('theirs on ours: JS joins and is told it is reachable', async () => {
+  await test('theirs on ours: JS joins and learns its address', async () => {
     check(a.toArray().length >= 10, `table of ${a.toArray().length}`)
-    same([a.firewalled, a.ephemeral, a.host], [false, true, '127.0.0.1'])
-    same(a.remoteAddress(), { host: '127.0.0.1', port: a.io.serverSocket.address().port })
+    same([a.ephemeral, a.host, a.port], [true, '127.0.0.1', a.address().port])
   })
   await test('theirs on ours: announce, lookup, unannounce', async () => {
     const { keyPair } = fresh()
@@ -221,10 +219,12 @@ async function theirsOnOurs () {
   await test('theirs on ours: a listening server is found, and gone after close', async () => {
     const server = a.createServer()
     await server.listen()
-    check(await peersFound(b.findPeer(server.publicKey)) >= 3, 'records')
-    check(Number((await ours.ask(`find_peer ${hex(server.publicKey)}`))[0]) >= 3, 'records for us')
+    const key = server.publicKey
+    check(await peersFound(b.findPeer(key)) >= 3, 'records')
+    // The node asked may be one of the three that store the record: it does not ask itself.
+    check(Number((await ours.ask(`find_peer ${hex(key)}`))[0]) >= 2, 'records for us')
     await server.close()
-    same(await peersFound(b.findPeer(server.publicKey)), 0)
+    same(await peersFound(b.findPeer(key)), 0)
   })
   await test('theirs on ours: immutable values', async () => {
     const value = randomBytes(900)

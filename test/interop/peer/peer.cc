@@ -7,7 +7,7 @@
 //   peer_interop stream  initiator=0|1 tx=HEX rx=HEX hash=HEX [work=…]   one encrypted stream on a bare UDX stream
 //
 // work=echo returns what arrives; work=N sends N bytes of a pattern and checks their echo; work=none. Events are JSON
-// lines on stdout. Commands on stdin: "connect PORT ID" (stream), "end", "destroy", "close" (polite exit); end of input closes too.
+// lines on stdout. Commands on stdin: "connect PORT ID" (stream), "say" (one byte), "end", "destroy", "close" (polite exit); end of input closes too.
 #include <signal.h>
 #include <unistd.h>
 
@@ -79,7 +79,10 @@ class Worker final : public ByteStreamHandler {
       connection_->write(Buffer::copy_of(data, connection_->write_headroom()));
       return;
     }
-    if (size_ == 0) return;
+    if (size_ == 0) {
+      received_ += data.size();
+      return say(fmt::format("{{\"event\":\"data\",{},\"bytes\":{}}}", field("key", key_), received_));
+    }
     for (const uint8_t byte : data) intact_ = intact_ && byte == pattern(received_++);
     if (received_ >= size_)
       say(fmt::format("{{\"event\":\"echoed\",{},\"bytes\":{},\"intact\":{}}}", field("key", key_), received_, intact_ && received_ == size_));
@@ -184,8 +187,14 @@ class Program {
     swarm_ = std::make_unique<swarm::Swarm>(loop_, *host_, std::move(options));
     swarm_->set_on_connection([this](std::unique_ptr<noise::Connection> c, const swarm::PeerInfo& info) { take(std::move(c), info.client); });
     if (args_.contains("ban")) swarm_->ban(hex<32>(args_, "ban"));
+    watch_duplicates();
     discovery_ = swarm_->join(hex<32>(args_, "topic"));
     discovery_->flushed([this] { say(fmt::format("{{\"event\":\"flushed\",{}}}", field("key", to_hex(swarm_->public_key())))); });
+  }
+
+  void watch_duplicates() {
+    if (swarm_->stats().duplicates > 0) return say("{\"event\":\"duplicate\"}");
+    watch_.arm(loop_.now() + 5ms);
   }
 
   void open_stream() {
@@ -226,6 +235,9 @@ class Program {
       } else if (command == "end" || command == "destroy") {
         for (const auto& worker : workers_)
           if (!worker->closed()) command == "end" ? worker->connection()->end() : worker->connection()->destroy();
+      } else if (command == "say") {
+        for (const auto& worker : workers_)
+          if (!worker->closed()) worker->connection()->write(Buffer::copy_of(Bytes(1)));
       } else if (command == "close") {
         return close();
       }
@@ -266,6 +278,7 @@ class Program {
   std::unique_ptr<swarm::Swarm> swarm_;
   std::unique_ptr<swarm::Discovery> discovery_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  Timer watch_{loop_.timers(), [this] { watch_duplicates(); }};
 };
 
 }  // namespace
