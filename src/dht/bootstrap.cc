@@ -50,7 +50,8 @@ struct Bootstrap::Resolution : std::enable_shared_from_this<Resolution> {
   std::vector<RequestHandle> pings;
   size_t pending = 0;
 
-  Resolution(Node& n, std::function<void(const Endpoint&)> f, std::function<void()> d) : node(n), found(std::move(f)), done(std::move(d)) {}
+  Resolution(Bootstrap& o, std::function<void(const Endpoint&)> f, std::function<void()> d)
+      : owner(o), node(o.node_), found(std::move(f)), done(std::move(d)) {}
 
   void run(const std::vector<BootstrapEntry>& entries) {
     pending = entries.size() + 1;  // and this call's own end

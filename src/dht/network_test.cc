@@ -256,6 +256,7 @@ TEST(DhtNetworkLoss, DeadBootstrapNodesDoNotHoldUpQueries) {
     if (all_dead) net.kill(0);
     Lookup first;
     first.run(net, user, Topic{1});
+    net.world.run_for(10s);  // the others have been told and checked
     for (int i = 0; i < 5; ++i) {
       const TimePoint start = net.world.now();
       Lookup next;

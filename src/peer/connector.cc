@@ -218,10 +218,10 @@ void Connector::connect_path(UdpSocket& socket, const Endpoint& to) {
   if (done()) return;
   gate_->on_packet = nullptr;
   pause_.disarm();
+  auto owner = context_.punch_sockets.owner_of(socket);  // before the puncher lets go of it
   if (puncher_) puncher_->stop();
   raw_->connect(socket, to, static_cast<uint32_t>(reached_->payload.udx->id));
-  auto connection =
-      std::make_unique<noise::SecureConnection>(context_.runtime, std::move(raw_), keys_, context_.punch_sockets.owner_of(socket));
+  auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(raw_), keys_, std::move(owner));
   proof_ = std::make_unique<Proof>(context_.runtime, std::move(connection), [this](auto proven) {
     if (!proven) return fail({"PEER_CONNECTION_FAILED", proven.error().code + ": " + proven.error().message});
     connection_ = std::move(*proven);

@@ -227,10 +227,10 @@ void ServerImpl::on_path(Slot& slot, UdpSocket& socket, const Endpoint& from) {
   if (slot.phase != Slot::Phase::kWaiting) return;
   slot.phase = Slot::Phase::kProving;
   slot.gate->on_packet = nullptr;
+  auto owner = context_.punch_sockets.owner_of(socket);  // before the puncher lets go of it
   if (slot.puncher) slot.puncher->stop();
   slot.raw->connect(socket, from, slot.remote_udx_id);
-  auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(slot.raw), slot.keys,
-                                                              context_.punch_sockets.owner_of(socket));
+  auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(slot.raw), slot.keys, std::move(owner));
   slot.timer.arm(context_.now() + Proof::kTimeout + 1s);
   slot.proof = std::make_unique<Proof>(context_.runtime, std::move(connection), [this, &slot](auto proven) { on_proven(slot, std::move(proven)); });
 }

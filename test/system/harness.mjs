@@ -68,7 +68,7 @@ export class Process extends EventEmitter {
       if (this.status !== undefined) throw new Error(`${this.name} ended (${this.status}) before ${pattern}:\n${this.tail()}`)
       const left = deadline - Date.now()
       if (left <= 0) throw new Error(`${this.name}: no ${pattern} in ${limitMs} ms:\n${this.tail()}`)
-      await Promise.race([once(this, 'line'), timeout(left)])
+      await within(once(this, 'line'), left)
     }
   }
 
@@ -76,7 +76,7 @@ export class Process extends EventEmitter {
 
   async stop (signal = 'SIGTERM', limitMs = 20000) {
     if (this.status === undefined) this.child.kill(signal)
-    const status = await Promise.race([this.exited, timeout(limitMs)])
+    const status = await within(this.exited, limitMs)
     if (status === undefined) {
       this.child.kill('SIGKILL')
       throw new Error(`${this.name} did not stop on ${signal} in ${limitMs} ms:\n${this.tail()}`)
@@ -89,6 +89,13 @@ process.on('exit', () => { for (const p of running) p.child.kill('SIGKILL') })
 
 export function timeout (ms) {
   return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+// The promise's value, or undefined after `ms`; leaves no timer behind.
+export async function within (promise, ms) {
+  let timer
+  const late = new Promise((resolve) => { timer = setTimeout(resolve, ms) })
+  try { return await Promise.race([promise, late]) } finally { clearTimeout(timer) }
 }
 
 export async function freePort () {

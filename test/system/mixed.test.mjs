@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
-import { Process, freePort, gateOpen, get, modules, newSecret, root, run, scratch, service, startDht, startGateway, startProvider, timeout } from './harness.mjs'
+import { Process, freePort, gateOpen, get, modules, newSecret, root, run, scratch, service, startDht, startGateway, startProvider, within } from './harness.mjs'
 import { startNginx } from './servers.mjs'
 
 const files = scratch()
@@ -79,7 +79,7 @@ async function prove (gates) {
     const sent = randomBytes(size)
     const answer = once(socket, 'message')
     socket.send(sent, gates.udp, '127.0.0.1')
-    const got = await Promise.race([answer, timeout(5000)])
+    const got = await within(answer, 5000)
     assert.ok(got && got[0].equals(sent), `a datagram of ${size} bytes`)
   }
   socket.close()
@@ -90,7 +90,7 @@ async function refusedSoon (port, limitMs) {
   const socket = net.connect(port, '127.0.0.1')
   socket.on('error', () => {})
   const start = performance.now()
-  await Promise.race([once(socket, 'close'), timeout(limitMs)])
+  await within(once(socket, 'close'), limitMs)
   assert.ok(socket.closed, `still open after ${limitMs} ms`)
   return performance.now() - start
 }

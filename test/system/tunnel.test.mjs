@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { closeSync, createReadStream, openSync, writeSync } from 'node:fs'
 import net from 'node:net'
 import { after, before, test } from 'node:test'
-import { freePort, gateOpen, newSecret, run, scratch, service, startDht, startGateway, startProvider, timeout } from './harness.mjs'
+import { freePort, gateOpen, newSecret, run, scratch, service, startDht, startGateway, startProvider, within } from './harness.mjs'
 import { startNginx, startPostgres, startRedis } from './servers.mjs'
 
 const files = scratch()
@@ -141,7 +141,7 @@ async function echoed (socket, size, limitMs) {
   const sent = Buffer.alloc(size, size & 0xff)
   const answer = once(socket, 'message')
   socket.send(sent, gates.echo, '127.0.0.1')
-  const got = await Promise.race([answer, timeout(limitMs)])
+  const got = await within(answer, limitMs)
   if (!got) return 'lost'
   assert.ok(got[0].equals(sent), `a datagram of ${size} bytes came back as ${got[0].length}`)
   return 'whole'

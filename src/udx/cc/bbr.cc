@@ -20,6 +20,8 @@ constexpr double kBeta = 0.7;
 constexpr int kInitialWindow = 10;             // packets, RFC 6928
 constexpr int kMinWindow = 4;                  // packets
 constexpr double kMaxQuantum = 64 << 10;
+constexpr double kHostDelay = 0.002;           // seconds: what two busy event loops add to a tiny round-trip time
+constexpr double kHostWindow = 512 << 10;      // bytes: most that this may add up to (a socket's receive buffer)
 constexpr int kFullRounds = 3;
 constexpr double kFullGrowth = 1.25;
 constexpr int kStartupLosses = 6;              // packets
@@ -263,7 +265,8 @@ void Bbr::update_outputs(const AckEvent& event) {
 
 void Bbr::update_window(const AckEvent& event) {
   double most = bdp(bandwidth(), window_gain_) + std::max(extra_acked_filter_[0], extra_acked_filter_[1]);
-  most = std::max({most, 3.0 * static_cast<double>(quantum_), packets(kMinWindow)});
+  const double for_hosts = std::min(bandwidth() * window_gain_ * kHostDelay, kHostWindow);
+  most = std::max({most, for_hosts, 3.0 * static_cast<double>(quantum_), packets(kMinWindow)});
   double window = static_cast<double>(window_);
   const double grown = window + static_cast<double>(event.acked);
   if (filled_pipe_) window = std::min(grown, most);
