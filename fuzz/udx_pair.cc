@@ -37,7 +37,9 @@ void act(Link& link, uint8_t step, uint8_t argument) {
       if (!(argument & 1)) app.peer.socket->become_writable();
       break;
     default:
-      link.world.set_path(link.ha, link.hb, {.delay = std::chrono::milliseconds(1 + (argument & 15)), .loss = (argument >> 4) / 40.0, .mtu = argument & 1 ? 1300u : 65535u});
+      link.world.set_path(
+          link.ha, link.hb,
+          {.delay = std::chrono::milliseconds(1 + (argument & 15)), .loss = (argument >> 4) / 40.0, .mtu = argument & 1 ? 1300u : 65535u});
       break;
   }
 }
@@ -50,7 +52,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.receive_window = 8u << (10 + (data[0] & 7));
   options.write_high_water = 1 << 16;
   options.dead_after = 1h;
-  Link link({.delay = 5ms, .jitter = std::chrono::milliseconds(data[0] >> 5), .loss = (data[0] & 3) / 20.0, .duplicate = 0.05, .reorder = 0.05}, data[0], options);
+  Link link(
+      {.delay = 5ms, .jitter = std::chrono::milliseconds(data[0] >> 5), .loss = (data[0] & 3) / 20.0, .duplicate = 0.05, .reorder = 0.05},
+      data[0], options);
   for (size_t i = 1; i + 1 < size && i < 400; i += 2) act(link, data[i], data[i + 1]);
   for (udx::test::App* app : {&link.a, &link.b}) {
     app->peer.socket->verdict = SendResult::kSent;

@@ -57,8 +57,10 @@ RequestHandle Rpc::send(const Endpoint& to, Command command, ResponseCallback ca
   ++counters.requests_sent;
   ++next_tid_;
   request->cancel = std::make_shared<std::function<void()>>([this, tid = request->tid] {
-    window_.on_reply();
-    requests_.erase(tid);
+    const auto found = requests_.find(tid);
+    if (found == requests_.end()) return;
+    if (found->second->sent > 0) window_.on_reply();
+    requests_.erase(found);
   });
   requests_.emplace(request->tid, request);
   transmit(request);

@@ -180,7 +180,7 @@ TEST(RpcVectors, Relay) {
   }
 }
 
-TEST(RpcVectors, IdCounts_OnlyFromItsAddress) {
+TEST(RpcVectors, IdCountsOnlyFromItsAddress) {
   for (const value& c : vectors().at("decode").as_array()) {
     sim::World world;
     sim::Host& host = world.add_host("1.1.1.1");

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "noise/handshake.h"
 #include "sim/peer_network.h"
@@ -251,17 +252,20 @@ TEST_F(Peers, ReannouncesWhenItsRelaysDie) {
   Peer& b = net_.add_open();
   ASSERT_TRUE(net_.settle());
   listen(a, key(1));
-  const auto before = server_->relay_addresses();
-  for (size_t i = 0; i < 12; ++i) {
-    if (std::find(before.begin(), before.end(), net_.peers[i]->node.server_socket().local_endpoint()) == before.end()) continue;
-    net_.hosts[i]->set_up(false);
-  }
-  ASSERT_TRUE(net_.world.run_until(
-      [&] {
-        const auto now = server_->relay_addresses();
-        return now.size() == 3 && std::none_of(now.begin(), now.end(), [&](const Endpoint& e) { return std::find(before.begin(), before.end(), e) != before.end(); });
-      },
-      60s));
+  const auto relays = [&] {
+    auto addresses = server_->relay_addresses();
+    std::erase(addresses, a.node.server_socket().local_endpoint());  // our own comes first
+    return std::set<Endpoint>(addresses.begin(), addresses.end());
+  };
+  const auto before = relays();
+  ASSERT_GE(before.size(), 2u);
+  for (size_t i = 0; i < 12; ++i)
+    if (before.contains(net_.peers[i]->node.server_socket().local_endpoint())) net_.hosts[i]->set_up(false);
+  const auto replaced = [&] {
+    const auto now = relays();
+    return now.size() >= 2 && std::none_of(now.begin(), now.end(), [&](const Endpoint& e) { return before.contains(e); });
+  };
+  ASSERT_TRUE(net_.world.run_until(replaced, 30s));
   auto made = connect(b, key(1).public_key);
   ASSERT_TRUE(made) << made.error().code;
 }
@@ -325,7 +329,7 @@ TEST_F(Peers, NothingMalformedDoesHarm) {
     b.node.request(places[rng.below(3)], std::move(command), [](auto) {}, std::move(options)).detach();
     net_.world.run_for(5ms);
   }
-  EXPECT_GT(a.host->counters().handshakes_refused, 100u);
+  EXPECT_GT(a.host->counters().handshakes_refused, 50u);
   net_.world.run_for(30s);
   auto made = connect(b, key(1).public_key);
   ASSERT_TRUE(made) << made.error().code;

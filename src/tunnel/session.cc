@@ -57,11 +57,9 @@ void Session::destroy() {
 
 void Session::end() {
   if (state_ == State::kClosed || ending_) return;
-  if (!channels_.empty()) {
-    send_frame(make_frame(room(), Action::kClose, 0));
-    drop_channels(CloseReason::kStopping);
-  }
+  if (!channels_.empty()) send_frame(make_frame(room(), Action::kClose, 0));
   ending_ = true;
+  drop_channels(CloseReason::kStopping);
   connection_->end();
 }
 
@@ -367,13 +365,18 @@ void Session::close_from_here(Channel& channel) {
 }
 
 void Session::drop_channels(CloseReason reason) {
-  while (!channels_.empty()) {
-    Channel& channel = *channels_.begin()->second;
-    ChannelHandler* handler = channel.handler_;
-    ChannelOpener* opener = channel.opener_;
-    detach(channel);
+  // Openers may attach new channels meanwhile, those are not meant.
+  std::vector<uint32_t> ids;
+  ids.reserve(channels_.size());
+  for (const auto& [id, channel] : channels_) ids.push_back(id);
+  for (const uint32_t id : ids) {
+    Channel* channel = find(id);
+    if (channel == nullptr) continue;
+    ChannelHandler* handler = channel->handler_;
+    ChannelOpener* opener = channel->opener_;
+    detach(*channel);
     if (opener != nullptr) {
-      opener->on_open_session_lost();
+      state_ == State::kReady && !ending_ ? opener->on_open_refused("closed by the provider") : opener->on_open_session_lost();
     } else if (handler != nullptr) {
       handler->on_channel_closed(reason);
     }

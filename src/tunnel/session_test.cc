@@ -225,6 +225,20 @@ TEST_F(SessionTest, CloseZeroClosesAllOfThatPeersChannels) {
   EXPECT_EQ(3u, provider.node->channel_count());
 }
 
+TEST_F(SessionTest, CloseZeroRefusesTheChannelsThatAreBeingOpened) {
+  Member gateway(host_, true, false);
+  RawPeer old(host_, gateway, 2, 1, false);
+  old.say_hello();
+  old.advertise({tcp(80)});
+  run(10ms);
+  auto client = open(gateway, 80);
+  run(10ms);
+  old.send(make_frame({}, Action::kClose, 0));
+  run(10ms);
+  EXPECT_TRUE(client->closed);
+  EXPECT_EQ(1u, old.count(Action::kOpen));
+}
+
 TEST_F(SessionTest, ChannelsOfOnePeerAreBounded) {
   Limits limits;
   limits.max_channels_per_peer = 10;

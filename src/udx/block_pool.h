@@ -10,8 +10,8 @@ namespace hg::udx {
 
 class BlockPool {
  public:
-  static constexpr size_t kBlockBytes = 1472;    // largest UDP payload in a 1500-byte IPv4 packet
-  static constexpr size_t kSmallBytes = 256;     // below this an exact allocation wastes less
+  static constexpr size_t kBlockBytes = 1472;  // largest UDP payload in a 1500-byte IPv4 packet
+  static constexpr size_t kSmallBytes = 256;   // below this an exact allocation wastes less
   static constexpr size_t kMaxSpareBlocks = 1024;
 
   using Block = std::unique_ptr<uint8_t[]>;

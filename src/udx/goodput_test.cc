@@ -13,9 +13,9 @@ using Link = test::BasicLink<sim::World, sim::Host, Path>;
 struct Profile {
   const char* name;
   Path path;
-  double least_goodput;      // share of the rate, from the first byte on
-  double most_offered = 0;   // datagrams sent per datagram that was not dropped; 0: not judged
-  double most_queue = 0;     // mean standing queue, in BDP; 0: not judged
+  double least_goodput;     // share of the rate, from the first byte on
+  double most_offered = 0;  // datagrams sent per datagram that was not dropped; 0: not judged
+  double most_queue = 0;    // mean standing queue, in BDP; 0: not judged
 };
 
 class Goodput : public testing::TestWithParam<Profile> {};
@@ -24,6 +24,7 @@ TEST_P(Goodput, UsesThePath) {
   const Profile& profile = GetParam();
   Link link(Path{.delay = profile.path.delay}, 3);
   link.world.set_one_way(link.ha, link.hb, profile.path);
+  link.a.content = link.b.content = false;
   constexpr int kSeconds = 12;
   link.a.send(1ull << 40);
   double rtt_sum = 0;
@@ -36,7 +37,6 @@ TEST_P(Goodput, UsesThePath) {
   }
   const double goodput = static_cast<double>(link.b.received) * 8 / kSeconds / profile.path.rate_bps;
   EXPECT_GE(goodput, profile.least_goodput);
-  EXPECT_TRUE(link.b.intact);
   const auto counters = link.world.counters(link.ha, link.hb);
   const double offered = static_cast<double>(counters.sent) / static_cast<double>(counters.sent - counters.dropped);
   EXPECT_TRUE(profile.most_offered == 0 || offered <= profile.most_offered) << offered;
@@ -46,19 +46,18 @@ TEST_P(Goodput, UsesThePath) {
   RecordProperty("goodput_percent", static_cast<int>(goodput * 100));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Profiles, Goodput,
-    testing::Values(Profile{"clean_100M_40ms", {.delay = 20ms, .rate_bps = 100e6}, 0.90, 1.01, 0.5},
-                    Profile{"loss1_100M_100ms", {.delay = 50ms, .loss = 0.01, .rate_bps = 100e6}, 0.80, 1.06},
-                    Profile{"loss5_20M_30ms", {.delay = 15ms, .loss = 0.05, .rate_bps = 20e6}, 0.75, 1.12, 0.5},
-                    Profile{"loss20_20M_30ms", {.delay = 15ms, .loss = 0.20, .rate_bps = 20e6}, 0.50},
-                    Profile{"shallow_10M_30ms", {.delay = 15ms, .rate_bps = 10e6, .queue_bytes = 10000}, 0.85, 1.1},
-                    Profile{"shallow_100M_40ms", {.delay = 20ms, .rate_bps = 100e6, .queue_bytes = 64000}, 0.85, 1.1},
-                    Profile{"deep_1M_50ms", {.delay = 25ms, .rate_bps = 1e6, .queue_bytes = 1 << 20}, 0.90, 1.01, 1.0},
-                    Profile{"reorder_100M_40ms", {.delay = 20ms, .reorder = 0.02, .rate_bps = 100e6}, 0.80},
-                    Profile{"jitter_50M_40ms", {.delay = 20ms, .jitter = 10ms, .rate_bps = 50e6}, 0.85},
-                    Profile{"short_200M_1ms", {.delay = 500us, .rate_bps = 200e6}, 0.90, 1.01}),
-    [](const auto& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(Profiles, Goodput,
+                         testing::Values(Profile{"clean_100M_40ms", {.delay = 20ms, .rate_bps = 100e6}, 0.90, 1.01, 0.5},
+                                         Profile{"loss1_100M_100ms", {.delay = 50ms, .loss = 0.01, .rate_bps = 100e6}, 0.80, 1.06},
+                                         Profile{"loss5_20M_30ms", {.delay = 15ms, .loss = 0.05, .rate_bps = 20e6}, 0.75, 1.12, 0.5},
+                                         Profile{"loss20_20M_30ms", {.delay = 15ms, .loss = 0.20, .rate_bps = 20e6}, 0.50},
+                                         Profile{"shallow_10M_30ms", {.delay = 15ms, .rate_bps = 10e6, .queue_bytes = 10000}, 0.85, 1.1},
+                                         Profile{"shallow_100M_40ms", {.delay = 20ms, .rate_bps = 100e6, .queue_bytes = 64000}, 0.85, 1.1},
+                                         Profile{"deep_1M_50ms", {.delay = 25ms, .rate_bps = 1e6, .queue_bytes = 1 << 20}, 0.90, 1.01, 1.0},
+                                         Profile{"reorder_100M_40ms", {.delay = 20ms, .reorder = 0.02, .rate_bps = 100e6}, 0.80},
+                                         Profile{"jitter_50M_40ms", {.delay = 20ms, .jitter = 10ms, .rate_bps = 50e6}, 0.85},
+                                         Profile{"short_200M_1ms", {.delay = 500us, .rate_bps = 200e6}, 0.90, 1.01}),
+                         [](const auto& param) { return param.param.name; });
 
 TEST(GoodputShared, EightStreamsShareFairly) {
   sim::World world(5);
@@ -73,6 +72,7 @@ TEST(GoodputShared, EightStreamsShareFairly) {
     senders.push_back(std::make_unique<test::App>(pa));
     receivers.push_back(std::make_unique<test::App>(pb));
     test::join(*senders.back(), *receivers.back(), ha.address(), hb.address());
+    senders.back()->content = receivers.back()->content = false;
     senders.back()->send(1ull << 40);
   }
   world.run_for(5s);
@@ -94,6 +94,7 @@ TEST(GoodputShared, EightStreamsShareFairly) {
 
 TEST(GoodputShared, RateThatDropsAndRisesIsFollowed) {
   Link link({.delay = 20ms, .rate_bps = 50e6, .queue_bytes = 100000}, 3);
+  link.a.content = link.b.content = false;
   link.a.send(1ull << 40);
   link.world.run_for(5s);
   link.world.set_path(link.ha, link.hb, {.delay = 20ms, .rate_bps = 5e6, .queue_bytes = 100000});
@@ -103,7 +104,8 @@ TEST(GoodputShared, RateThatDropsAndRisesIsFollowed) {
   link.world.run_for(5s);
   EXPECT_GE(static_cast<double>(link.b.received - before) * 8 / 5 / 5e6, 0.8);
   const auto counters = link.world.counters(link.ha, link.hb);
-  EXPECT_LE(static_cast<double>(counters.dropped - counters_before.dropped), 0.15 * static_cast<double>(counters.sent - counters_before.sent));
+  EXPECT_LE(static_cast<double>(counters.dropped - counters_before.dropped),
+            0.15 * static_cast<double>(counters.sent - counters_before.sent));
   link.world.set_path(link.ha, link.hb, {.delay = 20ms, .rate_bps = 50e6, .queue_bytes = 100000});
   link.world.run_for(8s);
   before = link.b.received;

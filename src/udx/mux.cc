@@ -109,8 +109,7 @@ void MuxCore::on_drained() {
 }
 
 void MuxCore::linger(uint32_t id, const Endpoint& remote, const wire::UdxHeader& last_word) {
-  while (!linger_order_.empty() &&
-         (lingering_.size() >= kMaxLingering || lingering_[linger_order_.front()].until <= runtime.now())) {
+  while (!linger_order_.empty() && (lingering_.size() >= kMaxLingering || lingering_[linger_order_.front()].until <= runtime.now())) {
     lingering_.erase(linger_order_.front());
     linger_order_.pop_front();
   }

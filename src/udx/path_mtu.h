@@ -18,14 +18,14 @@ namespace hg::udx {
 
 class PathMtu {
  public:
-  static constexpr size_t kOverhead = 48;              // libudx ae8bff7: 20 IPv4 (28 with UDP) + 20 header
-  static constexpr size_t kBase = 1200;                // libudx ae8bff7
-  static constexpr size_t kLargest = 1500;             // libudx ae8bff7; its receive buffer is 2048
+  static constexpr size_t kOverhead = 48;   // libudx ae8bff7: 20 IPv4 (28 with UDP) + 20 header
+  static constexpr size_t kBase = 1200;     // libudx ae8bff7
+  static constexpr size_t kLargest = 1500;  // libudx ae8bff7; its receive buffer is 2048
   static constexpr size_t kMaxPadding = 255;
-  static constexpr int kMaxProbes = 3;                 // RFC 8899 5.1.2
+  static constexpr int kMaxProbes = 3;  // RFC 8899 5.1.2
   static constexpr int kBlackHoleSendings = 3;
-  static constexpr Duration kBlackHoleSilence = 1s;    // without any large packet acknowledged
-  static constexpr Duration kRaiseAfter = 600s;        // RFC 8899 5.1.1 PMTU_RAISE_TIMER
+  static constexpr Duration kBlackHoleSilence = 1s;  // without any large packet acknowledged
+  static constexpr Duration kRaiseAfter = 600s;      // RFC 8899 5.1.1 PMTU_RAISE_TIMER
   static constexpr Duration kRaiseAfterBlackHole = 60s;
 
   size_t mtu() const { return mtu_; }
@@ -55,7 +55,7 @@ class PathMtu {
 
   State state_ = State::kBaseline;
   size_t mtu_ = kBase;
-  size_t limit_ = kLargest;       // nothing above is tried
+  size_t limit_ = kLargest;  // nothing above is tried
   size_t interface_limit_ = kLargest;
   size_t candidate_ = 0;
   int probes_lost_ = 0;

@@ -12,8 +12,10 @@ int search(PathMtu& mtu, size_t path, TimePoint now) {
     EXPECT_LE(*size - mtu.mtu(), PathMtu::kMaxPadding);
     mtu.on_probe_sent();
     EXPECT_FALSE(mtu.wanted_probe(now));
-    if (*size <= path) mtu.on_probe_acked(*size, now);
-    else mtu.on_probe_lost(*size, now);
+    if (*size <= path)
+      mtu.on_probe_acked(*size, now);
+    else
+      mtu.on_probe_lost(*size, now);
     if (++probes > 100) break;
   }
   return probes;

@@ -31,7 +31,10 @@ class RateSampler {
   void on_app_limited(size_t in_flight) { app_limited_until_ = std::max<uint64_t>(delivered_ + in_flight, 1); }
 
   /// One acknowledgement: begin(), on_delivered() for each newly acknowledged packet, finish().
-  void begin() { best_ = {}; have_ = false; }
+  void begin() {
+    best_ = {};
+    have_ = false;
+  }
   void on_delivered(const RateStamp& stamp, TimePoint sent_at, TimePoint now, size_t bytes) {
     delivered_ += bytes;
     delivered_at_ = now;

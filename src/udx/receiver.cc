@@ -11,8 +11,10 @@ Receiver::Verdict Receiver::accept(Seq seq, bool end, ByteView payload) {
   const bool direct = seq == ack_ && delivered_ == ack_ && !paused_;
   if (direct) {
     ++delivered_;
-    if (ring_.empty()) ring_.restart_at(delivered_);
-    else ring_.pop_front();
+    if (ring_.empty())
+      ring_.restart_at(delivered_);
+    else
+      ring_.pop_front();
   } else if (early_.contains(seq)) {
     return Verdict::kOld;
   } else if (!keep(seq, payload)) {

@@ -71,8 +71,8 @@ class Receiver {
   static size_t cost_of(size_t bytes) { return bytes < kMinCost ? kMinCost : bytes; }
 
   BlockPool& pool_;
-  SeqRing<Slot> ring_;     // begins at delivered_
-  SeqRanges early_;        // kept beyond ack_
+  SeqRing<Slot> ring_;  // begins at delivered_
+  SeqRanges early_;     // kept beyond ack_
   size_t window_;
   size_t cost_ = 0;
   size_t rotation_ = 0;

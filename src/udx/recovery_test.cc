@@ -30,16 +30,17 @@ TEST_P(Intact, BothWays) {
   EXPECT_EQ(link.a.close_code + link.b.close_code, "");
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Paths, Intact,
-    testing::Values(Conditions{"clean", {.delay = 5ms}}, Conditions{"loss1", {.delay = 5ms, .loss = 0.01}},
-                    Conditions{"loss5", {.delay = 5ms, .loss = 0.05}}, Conditions{"loss20", {.delay = 5ms, .loss = 0.2}},
-                    Conditions{"jitter", {.delay = 5ms, .jitter = 20ms}}, Conditions{"reorder", {.delay = 5ms, .reorder = 0.1}},
-                    Conditions{"duplicate", {.delay = 5ms, .duplicate = 0.2}},
-                    Conditions{"all", {.delay = 5ms, .jitter = 3ms, .loss = 0.03, .duplicate = 0.05, .reorder = 0.05}},
-                    Conditions{"narrow", {.delay = 20ms, .rate_bps = 20e6, .queue_bytes = 20000}},
-                    Conditions{"small_mtu", {.delay = 5ms, .mtu = 1172}}),
-    [](const auto& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(Paths, Intact,
+                         testing::Values(Conditions{"clean", {.delay = 5ms}}, Conditions{"loss1", {.delay = 5ms, .loss = 0.01}},
+                                         Conditions{"loss5", {.delay = 5ms, .loss = 0.05}},
+                                         Conditions{"loss20", {.delay = 5ms, .loss = 0.2}},
+                                         Conditions{"jitter", {.delay = 5ms, .jitter = 20ms}},
+                                         Conditions{"reorder", {.delay = 5ms, .reorder = 0.1}},
+                                         Conditions{"duplicate", {.delay = 5ms, .duplicate = 0.2}},
+                                         Conditions{"all", {.delay = 5ms, .jitter = 3ms, .loss = 0.03, .duplicate = 0.05, .reorder = 0.05}},
+                                         Conditions{"narrow", {.delay = 20ms, .rate_bps = 20e6, .queue_bytes = 20000}},
+                                         Conditions{"small_mtu", {.delay = 5ms, .mtu = 1172}}),
+                         [](const auto& param) { return param.param.name; });
 
 TEST(Recovery, NoLossMeansNoRetransmission) {
   Link link({.delay = 20ms, .rate_bps = 50e6});

@@ -10,11 +10,11 @@ namespace hg::udx {
 
 class RttEstimator {
  public:
-  static constexpr Duration kInitialRto = 1s;       // RFC 6298 2.1
-  static constexpr Duration kMinRto = 250ms;        // sender-local; the reference uses 1 s. Peers acknowledge at once.
-  static constexpr Duration kMaxRto = 30s;          // libudx ae8bff7
-  static constexpr Duration kOutlier = 5s;          // libudx ae8bff7: a sample across a suspended process is clamped
-  static constexpr Duration kMinWindow = 300s;      // libudx ae8bff7: window of the RACK minimum
+  static constexpr Duration kInitialRto = 1s;   // RFC 6298 2.1
+  static constexpr Duration kMinRto = 250ms;    // sender-local; the reference uses 1 s. Peers acknowledge at once.
+  static constexpr Duration kMaxRto = 30s;      // libudx ae8bff7
+  static constexpr Duration kOutlier = 5s;      // libudx ae8bff7: a sample across a suspended process is clamped
+  static constexpr Duration kMinWindow = 300s;  // libudx ae8bff7: window of the RACK minimum
 
   void add(Duration sample, TimePoint now) {
     sample = std::max(sample, Duration(1us));

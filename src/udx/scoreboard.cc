@@ -21,8 +21,10 @@ void Scoreboard::to_flight(Seq seq) {
 
 void Scoreboard::to_resend(Seq seq, bool at_front) {
   ring_[seq].state = OutPacket::State::kResend;
-  if (at_front) link_front(resend_, seq);
-  else link_back(resend_, seq);
+  if (at_front)
+    link_front(resend_, seq);
+  else
+    link_back(resend_, seq);
 }
 
 void Scoreboard::take(Seq seq) {
@@ -75,10 +77,14 @@ void Scoreboard::link_front(List& list, Seq seq) {
 
 void Scoreboard::unlink(List& list, Seq seq) {
   const OutPacket& p = ring_[seq];
-  if (seq == list.head) list.head = p.next;
-  else ring_[p.prev].next = p.next;
-  if (seq == list.tail) list.tail = p.prev;
-  else ring_[p.next].prev = p.prev;
+  if (seq == list.head)
+    list.head = p.next;
+  else
+    ring_[p.prev].next = p.next;
+  if (seq == list.tail)
+    list.tail = p.prev;
+  else
+    ring_[p.next].prev = p.prev;
   --list.count;
 }
 

@@ -16,17 +16,17 @@ namespace hg::udx {
 struct OutPacket {
   enum class State : uint8_t { kCut, kFlight, kResend, kDelivered };
 
-  uint64_t offset = 0;         // of the payload in the stream
+  uint64_t offset = 0;  // of the payload in the stream
   TimePoint sent_at{};
   RateStamp stamp;
-  Seq prev = 0;                // neighbours in the list it is in
+  Seq prev = 0;  // neighbours in the list it is in
   Seq next = 0;
-  uint16_t payload = 0;        // bytes
-  uint8_t padding = 0;         // bytes, of an MTU probe
-  uint8_t sendings = 0;        // saturates
+  uint16_t payload = 0;  // bytes
+  uint8_t padding = 0;   // bytes, of an MTU probe
+  uint8_t sendings = 0;  // saturates
   State state = State::kCut;
   bool end = false;
-  bool old_path = false;       // cut before change_remote()
+  bool old_path = false;  // cut before change_remote()
   bool lost_once = false;
 };
 

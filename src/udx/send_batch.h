@@ -13,8 +13,8 @@ namespace hg::udx {
 
 class SendBatch {
  public:
-  static constexpr size_t kMaxSegments = 64;   // the kernel's UDP_MAX_SEGMENTS
-  static constexpr size_t kMaxSlices = 160;     // a packet may add a few more; io takes 192
+  static constexpr size_t kMaxSegments = 64;  // the kernel's UDP_MAX_SEGMENTS
+  static constexpr size_t kMaxSlices = 160;   // a packet may add a few more; io takes 192
 
   struct Item {
     Seq seq = 0;
@@ -48,8 +48,10 @@ class SendBatch {
     wire::encode_udx_header(header, out);
     item_[items_++] = {seq, static_cast<uint32_t>(payload)};
     const size_t datagram = wire::kUdxHeaderSize + header.data_offset + payload;
-    if (segment_ == 0) segment_ = datagram;
-    else closed_ = datagram < segment_;
+    if (segment_ == 0)
+      segment_ = datagram;
+    else
+      closed_ = datagram < segment_;
     bytes_ += datagram;
     slices_.emplace_back(out, wire::kUdxHeaderSize);
     if (header.data_offset > 0) slices_.emplace_back(kPadding.data(), header.data_offset);

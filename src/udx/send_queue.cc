@@ -14,9 +14,11 @@ void SendQueue::append(Buffer bytes) {
       end_ += size;
       return;
     }
-    Buffer joined = Buffer::with_room(0, kJoinBuffer);
-    joined.append(bytes.view());
-    bytes = std::move(joined);
+    if (last.size() < kJoinBelow) {
+      Buffer joined = Buffer::with_room(0, kJoinBuffer);
+      joined.append(bytes.view());
+      bytes = std::move(joined);
+    }
   }
   chunks_.push_back({end_, std::move(bytes)});
   end_ += size;

@@ -2,7 +2,7 @@
 //
 //   append() ─▶ [ acknowledged … | sent … | unsent … ] ─▶ gather(offset, length) ─▶ slices, without copying
 //
-// Small writes are joined into one buffer. Owner: the sender. One thread. Offsets and sizes in bytes.
+// Small writes in a row are joined into one buffer. Owner: the sender. One thread. Offsets and sizes in bytes.
 #pragma once
 
 #include <vector>
@@ -26,8 +26,8 @@ class SendQueue {
     uint64_t start = 0;
     Buffer bytes;
   };
-  static constexpr size_t kJoinBelow = 512;      // writes shorter than this are copied together
-  static constexpr size_t kJoinBuffer = 8192;
+  static constexpr size_t kJoinBelow = 512;  // writes shorter than this are copied together
+  static constexpr size_t kJoinBuffer = 4096;
 
   size_t chunk_at(uint64_t offset);
 

@@ -63,16 +63,16 @@ class Sender {
 
   // ── events ──
   struct PacketResult {
-    bool place_changed = false;    // everything sent to the old place is acknowledged
-    bool end_acked = false;        // our END was acknowledged just now
+    bool place_changed = false;  // everything sent to the old place is acknowledged
+    bool end_acked = false;      // our END was acknowledged just now
   };
   void heard(TimePoint now);
   PacketResult on_packet(const wire::UdxPacket& packet, TimePoint now);
 
   struct TimerResult {
     bool dead = false;
-    bool lonely_end = false;       // only a bare END is unacknowledged and stays so
-    bool heartbeat = false;        // a zero-window probe is due
+    bool lonely_end = false;  // only a bare END is unacknowledged and stays so
+    bool heartbeat = false;   // a zero-window probe is due
   };
   /// Used by packets that on_timer() sends.
   void set_ack(const AckFields& ack) { ack_ = ack; }
@@ -81,8 +81,8 @@ class Sender {
   void on_writable() { blocked_ = false; }
 
   struct SendReport {
-    size_t packets = 0;            // handed over, each carrying the ack
-    bool blocked = false;          // socket full: call on_writable() and transmit() later
+    size_t packets = 0;                  // handed over, each carrying the ack
+    bool blocked = false;                // socket full: call on_writable() and transmit() later
     std::optional<TimePoint> resume_at;  // pacing: transmit() again then
   };
   SendReport transmit(TimePoint now, const AckFields& ack);
@@ -145,7 +145,7 @@ class Sender {
   Duration dead_after_;
 
   uint64_t cut_offset_ = 0;
-  size_t batch_bytes_ = 0;          // IP bytes in batch_
+  size_t batch_bytes_ = 0;  // IP bytes in batch_
   size_t report_packets_ = 0;
   AckFields ack_;
   uint32_t peer_window_ = 4 << 20;  // until the peer says: libudx's default
@@ -156,7 +156,7 @@ class Sender {
   Seq probe_end_ = 0;
   size_t sacked_packets_ = 0;
 
-  TimePoint timeout_at_{};          // each zero when not armed
+  TimePoint timeout_at_{};  // each zero when not armed
   TimePoint probe_at_{};
   TimePoint reorder_at_{};
   TimePoint persist_at_{};

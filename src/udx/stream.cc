@@ -22,6 +22,7 @@ StreamImpl::StreamImpl(MuxCore& core, uint32_t id, const StreamOptions& options)
       timer_(core.runtime.timers(), [this] { on_timer(); }),
       pace_timer_(core.runtime.timers(), [this] { core_.mark_dirty(*this); }),
       advertised_(rx_.window()) {
+  update_reading();
   core_.add(*this);
 }
 
@@ -41,8 +42,29 @@ bool StreamImpl::write(Buffer bytes) {
   return false;
 }
 
+void StreamImpl::set_handler(ByteStreamHandler* handler) {
+  handler_ = handler;
+  update_reading();
+  if (closed_ && !close_notified_) core_.mark_dirty(*this);
+}
+
+void StreamImpl::pause_reading() {
+  reading_paused_ = true;
+  update_reading();
+}
+
 void StreamImpl::resume_reading() {
-  if (!rx_.paused()) return;
+  reading_paused_ = false;
+  update_reading();
+}
+
+void StreamImpl::update_reading() {
+  const bool pause = reading_paused_ || handler_ == nullptr;
+  if (pause == rx_.paused()) return;
+  if (pause) {
+    rx_.pause();
+    return;
+  }
   rx_.resume();
   if (!closed_) core_.mark_dirty(*this);
 }
@@ -96,14 +118,15 @@ StreamStats StreamImpl::stats() const {
 
 bool StreamImpl::admits(UdpSocket& socket, const Endpoint& from) {
   if (&socket == tx_.place().socket || (tx_.changing_place() && &socket == tx_.old_place().socket)) return true;
-  return firewall_ && firewall_(socket, from) && !closed_;
+  const Firewall firewall = firewall_;  // it may set another one
+  return firewall && firewall(socket, from) && !closed_;
 }
 
 void StreamImpl::on_packet(UdpSocket& socket, const Endpoint& from, const wire::UdxPacket& packet) {
   const TimePoint now = core_.runtime.now();
   last_heard_ = now;
   ++packets_received_;
-  if (observer_) observer_(socket, from);
+  if (const auto observer = observer_) observer(socket, from);
   if (closed_) return;
   core_.mark_dirty(*this);
   const uint8_t flags = packet.header.flags;
@@ -119,8 +142,8 @@ void StreamImpl::on_packet(UdpSocket& socket, const Endpoint& from, const wire::
     close(Error{"ECONNRESET", "the peer destroyed the stream"}, 0, false);
     return;
   }
-  if ((flags & wire::kUdxMessage) && on_message_) {
-    on_message_(packet.payload);
+  if (flags & wire::kUdxMessage) {
+    if (const auto handler = on_message_) handler(packet.payload);
     if (closed_) return;
   }
   const Sender::PacketResult result = tx_.on_packet(packet, now);
@@ -141,7 +164,7 @@ void StreamImpl::deliver(ByteView payload) {
   if (payload.empty()) return;
   bytes_received_ += payload.size();
   delivered_ = true;
-  if (handler_ != nullptr) handler_->on_data(payload);
+  handler_->on_data(payload);
 }
 
 void StreamImpl::deliver_kept() {
@@ -153,22 +176,23 @@ void StreamImpl::deliver_kept() {
   }
 }
 
+void StreamImpl::flush_closed() {
+  if (close_notified_ || handler_ == nullptr) return;
+  close_notified_ = true;
+  rx_.drop_all();
+  handler_->on_close(close_error_);
+}
+
 void StreamImpl::flush() {
-  if (closed_) {
-    if (close_notified_) return;
-    close_notified_ = true;
-    rx_.drop_all();
-    if (handler_ != nullptr) handler_->on_close(close_error_);
-    return;
-  }
+  if (closed_) return flush_closed();
   deliver_kept();
   if (delivered_ && !closed_) {
     delivered_ = false;
     if (handler_ != nullptr) handler_->on_data_end_of_burst();
   }
-  if (!closed_ && rx_.at_end() && !end_notified_) {
+  if (!closed_ && rx_.at_end() && !end_notified_ && handler_ != nullptr) {
     end_notified_ = true;
-    if (handler_ != nullptr) handler_->on_end();
+    handler_->on_end();
   }
   if (closed_ || !connected()) return;
   const Sender::SendReport report = tx_.transmit(core_.runtime.now(), {rx_.ack(), rx_.window()});

@@ -6,6 +6,7 @@
 //      └─ destroy() ─▶ closed └─ peer silent ─▶ closed, on_close(ETIMEDOUT)
 //
 // on_packet() delivers data and notes what to do; flush() does it once per batch: end of burst, end, packets, one ack.
+// Without a handler nothing is lost: data, end and close wait until one is set.
 // Owner: whoever created it. One thread.
 #pragma once
 
@@ -21,12 +22,12 @@ class StreamImpl final : public Stream {
   ~StreamImpl() override;
 
   // ByteStream
-  void set_handler(ByteStreamHandler* handler) override { handler_ = handler; }
+  void set_handler(ByteStreamHandler* handler) override;
   bool write(Buffer bytes) override;
   size_t write_headroom() const override { return 0; }
   size_t write_tailroom() const override { return 0; }
   size_t queued_bytes() const override { return tx_.queued_bytes(); }
-  void pause_reading() override { rx_.pause(); }
+  void pause_reading() override;
   void resume_reading() override;
   void end() override;
   void destroy() override;
@@ -57,6 +58,8 @@ class StreamImpl final : public Stream {
   void on_data_packet(const wire::UdxPacket& packet);
   void deliver(ByteView payload);
   void deliver_kept();
+  void update_reading();
+  void flush_closed();
   void on_timer();
   void arm_timers(const Sender::SendReport& report);
   void send_ack();
@@ -83,6 +86,7 @@ class StreamImpl final : public Stream {
   uint64_t packets_received_ = 0;
   uint32_t advertised_ = 0;
   std::optional<Error> close_error_;
+  bool reading_paused_ = false;
   bool ack_needed_ = false;
   bool delivered_ = false;
   bool drain_wanted_ = false;

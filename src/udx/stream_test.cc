@@ -277,6 +277,25 @@ TEST(Stream, WindowOfAFewBytesStillAllowsOnePacket) {
   EXPECT_TRUE(link.b.intact);
 }
 
+TEST(Stream, EverythingWaitsForAHandler) {
+  Link link({.delay = 10ms});
+  link.b.stream->set_handler(nullptr);
+  link.a.send(50000, true);
+  link.world.run_for(2s);
+  EXPECT_EQ(link.b.received, 0u);
+  link.b.stream->set_handler(&link.b);
+  link.world.run_for(1s);
+  EXPECT_EQ(link.b.received, 50000u);
+  EXPECT_TRUE(link.b.intact && link.b.ended);
+  link.b.stream->set_handler(nullptr);
+  link.a.stream->destroy();
+  link.world.run_for(1s);
+  EXPECT_EQ(link.b.closes, 0);
+  link.b.stream->set_handler(&link.b);
+  link.world.run_for(1ms);
+  EXPECT_EQ(link.b.closes, 1);
+}
+
 TEST(Stream, HandlerMayLetGoOfTheStreamInOnClose) {
   Link link({.delay = 10ms});
   struct Releasing : ByteStreamHandler {
@@ -321,7 +340,8 @@ TEST(Stream, ChangeRemoteMovesToTheNewSocket) {
   EXPECT_EQ(changed, 1);
   EXPECT_GT(second_a->datagrams, 50);
   EXPECT_TRUE(link.b.intact);
-  link.b.stream->change_remote(*second_b, {link.ha.address(), second_a->local_endpoint().port}, link.a.stream->id(), [&] { changed += 10; });
+  link.b.stream->change_remote(*second_b, {link.ha.address(), second_a->local_endpoint().port}, link.a.stream->id(),
+                               [&] { changed += 10; });
   link.world.run_for(1ms);
   EXPECT_EQ(changed, 11);  // nothing was in flight
   link.b.send(1000, true);
@@ -338,8 +358,12 @@ TEST(Stream, MalformedPacketsChangeNothing) {
   for (int i = 0; i < 20000; ++i) {
     Bytes body(rng.below(60));
     rng.fill(body);
-    wire::UdxHeader header{static_cast<uint8_t>(rng.u32() & ~(wire::kUdxDestroy | wire::kUdxEnd | wire::kUdxData)), static_cast<uint8_t>(rng.below(80)),
-                           link.b.stream->id(), rng.u32(), rng.u32(), 0x80000000u | rng.u32()};
+    wire::UdxHeader header{static_cast<uint8_t>(rng.u32() & ~(wire::kUdxDestroy | wire::kUdxEnd | wire::kUdxData)),
+                           static_cast<uint8_t>(rng.below(80)),
+                           link.b.stream->id(),
+                           rng.u32(),
+                           rng.u32(),
+                           0x80000000u | rng.u32()};
     if (rng.below(4) == 0) header.ack = link.a.stream->stats().packets_sent == 0 ? 0 : rng.below(3);
     link.pb.on_datagram(*link.pb.socket, link.at_a(), raw_packet(header, body));
     if (rng.below(50) == 0) {

@@ -23,17 +23,17 @@ class Mux;
 struct StreamStats {
   Duration smoothed_rtt{};
   Duration min_rtt{};
-  uint64_t bytes_sent = 0;        // payload, first transmissions
-  uint64_t bytes_received = 0;    // payload delivered in order
+  uint64_t bytes_sent = 0;      // payload, first transmissions
+  uint64_t bytes_received = 0;  // payload delivered in order
   uint64_t packets_sent = 0;
   uint64_t packets_retransmitted = 0;
   uint64_t packets_received = 0;
   uint64_t rto_count = 0;
   uint64_t tlp_count = 0;
-  size_t congestion_window = 0;   // packets
-  size_t in_flight = 0;           // packets
-  uint64_t pacing_rate = 0;       // bytes per second
-  size_t mtu = 0;                 // IP packet size the stream sends
+  size_t congestion_window = 0;  // packets
+  size_t in_flight = 0;          // packets
+  uint64_t pacing_rate = 0;      // bytes per second
+  size_t mtu = 0;                // IP packet size the stream sends
 };
 
 struct StreamOptions {

@@ -16,7 +16,7 @@ namespace hg::wire {
 
 constexpr size_t kUdxHeaderSize = 20;
 constexpr size_t kUdxSackRangeSize = 8;
-constexpr size_t kUdxMaxSackRanges = 50;    // what the reference sends in one packet
+constexpr size_t kUdxMaxSackRanges = 50;  // what the reference sends in one packet
 constexpr size_t kUdxMaxDataOffset = 255;
 
 enum UdxFlag : uint8_t {

@@ -145,6 +145,12 @@ class PeerNetwork {
     peers.push_back(std::make_unique<Peer>(*nats.back(), DhtNetwork::user_options()));
     return *peers.back();
   }
+  /// A node of the DHT starts over with nothing remembered.
+  void restart(size_t index) {
+    const dht::NodeOptions options = peers[index]->node.options();
+    peers[index].reset();
+    peers[index] = std::make_unique<Peer>(*hosts[index], options);
+  }
   bool settle() {
     return world.run_until(
         [&] {

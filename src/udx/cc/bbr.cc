@@ -12,23 +12,23 @@ constexpr double kStartupPacingGain = 2.77;
 constexpr double kWindowGain = 2.0;
 constexpr double kUpWindowGain = 2.25;
 constexpr double kDrainGain = 0.5;
-constexpr double kDownGain = 0.75;             // BBRv1: drains the probe's queue within one round
+constexpr double kDownGain = 0.75;  // BBRv1: drains the probe's queue within one round
 constexpr double kUpGain = 1.25;
 constexpr double kPacingMargin = 0.99;
-constexpr double kHeadroom = 0.9;              // part of inflight_hi used while cruising
+constexpr double kHeadroom = 0.9;  // part of inflight_hi used while cruising
 constexpr double kBeta = 0.7;
-constexpr int kInitialWindow = 10;             // packets, RFC 6928
-constexpr int kMinWindow = 4;                  // packets
+constexpr int kInitialWindow = 10;  // packets, RFC 6928
+constexpr int kMinWindow = 4;       // packets
 constexpr double kMaxQuantum = 64 << 10;
-constexpr double kHostDelay = 0.002;           // seconds: what two busy event loops add to a tiny round-trip time
-constexpr double kHostWindow = 512 << 10;      // bytes: most that this may add up to (a socket's receive buffer)
+constexpr double kHostDelay = 0.002;       // seconds: what two busy event loops add to a tiny round-trip time
+constexpr double kHostWindow = 512 << 10;  // bytes: most that this may add up to (a socket's receive buffer)
 constexpr int kFullRounds = 3;
 constexpr double kFullGrowth = 1.25;
-constexpr int kStartupLosses = 6;              // packets
-constexpr double kProbeRttPart = 0.5;          // of the BDP
+constexpr int kStartupLosses = 6;      // packets
+constexpr double kProbeRttPart = 0.5;  // of the BDP
 constexpr Duration kProbeRttTime = 200ms;
-constexpr uint64_t kCruiseRounds = 6;          // BBRv1 has 6; up to 3 more at random
-constexpr Duration kMinCycle = 20ms;           // probing in every few rounds of a loopback path is noise
+constexpr uint64_t kCruiseRounds = 6;  // BBRv1 has 6; up to 3 more at random
+constexpr Duration kMinCycle = 20ms;   // probing in every few rounds of a loopback path is noise
 constexpr Duration kMaxCycle = 3s;
 constexpr int kUpPlateauRounds = 3;
 
@@ -130,8 +130,10 @@ void Bbr::update_state(const AckEvent& event) {
       if (in_flight <= target_in_flight(1.0)) enter_down(event.now);
       break;
     case State::kProbeDown:
-      if (probe_due(event.now)) enter_refill();
-      else if (in_flight <= std::min(target_in_flight(1.0), kHeadroom * inflight_hi_)) enter_cruise();
+      if (probe_due(event.now))
+        enter_refill();
+      else if (in_flight <= std::min(target_in_flight(1.0), kHeadroom * inflight_hi_))
+        enter_cruise();
       break;
     case State::kProbeCruise:
       if (probe_due(event.now)) enter_refill();
@@ -269,12 +271,16 @@ void Bbr::update_window(const AckEvent& event) {
   most = std::max({most, for_hosts, 3.0 * static_cast<double>(quantum_), packets(kMinWindow)});
   double window = static_cast<double>(window_);
   const double grown = window + static_cast<double>(event.acked);
-  if (filled_pipe_) window = std::min(grown, most);
-  else if (window < most || delivered_ < static_cast<uint64_t>(packets(kInitialWindow))) window = grown;
+  if (filled_pipe_)
+    window = std::min(grown, most);
+  else if (window < most || delivered_ < static_cast<uint64_t>(packets(kInitialWindow)))
+    window = grown;
 
   double bound = kNoLimit;
-  if (state_ == State::kProbeCruise || state_ == State::kProbeRtt) bound = kHeadroom * inflight_hi_;
-  else if (state_ == State::kProbeDown || state_ == State::kProbeRefill || state_ == State::kProbeUp) bound = inflight_hi_;
+  if (state_ == State::kProbeCruise || state_ == State::kProbeRtt)
+    bound = kHeadroom * inflight_hi_;
+  else if (state_ == State::kProbeDown || state_ == State::kProbeRefill || state_ == State::kProbeUp)
+    bound = inflight_hi_;
   bound = std::min(bound, inflight_lo_);
   if (state_ == State::kProbeRtt) bound = std::min(bound, probe_rtt_window());
   window = std::max(std::min(window, bound), packets(kMinWindow));

@@ -114,8 +114,8 @@ class Bbr final : public Controller {
   double round_lost_ = 0;
   double round_delivered_ = 0;
   Duration round_min_rtt_ = Duration::max();
-  int blameless_rounds_ = 0;   // with as much loss although the rate was cut
-  double loss_floor_ = 0;      // loss that does not depend on our rate
+  int blameless_rounds_ = 0;  // with as much loss although the rate was cut
+  double loss_floor_ = 0;     // loss that does not depend on our rate
   double usual_loss_ = 0;
   double first_loss_ratio_ = 0;
 

@@ -8,17 +8,17 @@ namespace hg::udx::cc {
 
 namespace {
 
-constexpr Duration kMinRttWindow = 10s;        // draft-ietf-ccwg-bbr-02
-constexpr Duration kProbeRttInterval = 5s;     // draft-ietf-ccwg-bbr-02
-constexpr double kBeta = 0.7;                  // draft-ietf-ccwg-bbr-02
-constexpr double kQueueTolerance = 0.02;       // draft-ietf-ccwg-bbr-02, while there is a standing queue
-constexpr double kBaseTolerance = 0.08;        // without one: the draft's 2 % would let ordinary radio loss throttle a stream
-constexpr double kStandingQueue = 1.25;        // of the minimal RTT, in every packet of a round
+constexpr Duration kMinRttWindow = 10s;     // draft-ietf-ccwg-bbr-02
+constexpr Duration kProbeRttInterval = 5s;  // draft-ietf-ccwg-bbr-02
+constexpr double kBeta = 0.7;               // draft-ietf-ccwg-bbr-02
+constexpr double kQueueTolerance = 0.02;    // draft-ietf-ccwg-bbr-02, while there is a standing queue
+constexpr double kBaseTolerance = 0.08;     // without one: the draft's 2 % would let ordinary radio loss throttle a stream
+constexpr double kStandingQueue = 1.25;     // of the minimal RTT, in every packet of a round
 constexpr Duration kQueueNoise = 2ms;
 constexpr double kFloorMargin = 0.05;
 constexpr double kMaxFloor = 0.3;
 constexpr int kBlamelessRounds = 3;
-constexpr uint64_t kAggregationRounds = 5;     // half of the draft's window; two halves are kept
+constexpr uint64_t kAggregationRounds = 5;  // half of the draft's window; two halves are kept
 
 }  // namespace
 

@@ -14,9 +14,9 @@ namespace hg::udx::cc {
 
 struct RateSample {
   bool valid = false;
-  uint64_t prior_delivered = 0;    // delivered when the sample's packet was sent
-  uint64_t delivered = 0;          // since then
-  uint64_t lost = 0;               // since then
+  uint64_t prior_delivered = 0;  // delivered when the sample's packet was sent
+  uint64_t delivered = 0;        // since then
+  uint64_t lost = 0;             // since then
   size_t in_flight_at_send = 0;
   bool app_limited = false;
   Duration interval{};
@@ -24,12 +24,12 @@ struct RateSample {
 
 struct AckEvent {
   TimePoint now{};
-  size_t acked = 0;                // newly delivered by this acknowledgement
-  size_t lost = 0;                 // newly declared lost because of it
-  size_t in_flight = 0;            // afterwards
+  size_t acked = 0;      // newly delivered by this acknowledgement
+  size_t lost = 0;       // newly declared lost because of it
+  size_t in_flight = 0;  // afterwards
   size_t prior_in_flight = 0;
   uint64_t delivered_total = 0;
-  Duration rtt{};                  // zero: no sample
+  Duration rtt{};  // zero: no sample
   RateSample rate;
 };
 

@@ -58,7 +58,8 @@ class Sha256 {
 
 class Peer final : public UdpReceiver, public ByteStreamHandler {
  public:
-  explicit Peer(const Arguments& arguments) : arguments_(arguments), rng_(std::random_device{}()), loop_(rng_), mux_(loop_), timer_(loop_.timers(), [this] { on_timer(); }) {
+  explicit Peer(const Arguments& arguments)
+      : arguments_(arguments), rng_(std::random_device{}()), loop_(rng_), mux_(loop_), timer_(loop_.timers(), [this] { on_timer(); }) {
     socket_ = std::move(*loop_.network().open_udp(Endpoint::loopback(0)));
     socket_->set_receiver(this);
     udx::StreamOptions options;
@@ -158,7 +159,8 @@ class Peer final : public UdpReceiver, public ByteStreamHandler {
   void report(bool closed) {
     const udx::StreamStats stats = stream_->stats();
     std::printf(
-        "{\"event\":\"done\",\"closed\":%s,\"code\":\"%s\",\"received\":%llu,\"sha256\":\"%s\",\"sent_sha256\":\"%s\",\"ended\":%s,\"messages\":%d,"
+        "{\"event\":\"done\",\"closed\":%s,\"code\":\"%s\",\"received\":%llu,\"sha256\":\"%s\",\"sent_sha256\":\"%s\",\"ended\":%s,"
+        "\"messages\":%d,"
         "\"silence_ms\":%lld,\"packets_sent\":%llu,\"retransmitted\":%llu,\"rto\":%llu,\"tlp\":%llu,\"mtu\":%zu,\"srtt_us\":%lld}\n",
         closed ? "true" : "false", code_.c_str(), static_cast<unsigned long long>(received_), hash_.hex().c_str(), sent_hash_.hex().c_str(),
         ended_ ? "true" : "false", messages_, static_cast<long long>(to_ms(silence_)), static_cast<unsigned long long>(stats.packets_sent),
