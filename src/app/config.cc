@@ -6,6 +6,7 @@
 
 #include "base/endpoint.h"
 #include "crypto/crypto.h"
+#include "docker/engine.h"
 
 namespace hg::app {
 
@@ -107,11 +108,11 @@ constexpr NumericLimit kLimits[] = {
     {"tcpSocketTimeoutMs", set_ms<&Limits::tcp_socket_timeout>},
     {"udpSocketTimeoutMs", set_ms<&Limits::udp_socket_timeout>},
 };
+constexpr Duration kShortestRefresh = 250ms;  // of the Docker Engine
 constexpr uint64_t kMaxLimit = 1ull << 40;  // a terabyte, or 34 years of milliseconds
 
 // Options whose feature is not built yet: refused instead of ignored.
-constexpr const char* kNotYet[] = {"docker",         "network",         "image",         "refreshTime",
-                                   "ingressPolicy",  "unlimitedSecret", "unlimitedHost", "unlimitedPort",
+constexpr const char* kNotYet[] = {"ingressPolicy",  "unlimitedSecret", "unlimitedHost", "unlimitedPort",
                                    "fingerprintResolverHost", "fingerprintResolverPort", "fingerprintResolverBasicAuth"};
 
 // Each step fills one part of the Config; the first fault ends the chain.
@@ -122,7 +123,7 @@ class Builder {
   Expected<Config> build() {
     for (const char* flag : kNotYet)
       if (raw_.has(flag)) return usage(std::string("--") + flag + ": not available in this version of hypergate");
-    for (auto step : {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::read_listen, &Builder::read_exposure,
+    for (auto step : {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::read_listen, &Builder::read_docker, &Builder::read_exposure,
                       &Builder::read_dht, &Builder::read_log, &Builder::read_limits, &Builder::check_together}) {
       const Expected<void> result = (this->*step)();
       if (!result) return result.error();
@@ -200,10 +201,38 @@ class Builder {
     return {};
   }
 
+  Expected<void> read_docker() {
+    const std::string given = raw_.last("docker");
+    if (!raw_.has("docker") || given == "false") {
+      if (config_.command == Command::kRun)
+        for (const char* flag : {"network", "image", "refreshTime"})
+          if (raw_.has(flag)) return usage(std::string("--") + flag + ": belongs to Docker mode; add --docker");
+      return {};
+    }
+    DockerOptions docker;
+    constexpr std::string_view kScheme = "unix://";
+    docker.socket = given.empty() || given == "true" ? docker::kDefaultSocket : given.starts_with(kScheme) ? given.substr(kScheme.size()) : given;
+    if (!io::SocketAddress::unix_path(docker.socket))
+      return usage("--docker: '" + given + "' is not a Unix socket; give its absolute path, such as /var/run/docker.sock, or nothing");
+    for (const auto& [flag, field] : {std::pair("network", &DockerOptions::network), std::pair("image", &DockerOptions::image)}) {
+      if (!raw_.has(flag)) continue;
+      docker.*field = trimmed(raw_.last(flag));
+      if ((docker.*field).empty()) return usage(std::string("--") + flag + ": the name is empty");
+    }
+    if (raw_.has("refreshTime")) {
+      const auto value = parse_number<uint64_t>(raw_.last("refreshTime"));
+      if (!value || *value == 0 || *value > kMaxLimit)
+        return usage("--refreshTime: '" + raw_.last("refreshTime") + "' is not a time; give whole milliseconds above 0, such as 20000");
+      docker.refresh = std::max<Duration>(std::chrono::milliseconds(*value), kShortestRefresh);
+    }
+    config_.docker = std::move(docker);
+    return {};
+  }
+
   Expected<void> read_exposure() {
     const auto published = parse_switch("exposeOnlyPublished", raw_, false);
     if (!published) return published.error();
-    const auto docker = parse_switch("exposeOnlyDocker", raw_, false);
+    const auto docker = parse_switch("exposeOnlyDocker", raw_, config_.docker.has_value());
     if (!docker) return docker.error();
     config_.expose_only_published = *published;
     config_.expose_only_docker = *docker;
@@ -266,8 +295,8 @@ class Builder {
 
   Expected<void> check_together() {
     if (config_.command != Command::kRun) return {};
-    if (config_.provider && config_.services.empty())
-      return usage("--provider: no services; give a services file, e.g. --provider services.json");
+    if (config_.provider && config_.services.empty() && !config_.docker)
+      return usage("--provider: no services; give a services file, e.g. --provider services.json, or --docker");
     if (!config_.gateway)
       for (const char* flag : {"listen", "exposeOnlyServices", "exposeOnlyPublished"})
         if (raw_.has(flag) && !raw_.has("gateway")) return usage(std::string("--") + flag + ": belongs to a gateway; add --gateway");

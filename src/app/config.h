@@ -28,6 +28,14 @@ struct RawOptions {
 enum class Command { kHelp, kVersion, kNew, kRun, kScan, kDht, kDemo };
 enum class LogFormat { kText, kJson };
 
+/// Docker mode (`--docker`).
+struct DockerOptions {
+  std::string socket;   // path of the engine's Unix socket
+  std::string network;  // empty: hypergate-<router name, shortened>
+  std::string image;    // of helper gateways; empty: our own container's, else "hypergate"
+  Duration refresh = 20s;
+};
+
 struct Config {
   Command command = Command::kHelp;
 
@@ -41,6 +49,7 @@ struct Config {
   bool expose_only_published = false;
   bool expose_only_docker = false;
   std::vector<std::string> expose_only_services;
+  std::optional<DockerOptions> docker;
 
   std::vector<std::string> bootstrap;     // "host:port" or "ip@host:port"; empty: the public network's
   std::optional<uint16_t> dht_port;       // 0: any; not given: 49737, or (members) another free one

@@ -53,6 +53,29 @@ TEST(Config, SecretsAreNeverRepeated) {
   EXPECT_EQ(result.error().message.find(bad), std::string::npos);
 }
 
+TEST(Config, DockerMode) {
+  const auto provider = make_config(raw("", {{"router", {kSecret}}, {"docker", {""}}, {"provider", {""}}, {"network", {"hypergatenet"}}}));
+  ASSERT_TRUE(provider.ok());
+  ASSERT_TRUE(provider->docker);
+  EXPECT_EQ(provider->docker->socket, "/var/run/docker.sock");
+  EXPECT_EQ(provider->docker->network, "hypergatenet");
+  EXPECT_EQ(provider->docker->refresh, 20s);
+  EXPECT_TRUE(provider->expose_only_docker);
+
+  const auto gateway = make_config(
+      raw("gateway", {{"router", {kSecret}}, {"docker", {"unix:///run/d.sock"}}, {"exposeOnlyDocker", {"false"}}, {"refreshTime", {"5000"}}, {"image", {"x"}}}));
+  ASSERT_TRUE(gateway.ok());
+  EXPECT_EQ(gateway->docker->socket, "/run/d.sock");
+  EXPECT_EQ(gateway->docker->image, "x");
+  EXPECT_EQ(gateway->docker->refresh, 5s);
+  EXPECT_FALSE(gateway->expose_only_docker);
+
+  EXPECT_FALSE(make_config(raw("gateway", {{"router", {kSecret}}, {"docker", {"false"}}}))->docker);
+  EXPECT_FALSE(make_config(raw("gateway", {{"router", {kSecret}}, {"docker", {"docker.sock"}}})).ok());
+  EXPECT_FALSE(make_config(raw("gateway", {{"router", {kSecret}}, {"docker", {"true"}}, {"refreshTime", {"0"}}})).ok());
+  EXPECT_FALSE(make_config(raw("gateway", {{"router", {kSecret}}, {"network", {"n"}}})).ok());
+}
+
 TEST(Config, GatewayOptionsNeedAGateway) {
   EXPECT_FALSE(make_config(raw("provider", {{"router", {kSecret}}, {"provider", {"x"}}, {"listen", {"0.0.0.0"}}})).ok());
 }

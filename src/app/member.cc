@@ -50,17 +50,31 @@ void Member::join() {
     links_ = std::make_unique<relay::ServiceLinks>(loop_, plan_.config.limits);
     options.connector = links_.get();
   }
+  if (plan_.config.docker) {
+    docker_ = std::make_unique<DockerMode>(loop_, plan_.config, keys_.keys.public_key, plan_.services, plan_.filter, options.connector);
+    if (options.connector != nullptr) options.connector = docker_.get();
+  }
   tunnel::NodeCallbacks callbacks;
   callbacks.ban = [this](const PublicKey& peer, const std::string& why) {
     HG_LOG(kInfo, "hypergate", "peer {} banned: {}", short_key(peer), why);
     network_.swarm().ban(peer);
   };
-  callbacks.peer_lost = [](const PublicKey& peer) { HG_LOG(kInfo, "hypergate", "peer {} left", short_key(peer)); };
+  callbacks.peer_ready = [](const PublicKey& peer, bool is_gateway) {
+    HG_LOG(kInfo, "hypergate", "{} {} joined", is_gateway ? "gateway" : "provider", short_key(peer));
+  };
+  callbacks.peer_lost = [this](const PublicKey& peer) {
+    HG_LOG(kInfo, "hypergate", "peer {} left", short_key(peer));
+    if (docker_) docker_->routes_changed();
+  };
+  callbacks.routes_learned = [this](const PublicKey&) {
+    if (docker_) docker_->routes_changed();
+  };
   node_ = std::make_unique<tunnel::Node>(loop_, keys_, std::move(options), std::move(callbacks));
   if (links_) {
     links_->set_counters(node_->counters());
     node_->provider()->set_services(plan_.services);
   }
+  if (docker_) docker_->start(*node_);
   if (plan_.config.gateway) {
     gates_ = std::make_unique<relay::GateSet>(loop_, *node_, plan_.config.listen);
     gates_->on_changed([this] { log_gates(); });
@@ -85,7 +99,13 @@ void Member::stop() {
   if (!node_) return leave_network();
   HG_LOG(kInfo, "hypergate", "stopping, {} channels open", node_->channel_count());
   if (gates_) gates_->stop_listening();
-  node_->shutdown(kGrace, [this] { leave_network(); });
+  if (!docker_) return node_->shutdown(kGrace, [this] { leave_network(); });
+  auto left = std::make_shared<int>(2);  // helpers and channels end side by side
+  auto ended = [this, left] {
+    if (--*left == 0) leave_network();
+  };
+  docker_->stop(ended);
+  node_->shutdown(kGrace, ended);
 }
 
 void Member::leave_network() {

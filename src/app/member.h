@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "app/docker_mode.h"
 #include "app/network.h"
 #include "relay/gate_set.h"
 #include "relay/service_links.h"
@@ -45,6 +46,7 @@ class Member {
   bool stopping_ = false;
   std::unique_ptr<relay::ServiceLinks> links_;
   std::unique_ptr<tunnel::Node> node_;
+  std::unique_ptr<DockerMode> docker_;
   std::unique_ptr<relay::GateSet> gates_;
   std::unique_ptr<swarm::Discovery> discovery_;
   std::vector<std::string> gates_shown_;

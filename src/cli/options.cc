@@ -19,6 +19,7 @@ struct Flag {
 
 constexpr const char* kMain = "Main";
 constexpr const char* kGateway = "Gateway";
+constexpr const char* kDocker = "Docker";
 constexpr const char* kNetwork = "Network";
 constexpr const char* kOutput = "Output";
 constexpr const char* kLimit = "Limits (numbers; times in milliseconds)";
@@ -36,7 +37,11 @@ constexpr Flag kFlags[] = {
     {"listen", Takes::kValue, "IP", "Address the gates listen on (default 127.0.0.1)", kGateway},
     {"exposeOnlyServices", Takes::kList, "HOSTS", "Open gates for these service hosts only (comma-separated)", kGateway},
     {"exposeOnlyPublished", Takes::kMaybe, "BOOL", "Open gates for published services only", kGateway},
-    {"exposeOnlyDocker", Takes::kMaybe, "BOOL", "Open gates for services found by Docker only", kGateway},
+    {"exposeOnlyDocker", Takes::kMaybe, "BOOL", "Open gates for services found by Docker only (default with --docker)", kGateway},
+    {"docker", Takes::kMaybe, "SOCKET", "Provide what containers offer; give remote services names on the Docker network (/var/run/docker.sock)", kDocker},
+    {"network", Takes::kValue, "NAME", "Docker network (default hypergate-<router>), made if missing", kDocker},
+    {"image", Takes::kValue, "NAME", "Image of helper gateways (default: our own container's, else hypergate)", kDocker},
+    {"refreshTime", Takes::kValue, "MS", "Interval of full look-ups beside the engine's events (20000)", kDocker},
     {"bootstrap", Takes::kList, "HOST:PORT,…", "DHT nodes to start from (default: the public Hyperswarm network)", kNetwork},
     {"dhtPort", Takes::kValue, "PORT", "UDP port of the DHT node (default: 49737 or another free one)", kNetwork},
     {"port", Takes::kValue, "PORT", "dht: UDP port of the node", kNetwork},
@@ -58,10 +63,6 @@ constexpr Flag kFlags[] = {
     {"peerRefreshWaitMs", Takes::kValue, "MS", "Pause before a refresh that was asked for (100)", kLimit},
     {"tcpSocketTimeoutMs", Takes::kValue, "MS", "Idle TCP channels end after this (3600000)", kLimit},
     {"udpSocketTimeoutMs", Takes::kValue, "MS", "Idle UDP flows end after this (3600000)", kLimit},
-    {"docker", Takes::kMaybe, "SOCKET", "Discover Docker containers", kLater},
-    {"network", Takes::kValue, "NAME", "Docker network", kLater},
-    {"image", Takes::kValue, "NAME", "Docker image of helper gateways", kLater},
-    {"refreshTime", Takes::kValue, "MS", "Interval of Docker look-ups", kLater},
     {"ingressPolicy", Takes::kList, "JSON", "Ingress policy", kLater},
     {"fingerprintResolverHost", Takes::kValue, "IP", "Fingerprint resolver", kLater},
     {"fingerprintResolverPort", Takes::kValue, "PORT", "Fingerprint resolver", kLater},

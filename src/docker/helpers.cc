@@ -34,6 +34,7 @@ Request removal(const std::string& id) { return {.method = "DELETE", .target = "
 struct Helpers::Pass {
   size_t pending = 1;               // the pass itself
   std::set<std::string> served;     // hosts with a helper that runs
+  bool listed = false;
   bool creating = false;
 };
 
@@ -97,6 +98,7 @@ void Helpers::sort_out(std::shared_ptr<Pass> pass, const std::vector<ListedConta
   std::set<std::string> running;
   for (const ListedContainer& container : list)
     if (container.state == "running") running.insert(container.id);
+  pass->listed = true;
   pass->creating = !stopping_;
   std::set<std::string> elsewhere;
   for (const ListedContainer& container : list) {
@@ -148,7 +150,7 @@ void Helpers::release(std::shared_ptr<Pass> pass) {
   busy_ = false;
   if (stopping_ && !again_) finish_stop();
   else if (again_) timer_.arm(loop_.now() + kGather);
-  else arm_retry();
+  else if (pass->listed) arm_retry();
 }
 
 void Helpers::create_missing(std::shared_ptr<Pass> pass) {
@@ -226,7 +228,7 @@ void Helpers::arm_retry() {
   TimePoint next = TimePoint::max();
   for (const auto& [host, trouble] : trouble_)
     if (trouble.started_at == TimePoint{} && trouble.retry_at > TimePoint{}) next = std::min(next, trouble.retry_at);
-  if (next != TimePoint::max()) timer_.arm(std::max(next, loop_.now()));
+  if (next != TimePoint::max()) timer_.arm(std::max(next, loop_.now() + kGather));
 }
 
 void Helpers::stop(std::function<void()> done) {

@@ -52,6 +52,23 @@ TEST_F(Io, SegmentsArriveAsDatagrams) {
   EXPECT_GE(collector.drained, 1);
 }
 
+TEST_F(Io, WhatTheKernelWillNotCutGoesOutOneByOne) {
+  auto sender = *loop.network().open_udp(Endpoint::loopback(0));
+  auto receiver = *loop.network().open_udp(Endpoint::loopback(0));
+  UdpCollector collector;
+  receiver->set_receiver(&collector);
+  const Bytes payload(50 * 300, 3);  // 300 segments: more than UDP_MAX_SEGMENTS of any kernel, which answers EINVAL
+  const ByteView slice(payload);
+  ASSERT_EQ(sender->send_segments(receiver->local_endpoint(), {&slice, 1}, 50), SendResult::kSent);
+  ASSERT_TRUE(loop.run_until([&] { return collector.got.size() == 300; }, 5s));
+  for (const auto& [from, data] : collector.got) EXPECT_EQ(data.size(), 50u);
+}
+
+TEST_F(Io, ATooLongDatagramIsSaidToBe) {
+  auto sender = *loop.network().open_udp(Endpoint::loopback(0));
+  EXPECT_EQ(sender->send(Endpoint::loopback(9), Bytes(65508)), SendResult::kTooBig);
+}
+
 TEST_F(Io, UdpBindRefusesAPortInUse) {
   auto first = *loop.network().open_udp(Endpoint::loopback(0));
   const auto second = loop.network().open_udp(first->local_endpoint());

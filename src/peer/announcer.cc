@@ -23,7 +23,7 @@ void Announcer::start(std::function<void()> first_done) {
 void Announcer::refresh() {
   if (stopping_) return;
   refresh_wanted_ = true;
-  if (!in_round_) timer_.arm(context_.now());
+  if (!in_round_) timer_.arm(std::max(context_.now(), round_began_ + kRoundsApart));
 }
 
 bool Announcer::is_relay(const Endpoint& node) const {
@@ -32,6 +32,7 @@ bool Announcer::is_relay(const Endpoint& node) const {
 
 void Announcer::begin_round() {
   in_round_ = true;
+  round_began_ = context_.now();
   refresh_wanted_ = false;
   drifted_ = false;
   ping_round_ = 0;
@@ -106,7 +107,7 @@ void Announcer::schedule_next() {
     return;
   }
   retry_ = kRetryFirst;
-  timer_.arm(context_.now() + (refresh_wanted_ ? Duration::zero() : kPingEvery));
+  timer_.arm(refresh_wanted_ ? std::max(context_.now(), round_began_ + kRoundsApart) : context_.now() + kPingEvery);
 }
 
 void Announcer::on_timer() {
@@ -136,7 +137,7 @@ void Announcer::ping_relays() {
 void Announcer::on_ping_round_over() {
   if (in_round_ || stopping_) return;
   if (drifted_ || pongs_ < generations_[0].size()) refresh_wanted_ = true;
-  timer_.arm(context_.now() + (refresh_wanted_ ? Duration::zero() : kPingEvery));
+  timer_.arm(refresh_wanted_ ? std::max(context_.now(), round_began_ + kRoundsApart) : context_.now() + kPingEvery);
 }
 
 void Announcer::unannounce(const Endpoint& relay) {

@@ -41,6 +41,7 @@ class Announcer {
   static constexpr size_t kRelays = 3;
   static constexpr Duration kPingEvery = 3s;
   static constexpr int kPingRounds = 100;          // then a full round: about 5 min
+  static constexpr Duration kRoundsApart = 2s;     // at least, however often a new round is asked for
   static constexpr Duration kWatchdog = 30s;
   static constexpr Duration kStopTimeout = 2500ms;
   static constexpr Duration kRetryFirst = 1s;      // nobody to announce at: doubled up to kRetryMost
@@ -80,6 +81,7 @@ class Announcer {
   int ping_round_ = 0;
   Duration retry_ = kRetryFirst;
   uint64_t rounds_ = 0;
+  TimePoint round_began_{};
 
   std::array<Generation, 3> generations_;  // newest first
   std::vector<wire::RelayInfo> new_relays_;

@@ -85,12 +85,14 @@ TEST_F(Peers, EveryKindOfNatThatCanWork) {
     std::optional<NatKind> server;
     std::optional<NatKind> client;
     Duration limit;
+    uint64_t consistent_punches;  // by the client
+    uint64_t random_punches;
   };
   const auto add = [this](std::optional<NatKind> kind) -> Peer& { return kind ? net_.add_behind_nat(*kind) : net_.add_open(); };
   uint8_t n = 10;
-  for (const Case& c : {Case{NatKind::kConsistent, {}, 5s}, Case{{}, NatKind::kConsistent, 5s}, Case{NatKind::kRandom, {}, 5s}, Case{{}, NatKind::kRandom, 5s},
-                        Case{NatKind::kConsistent, NatKind::kConsistent, 6s}, Case{NatKind::kConsistent, NatKind::kRandom, 45s},
-                        Case{NatKind::kRandom, NatKind::kConsistent, 45s}}) {
+  for (const Case& c : {Case{NatKind::kConsistent, {}, 5s, 0, 0}, Case{{}, NatKind::kConsistent, 5s, 0, 0}, Case{NatKind::kRandom, {}, 5s, 0, 0},
+                        Case{{}, NatKind::kRandom, 5s, 0, 0}, Case{NatKind::kConsistent, NatKind::kConsistent, 6s, 1, 0},
+                        Case{NatKind::kConsistent, NatKind::kRandom, 45s, 0, 1}, Case{NatKind::kRandom, NatKind::kConsistent, 45s, 0, 1}}) {
     const std::string label = std::string("server ") + (!c.server ? "open" : *c.server == NatKind::kRandom ? "random" : "consistent") + ", client " +
                               (!c.client ? "open" : *c.client == NatKind::kRandom ? "random" : "consistent");
     SCOPED_TRACE(label);
@@ -104,6 +106,8 @@ TEST_F(Peers, EveryKindOfNatThatCanWork) {
     auto made = connect(client, key(n).public_key);
     ASSERT_TRUE(made) << made.error().code << ": " << made.error().message;
     EXPECT_LT(took_, c.limit);
+    EXPECT_EQ(client.host->counters().punches_consistent, c.consistent_punches);
+    EXPECT_EQ(client.host->counters().punches_random, c.random_punches);
     expect_echo(std::move(*made));
     EXPECT_EQ(served_.size(), 1u);
   }
@@ -395,7 +399,7 @@ TEST_F(Peers, AFloodOfHandshakesIsBounded) {
     b.node.request(a.node.socket().local_endpoint(), std::move(command), [](auto) {}, std::move(options)).detach();
     net_.world.run_for(8ms);
   }
-  EXPECT_LE(a.mux.stream_count(), 128u);
+  EXPECT_LE(a.mux.stream_count(), 256u);
   net_.world.run_for(60s);
   EXPECT_EQ(a.mux.stream_count(), 0u);
 }

@@ -36,8 +36,8 @@ struct RoutedReply {
 
 class ServerImpl final : public Server {
  public:
-  static constexpr size_t kMaxSlots = 512;
-  static constexpr size_t kMaxSlotsPerHost = 128;
+  static constexpr size_t kMaxSlots = 1024;
+  static constexpr size_t kMaxSlotsPerHost = 256;
   static constexpr size_t kMaxSeen = 4096;              // handshakes remembered, refused ones included
   static constexpr uint32_t kMaxHandshakesPerSecond = 256;
   static constexpr Duration kWait = 10s;                // for the client, after our reply

@@ -14,7 +14,7 @@ constexpr Duration kLongestBackOff = 30s;
 }  // namespace
 
 GateSet::GateSet(io::Loop& loop, tunnel::Node& node, io::SocketAddress listen)
-    : context_{loop, node.limits(), &node.counters(), {}},
+    : context_{loop, node.limits(), &node.counters(), {}, {}},
       gateway_(*node.gateway()),
       listen_(std::move(listen)),
       retry_timer_(loop.timers(), [this] { retry_due(); }),

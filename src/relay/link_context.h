@@ -8,6 +8,7 @@
 #include "tunnel/channel.h"
 #include "tunnel/counters.h"
 #include "tunnel/limits.h"
+#include "tunnel/rare_notice.h"
 
 namespace hg::relay {
 
@@ -29,6 +30,7 @@ struct LinkContext {
   const tunnel::Limits& limits;
   tunnel::Counters* counters;
   ReadArea read_area;
+  tunnel::RareNotice notices;
 };
 
 }  // namespace hg::relay

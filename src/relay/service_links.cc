@@ -16,7 +16,7 @@ struct ServiceLinks::Sets {
 };
 
 ServiceLinks::ServiceLinks(io::Loop& loop, const tunnel::Limits& limits)
-    : context_{loop, limits, &own_counters_, {}}, sets_(std::make_unique<Sets>(loop)), idle_timer_(loop.timers(), [this] { sweep(); }) {
+    : context_{loop, limits, &own_counters_, {}, {}}, sets_(std::make_unique<Sets>(loop)), idle_timer_(loop.timers(), [this] { sweep(); }) {
   sweep();
 }
 

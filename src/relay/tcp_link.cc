@@ -36,7 +36,7 @@ void TcpLink::connected(Expected<std::unique_ptr<io::TcpSocket>> result) {
   if (finished_) return;
   if (!result) {
     ++context_.counters->refused_connect_failed;
-    HG_LOG(kInfo, kLog, "service: {}", result.error().message);
+    if (context_.notices.due(result.error().message, context_.loop.now())) HG_LOG(kWarn, kLog, "service: {}", result.error().message);
     channel_->refuse(result.error().message);
     return finish();
   }
@@ -66,17 +66,34 @@ void TcpLink::on_channel_open() {
   on_readable();
 }
 
+void TcpLink::on_channel_limit(std::shared_ptr<tunnel::Bucket> bucket) {
+  if (shaped_ == nullptr) {
+    if (bucket == nullptr) return;
+    shaped_ = std::make_unique<ShapedStream>([this] { go_on_reading(); }, [this] { flush(); });
+    return shaped_->use(bucket);
+  }
+  const bool read_waits = shaped_->up.waiting();
+  const bool write_waits = shaped_->down.waiting();
+  shaped_->use(bucket);
+  if (read_waits) socket_->watch_read(true);
+  if (write_waits) socket_->watch_write(true);
+}
+
 void TcpLink::on_readable() {
   if (closing_) return discard();
+  go_on_reading();
+}
+
+void TcpLink::go_on_reading() {
   for (int i = 0; i < kMessagesPerTurn; ++i) {
     const Pulled pulled = pull();
     if (pulled == Pulled::kMore) continue;
-    if (pulled == Pulled::kFull) {
-      socket_->watch_read(false);
-      channel_->wait_to_send();
-    }
+    if (pulled == Pulled::kFull || pulled == Pulled::kLimited) socket_->watch_read(false);
+    if (pulled == Pulled::kFull) channel_->wait_to_send();
+    if (pulled == Pulled::kEmpty) socket_->watch_read(true);
     return;
   }
+  socket_->watch_read(true);
 }
 
 void TcpLink::on_channel_sendable() {
@@ -84,6 +101,7 @@ void TcpLink::on_channel_sendable() {
     case Pulled::kMore:
     case Pulled::kFull: return channel_->wait_to_send();
     case Pulled::kEmpty: return socket_->watch_read(true);
+    case Pulled::kLimited:
     case Pulled::kStopped: return;
   }
 }
@@ -91,13 +109,16 @@ void TcpLink::on_channel_sendable() {
 /// Moves one message.
 TcpLink::Pulled TcpLink::pull() {
   if (finished_ || local_ended_ || closing_) return Pulled::kStopped;
-  const size_t most = channel_->sendable();
+  size_t most = channel_->sendable();
   if (most == 0) return Pulled::kFull;
+  if (shaped_ != nullptr) most = shaped_->up.grant(most);
+  if (most == 0) return Pulled::kLimited;
   Buffer data;
   const io::IoResult result = context_.read_area.read(*socket_, *channel_, most, data);
   switch (result.kind) {
     case Kind::kBytes: {
       touch(now());
+      if (shaped_ != nullptr) shaped_->up.charge(result.bytes);
       const bool room_left = channel_->send(std::move(data));
       if (result.bytes < most) return Pulled::kEmpty;
       return room_left ? Pulled::kMore : Pulled::kFull;
@@ -125,6 +146,17 @@ void TcpLink::discard() {
 void TcpLink::on_channel_data(ByteView data) {
   if (finished_) return;
   touch(now());
+  if (shaped_ != nullptr) {
+    if (over_burst()) {
+      ++context_.counters->closed_shaping;
+      channel_->close();
+      socket_->reset_on_close();
+      return finish();
+    }
+    queue(data);
+    if (!shaped_->down.waiting()) flush();
+    return;
+  }
   if (socket_ == nullptr || !queue_.empty()) return queue(data);
   const io::IoResult result = socket_->write({&data, 1});
   if (result.kind == Kind::kError) return socket_failed();
@@ -143,14 +175,32 @@ void TcpLink::queue(ByteView data) {
   }
 }
 
+bool TcpLink::over_burst() const {
+  const auto& bucket = shaped_->down.bucket();
+  if (bucket == nullptr || channel_->credited()) return false;
+  const size_t most = std::min(std::max(bucket->capacity(), context_.limits.initial_window), context_.limits.max_buffer_per_channel);
+  return channel_->unconsumed() > most;
+}
+
 void TcpLink::on_writable() { flush(); }
 
 void TcpLink::flush() {
   while (queue_head_ < queue_.size()) {
     std::array<ByteView, kMaxSlices> slices;
     size_t count = 0;
-    for (size_t i = queue_head_; i < queue_.size() && count < kMaxSlices; ++i, ++count)
+    size_t total = 0;
+    for (size_t i = queue_head_; i < queue_.size() && count < kMaxSlices; ++i, ++count) {
       slices[count] = ByteView(queue_[i]).subspan(i == queue_head_ ? head_offset_ : 0);
+      total += slices[count].size();
+    }
+    if (shaped_ != nullptr) {
+      size_t may = shaped_->down.grant(total);
+      if (may == 0) return socket_->watch_write(false);
+      for (count = 0; may > 0; ++count) {
+        slices[count] = slices[count].first(std::min(may, slices[count].size()));
+        may -= slices[count].size();
+      }
+    }
     const io::IoResult result = socket_->write(std::span(slices).first(count));
     if (result.kind == Kind::kError) return socket_failed();
     if (result.bytes == 0) {
@@ -158,6 +208,7 @@ void TcpLink::flush() {
       return;
     }
     touch(now());
+    if (shaped_ != nullptr) shaped_->down.charge(result.bytes);
     size_t left = result.bytes;
     while (left > 0) {
       const size_t piece = queue_[queue_head_].size() - head_offset_;
@@ -166,8 +217,7 @@ void TcpLink::flush() {
         break;
       }
       left -= piece;
-      head_offset_ = 0;
-      Bytes().swap(queue_[queue_head_++]);
+      drop_front();
     }
     if (channel_ != nullptr) channel_->consumed(result.bytes);
     if (finished_) return;
@@ -178,10 +228,19 @@ void TcpLink::flush() {
   after_flush();
 }
 
+void TcpLink::drop_front() {
+  head_offset_ = 0;
+  Bytes().swap(queue_[queue_head_++]);
+  // A limited queue may never run empty: written elements go before they are the most of it.
+  if (queue_head_ < kMaxSlices || queue_head_ * 2 < queue_.size()) return;
+  queue_.erase(queue_.begin(), queue_.begin() + static_cast<ptrdiff_t>(queue_head_));
+  queue_head_ = 0;
+}
+
 void TcpLink::after_flush() {
   if (remote_ended_ && !fin_sent_) {
     fin_sent_ = true;
-    socket_->shutdown_write();
+    if (!local_ended_) socket_->shutdown_write();  // both ended: closing the socket says it
   }
   if (closing_) return linger();
   finish_when_done();
@@ -201,7 +260,7 @@ void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
   if (socket_ == nullptr) return finish();
   if (!orderly) {
     // What was relayed may be cut short: the client must not take it for a whole answer.
-    if (reason == CloseReason::kPeerLost || reason == CloseReason::kProtocol) socket_->reset_on_close();
+    if (reason == CloseReason::kPeerLost || reason == CloseReason::kProtocol || reason == CloseReason::kDenied) socket_->reset_on_close();
     return finish();
   }
   closing_ = true;
@@ -239,6 +298,7 @@ void TcpLink::finish() {
     socket_->watch_write(false);
   }
   linger_timer_.reset();
+  if (shaped_ != nullptr) shaped_->use(nullptr);
   owner_.release(*this);
 }
 

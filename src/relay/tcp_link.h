@@ -5,6 +5,8 @@
 //
 //   gateway:  add socket ─▶ (channel opens) ─▶ relaying ─▶ both ended ─▶ done
 //   provider: connect_to() ─▶ connected: accept() ─▶ relaying …            refused: Channel::refuse()
+//   limited client (gateway): reads and writes wait for the bucket's turns; what waits is bounded by the channel's window, or, towards peers
+//   without windows, by the burst: beyond it the channel is dropped
 //   closed by the peer ─▶ queue written ─▶ FIN ─▶ what still comes is thrown away, up to kLingerTime ─▶ done
 //
 // Owned by a LinkSet. One thread.
@@ -18,6 +20,7 @@
 #include "io/tcp.h"
 #include "relay/link.h"
 #include "relay/link_context.h"
+#include "relay/shaped.h"
 #include "tunnel/channel.h"
 
 namespace hg::relay {
@@ -35,6 +38,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   void expire();
 
   void on_channel_open() override;
+  void on_channel_limit(std::shared_ptr<tunnel::Bucket> bucket) override;
   void on_channel_data(ByteView data) override;
   void on_channel_end() override;
   void on_channel_sendable() override;
@@ -45,12 +49,15 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   static constexpr int kMessagesPerTurn = 4;         // then other sockets get their turn
   static constexpr size_t kJoinedBytes = 65536;      // small pieces in the queue are joined up to this
 
-  enum class Pulled { kMore, kEmpty, kFull, kStopped };
+  enum class Pulled { kMore, kEmpty, kFull, kLimited, kStopped };
 
   void on_readable() override;
   void on_writable() override;
   void connected(Expected<std::unique_ptr<io::TcpSocket>> result);
   Pulled pull();
+  void go_on_reading();
+  bool over_burst() const;
+  void drop_front();
   void discard();
   void queue(ByteView data);
   void flush();
@@ -67,6 +74,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   std::unique_ptr<io::TcpSocket> socket_;
   std::unique_ptr<tunnel::Channel> channel_;
   std::unique_ptr<Timer> linger_timer_;
+  std::unique_ptr<ShapedStream> shaped_;  // limited clients only
   std::vector<Bytes> queue_;
   size_t queue_head_ = 0;   // first unwritten element
   size_t head_offset_ = 0;  // bytes of it already written

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "relay/gate_listener.h"
+#include "relay/shaped.h"
 #include "relay/udp_link.h"
 
 namespace hg::relay {
@@ -18,13 +19,18 @@ class UdpFlow final : public tunnel::ChannelHandler {
 
   void from_client(ByteView datagram);
   void on_channel_open() override;
+  void on_channel_limit(std::shared_ptr<tunnel::Bucket> bucket) override;
   void on_channel_data(ByteView data) override;
   void on_channel_end() override {}
   void on_channel_sendable() override {}
   void on_channel_closed(tunnel::CloseReason reason) override;
 
+  void over_burst();
+
   UdpGate& gate_;
   const io::SocketAddress client_;
+  std::unique_ptr<ShapedDatagrams> up_;  // both for limited clients only
+  std::unique_ptr<ShapedDatagrams> down_;
   std::unique_ptr<tunnel::Channel> channel_;
   DatagramQueue early_;
   TimePoint last_activity_{};
@@ -103,18 +109,46 @@ class UdpGate final : public GateListener {
 
 void UdpFlow::from_client(ByteView datagram) {
   if (channel_->state() == tunnel::Channel::State::kOpen) {
-    channel_->send_datagram(datagram);
+    if (up_ == nullptr) channel_->send_datagram(datagram);
+    else if (!up_->push(datagram)) over_burst();
   } else if (!early_.push(datagram)) {
     ++gate_.counters().datagrams_backlog;
   }
 }
 
 void UdpFlow::on_channel_open() {
-  for (const Bytes& datagram : early_.take()) channel_->send_datagram(datagram);
+  const std::vector<Bytes> early = early_.take();
+  size_t sent = 0;
+  for (; sent < early.size() && (up_ == nullptr || up_->push(early[sent])); ++sent) {
+    if (up_ == nullptr) channel_->send_datagram(early[sent]);
+  }
+  if (sent < early.size()) over_burst();
+}
+
+void UdpFlow::on_channel_limit(std::shared_ptr<tunnel::Bucket> bucket) {
+  if (up_ == nullptr) {
+    if (bucket == nullptr) return;
+    up_ = std::make_unique<ShapedDatagrams>([this](ByteView datagram) { channel_->send_datagram(datagram); });
+    down_ = std::make_unique<ShapedDatagrams>([this](ByteView datagram) {
+      if (!gate_.socket().send_to(client_, datagram)) ++gate_.counters().datagrams_not_sent;
+    });
+  }
+  up_->use(bucket);
+  down_->use(std::move(bucket));
+}
+
+/// The next datagram of this client begins a new flow, under the same bucket.
+void UdpFlow::over_burst() {
+  ++gate_.counters().closed_shaping;
+  gate_.drop(*this);
 }
 
 void UdpFlow::on_channel_data(ByteView data) {
   gate_.touch(*this);
+  if (down_ != nullptr) {
+    if (!down_->push(data)) over_burst();
+    return;
+  }
   if (!gate_.socket().send_to(client_, data)) ++gate_.counters().datagrams_not_sent;
 }
 

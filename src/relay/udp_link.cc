@@ -33,7 +33,7 @@ void UdpLink::resolved(const Expected<std::vector<io::SocketAddress>>& addresses
 
 void UdpLink::refuse(const Error& error) {
   ++context_.counters->refused_connect_failed;
-  HG_LOG(kInfo, kLog, "service: {}", error.message);
+  if (context_.notices.due(error.message, context_.loop.now())) HG_LOG(kWarn, kLog, "service: {}", error.message);
   channel_->refuse(error.message);
   finish();
 }

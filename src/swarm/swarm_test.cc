@@ -218,6 +218,18 @@ TEST_F(Swarms, TheWholeDhtMayRestart) {
   ASSERT_TRUE(until([&] { return a.talks_to(key(2)) && b.talks_to(key(1)); }, 60s));
 }
 
+TEST_F(Swarms, TheDhtMayComeLater) {
+  for (size_t i = 0; i < 12; ++i) net_.hosts[i]->set_up(false);
+  Member& a = add(net_.add_open(), key(1));
+  Member& b = add(net_.add_behind_nat(NatKind::kConsistent), key(2));
+  a.join(topic(1));
+  b.join(topic(1));
+  net_.world.run_for(200s);
+  for (size_t i = 0; i < 12; ++i) net_.hosts[i]->set_up(true);
+  ASSERT_TRUE(until([&] { return a.talks_to(key(2)) && b.talks_to(key(1)); }, 120s));
+  EXPECT_LT(took_, 60s);
+}
+
 TEST_F(Swarms, ABannedKeyIsCutOffAndStaysOut) {
   Member& a = add(net_.add_open(), key(1));
   Member& b = add(net_.add_open(), key(2));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "tunnel/admission.h"
 #include "tunnel/session.h"
 
 namespace hg::tunnel {
@@ -19,6 +20,22 @@ std::string_view close_reason_text(CloseReason reason) {
     case CloseReason::kStopping: return "stopping";
   }
   return "closed";
+}
+
+Channel::Channel(Protocol protocol, ChannelHandler* handler) : protocol_(protocol), handler_(handler) {}
+
+Channel::~Channel() { close(); }
+
+void Channel::set_admission(std::unique_ptr<Admission> admission) { admission_ = std::move(admission); }
+
+void Channel::limit(std::shared_ptr<Bucket> bucket) {
+  if (handler_ != nullptr) handler_->on_channel_limit(std::move(bucket));
+}
+
+void Channel::close_for(CloseReason reason) {
+  ChannelHandler* handler = handler_;
+  close();
+  if (handler != nullptr) handler->on_channel_closed(reason);
 }
 
 void Channel::accept() {

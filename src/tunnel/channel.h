@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,8 @@
 
 namespace hg::tunnel {
 
+class Admission;
+class Bucket;
 class Session;
 
 enum class CloseReason {
@@ -41,6 +44,8 @@ class ChannelHandler {
   virtual ~ChannelHandler() = default;
   /// Gateway: the provider confirmed; sending may begin.
   virtual void on_channel_open() {}
+  /// Gateway: what this client's channels may use together from now on; nullptr: no limit. Before on_channel_open(), and again at a change.
+  virtual void on_channel_limit(std::shared_ptr<Bucket>) {}
   /// `data` is valid during the call only. UDP: one datagram, may be empty.
   virtual void on_channel_data(ByteView data) = 0;
   /// The peer half-closed: no more data comes.
@@ -66,8 +71,8 @@ class Channel {
  public:
   enum class State { kOpening, kOpen, kClosed };
 
-  Channel(Protocol protocol, ChannelHandler* handler) : protocol_(protocol), handler_(handler) {}
-  ~Channel() { close(); }
+  Channel(Protocol protocol, ChannelHandler* handler);
+  ~Channel();
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
@@ -97,7 +102,15 @@ class Channel {
   void end();
   /// Ends the channel on both sides, behind what was sent; no callback follows.
   void close();
+  /// The same, and the handler hears why.
+  void close_for(CloseReason reason);
 
+  // Gateway: see admission.h.
+  void set_admission(std::unique_ptr<Admission> admission);
+  void limit(std::shared_ptr<Bucket> bucket);
+
+  /// The peer sends only what consumed() lets it: what waits here is bounded by the window.
+  bool credited() const { return flow_; }
   void consumed(size_t bytes);
   /// Bytes handed over and not yet consumed.
   size_t unconsumed() const { return unconsumed_; }
@@ -119,6 +132,7 @@ class Channel {
   ChannelHandler* handler_;
   Session* session_ = nullptr;
   ChannelOpener* opener_ = nullptr;
+  std::unique_ptr<Admission> admission_;  // while attached to a session
   Channel* next_ = nullptr;  // turn list
   Channel* previous_ = nullptr;
   uint64_t send_credit_ = 0;      // bytes we may still send

@@ -29,7 +29,10 @@ bool has_gate(const std::vector<Gate>& gates, GateKey key) {
 }  // namespace
 
 Gateway::Gateway(const Context& context)
-    : context_(context), routes_({}, context.limits.route_expiration), linger_timer_(context.runtime.timers(), [this] { expire_lingering(); }) {}
+    : context_(context),
+      routes_({}, context.limits.route_expiration),
+      admissions_(context.runtime, context.counters, routes_),
+      linger_timer_(context.runtime.timers(), [this] { expire_lingering(); }) {}
 
 Gateway::~Gateway() { *alive_ = false; }
 
@@ -125,7 +128,10 @@ void Gateway::handle_routes(Session& session, ByteView json) {
   }
   member->second.last_routes = hash;
   session.set_remote_features(advertisement->features);
-  if (!routes_.update(session.remote_key(), *advertisement, now)) return;
+  const uint64_t policies = routes_.policy_changes();
+  const bool gates_may_differ = routes_.update(session.remote_key(), *advertisement, now);
+  if (routes_.policy_changes() != policies) admissions_.recheck();
+  if (!gates_may_differ) return;
   const std::vector<Gate> current = routes_.gates();
   std::erase_if(lingering_, [&](const auto& held) { return has_gate(current, held.first); });
   routes_changed();

@@ -3,7 +3,7 @@
 //   sessions ─routes─▶ RouteTable ─▶ gates() ─▶ relay::GateSet listens
 //   client ─▶ open() ─▶ Opening: pick a route ─▶ ask ─▶ confirmed
 //                          ▲   no route: wait      │ error: next provider, or give up at once when none is left
-//                          └──── 100–600 ms ◀──────┘ silence: after 1 s another provider if there is one, else after 15 s again
+//                          └──── 100–600 ms ◀──────┘ silence: soon another provider if there is one, else after 15 s again
 //
 // Owned by Node. One thread.
 #pragma once
@@ -13,7 +13,9 @@
 #include <memory>
 #include <unordered_map>
 
+#include "tunnel/admission.h"
 #include "tunnel/channel.h"
+#include "tunnel/rare_notice.h"
 #include "tunnel/route_table.h"
 #include "tunnel/session.h"
 
@@ -38,6 +40,7 @@ class Gateway {
   /// The gates that should be open now; none once stopping.
   std::vector<Gate> gates() const;
   const RouteTable& routes() const { return routes_; }
+  Admissions& admissions() { return admissions_; }
 
   /// Opens a channel for a client; `handler` hears on_channel_open() or on_channel_closed() later, never from inside this call.
   std::unique_ptr<Channel> open(const GateRequest& request, ChannelHandler& handler);
@@ -70,11 +73,13 @@ class Gateway {
 
   const Context& context_;
   RouteTable routes_;
+  Admissions admissions_;
   std::unordered_map<PublicKey, Member, ArrayHash> members_;
   std::unordered_map<const Opening*, std::unique_ptr<Opening>> openings_;
   std::map<GateKey, std::pair<Gate, TimePoint>> lingering_;
   Timer linger_timer_;
   std::function<void()> gates_changed_;
+  RareNotice refusals_;
   bool notice_posted_ = false;
   bool stopping_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

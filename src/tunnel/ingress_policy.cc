@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 
 #include "tunnel/json_text.h"
 
@@ -189,17 +190,36 @@ std::optional<IngressPolicy::Pattern> IngressPolicy::parse_pattern(std::string_v
     pattern.v4 = true;
     pattern.bits = static_cast<uint8_t>(pattern.bits - 96);
   }
+  mask(pattern.prefix, pattern.bits);
   return pattern;
 }
 
-bool IngressPolicy::covers(const Pattern& pattern, const Pattern& address) {
-  if (pattern.v4 != address.v4) return false;
-  const size_t whole = pattern.bits / 8;
-  if (!std::equal(pattern.prefix.begin(), pattern.prefix.begin() + whole, address.prefix.begin())) return false;
-  const unsigned rest = pattern.bits % 8;
-  if (rest == 0) return true;
-  const auto mask = static_cast<uint8_t>(0xff << (8 - rest));
-  return (pattern.prefix[whole] & mask) == (address.prefix[whole] & mask);
+void IngressPolicy::mask(Prefix& prefix, unsigned bits) {
+  size_t at = bits / 8;
+  if (bits % 8 != 0) prefix[at++] &= static_cast<uint8_t>(0xff << (8 - bits % 8));
+  std::fill(prefix.begin() + static_cast<ptrdiff_t>(at), prefix.end(), uint8_t{0});
+}
+
+size_t IngressPolicy::PrefixHash::operator()(const Prefix& prefix) const {
+  uint64_t high = 0;
+  uint64_t low = 0;
+  std::memcpy(&high, prefix.data(), sizeof high);
+  std::memcpy(&low, prefix.data() + sizeof high, sizeof low);
+  uint64_t mixed = (high ^ (low * 0x9e3779b97f4a7c15u)) * 0xbf58476d1ce4e5b9u;  // SplitMix64's constants
+  return static_cast<size_t>(mixed ^ (mixed >> 31));
+}
+
+/// Rules are indexed from the last to the first: each becomes the head of its chain.
+void IngressPolicy::index(const Pattern& pattern, uint32_t rule) {
+  uint32_t* head = &first_any_;
+  if (!pattern.any) {
+    std::vector<Length>& lengths = pattern.v4 ? v4_ : v6_;
+    auto length = std::find_if(lengths.begin(), lengths.end(), [&](const Length& one) { return one.bits == pattern.bits; });
+    if (length == lengths.end()) length = lengths.insert(length, Length{pattern.bits, {}});
+    head = &length->first.try_emplace(pattern.prefix, kNone).first->second;
+  }
+  rules_[rule].next = *head;
+  *head = rule;
 }
 
 Expected<IngressPolicy> IngressPolicy::parse(std::string_view text, std::string_view name) {
@@ -208,10 +228,11 @@ Expected<IngressPolicy> IngressPolicy::parse(std::string_view text, std::string_
   const json::object* document = parsed->if_object();
   if (document == nullptr) return json_fault(name, "$", *parsed, "an object with \"defaults\" and \"ips\"");
   IngressPolicy policy;
+  std::vector<Pattern> patterns;
   for (const auto& [key, value] : *document) {
     if (value.is_null() || key.starts_with("$") || key.starts_with("_") || key == "desc") continue;
     if (key == "defaults") {
-      policy.defaults_.emplace();
+      policy.defaults_.emplace().pattern = "defaults";
       if (const auto fault = read_rule(value, "$.defaults", *policy.defaults_)) return json_fault(name, fault->path, *fault->value, fault->accepted);
     } else if (key == "ips") {
       if (!value.is_object()) return json_fault(name, "$.ips", value, "an object of address patterns and rules");
@@ -220,24 +241,50 @@ Expected<IngressPolicy> IngressPolicy::parse(std::string_view text, std::string_
         const std::string path = fmt::format("$.ips[\"{}\"]", std::string_view(pattern_text));
         const auto pattern = parse_pattern(pattern_text);
         if (!pattern) return json_fault(name, path, json::value(pattern_text), "an IPv4 or IPv6 address, a CIDR of either, or *");
-        Entry entry{*pattern, {}};
+        Entry entry;
+        entry.rule.pattern = std::string(pattern_text);
         if (const auto fault = read_rule(rule_value, path, entry.rule)) return json_fault(name, fault->path, *fault->value, fault->accepted);
         policy.rules_.push_back(std::move(entry));
+        patterns.push_back(*pattern);
       }
     } else {
       return json_fault(name, fmt::format("$.{}", std::string_view(key)), value, "known keys are defaults and ips");
     }
   }
+  for (size_t i = policy.rules_.size(); i-- > 0;) policy.index(patterns[i], static_cast<uint32_t>(i));
+  for (const Entry& entry : policy.rules_) {
+    if (entry.rule.expire_at_ms) policy.expiries_.push_back(*entry.rule.expire_at_ms);
+  }
+  if (policy.defaults_ && policy.defaults_->expire_at_ms) policy.expiries_.push_back(*policy.defaults_->expire_at_ms);
+  std::sort(policy.expiries_.begin(), policy.expiries_.end());
   return policy;
 }
 
 const IngressRule* IngressPolicy::match(std::string_view ip, uint16_t gate_port, Protocol protocol, int64_t now_ms) const {
   const auto address = ip.find('/') == std::string_view::npos ? parse_pattern(ip) : std::nullopt;
-  for (const Entry& entry : rules_) {
-    const bool covered = entry.pattern.any || (address && !address->any && covers(entry.pattern, *address));
-    if (covered && fits(entry.rule, gate_port, protocol, now_ms)) return &entry.rule;
+  uint32_t best = kNone;
+  // Each chain is in document order: its first rule that fits is the chain's answer, the earliest of these is the policy's.
+  const auto try_chain = [&](uint32_t rule) {
+    for (; rule < best; rule = rules_[rule].next) {
+      if (fits(rules_[rule].rule, gate_port, protocol, now_ms)) best = rule;
+    }
+  };
+  try_chain(first_any_);
+  if (address && !address->any) {
+    for (const Length& length : address->v4 ? v4_ : v6_) {
+      Prefix prefix = address->prefix;
+      mask(prefix, length.bits);
+      const auto found = length.first.find(prefix);
+      if (found != length.first.end()) try_chain(found->second);
+    }
   }
+  if (best != kNone) return &rules_[best].rule;
   return defaults_ && fits(*defaults_, gate_port, protocol, now_ms) ? &*defaults_ : nullptr;
+}
+
+std::optional<int64_t> IngressPolicy::next_expiry(int64_t now_ms) const {
+  const auto next = std::upper_bound(expiries_.begin(), expiries_.end(), now_ms);
+  return next == expiries_.end() ? std::nullopt : std::optional(*next);
 }
 
 namespace {

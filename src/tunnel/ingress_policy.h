@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/bytes.h"
@@ -30,6 +31,7 @@ struct PortRange {
 };
 
 struct IngressRule {
+  std::string pattern;  // as written; "defaults" for those
   bool allow = true;
   std::optional<BandwidthLimit> bandwidth;
   std::optional<int64_t> expire_at_ms;  // unix
@@ -52,27 +54,44 @@ class IngressPolicy {
   /// is no address is matched by "*" only.
   const IngressRule* match(std::string_view ip, uint16_t gate_port, Protocol protocol, int64_t now_ms) const;
 
+  /// When the next rule expires, later than `now_ms`; nullopt: none does. Until then match() says the same.
+  std::optional<int64_t> next_expiry(int64_t now_ms) const;
   size_t size() const { return rules_.size(); }
 
  private:
+  static constexpr uint32_t kNone = UINT32_MAX;
+  using Prefix = ByteArray<16>;
   struct Pattern {
     bool any = false;
     bool v4 = false;
     uint8_t bits = 0;
-    ByteArray<16> prefix{};
+    Prefix prefix{};  // bits beyond `bits` are zero
   };
   struct Entry {
-    Pattern pattern;
     IngressRule rule;
+    uint32_t next = kNone;  // the next rule, in document order, with the same pattern
+  };
+  struct PrefixHash {
+    size_t operator()(const Prefix& prefix) const;
+  };
+  // All rules of one prefix length: an address is looked up once per length that occurs, however many rules there are.
+  struct Length {
+    uint8_t bits = 0;
+    std::unordered_map<Prefix, uint32_t, PrefixHash> first;
   };
   static std::optional<Pattern> parse_pattern(std::string_view text);
-  static bool covers(const Pattern& pattern, const Pattern& address);
+  static void mask(Prefix& prefix, unsigned bits);
+  void index(const Pattern& pattern, uint32_t rule);
 
-  std::vector<Entry> rules_;
+  std::vector<Entry> rules_;  // in document order
+  std::vector<Length> v4_;
+  std::vector<Length> v6_;
+  uint32_t first_any_ = kNone;
   std::optional<IngressRule> defaults_;
+  std::vector<int64_t> expiries_;  // ascending
 };
 
-/// Merges policies deeply, later ones win; the result is JSON text.
+/// Merges policies deeply, later ones win; a rule stays where it came first. The result is JSON text.
 Expected<std::string> merge_ingress_policies(std::span<const std::string> policies);
 
 }  // namespace hg::tunnel

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "base/endpoint.h"
+#include "base/rng.h"
+
 namespace hg::tunnel {
 namespace {
 
@@ -38,6 +41,41 @@ TEST(IngressPolicy, FirstMatchInDocumentOrderWins) {
   EXPECT_FALSE(allowed(policy, "2001:db8:1::5%eth0"));
   EXPECT_TRUE(allowed(policy, "2001:db9::5"));
   EXPECT_EQ("rest", policy.match("no address", 1, Protocol::kTcp, kNow)->desc);
+}
+
+TEST(IngressPolicy, ThousandsOfPrefixesAgreeWithAWalkInDocumentOrder) {
+  SeededRng rng(7);
+  struct Rule {
+    uint32_t address;
+    unsigned bits;
+  };
+  std::vector<Rule> rules;
+  std::string text = R"({"ips":{)";
+  for (int i = 0; i < 5000; ++i) {
+    const Rule rule{0x0a000000u | (rng.u32() & 0x0fffff), 12 + rng.below(21)};
+    const std::string pattern = format_ipv4(rule.address) + '/' + std::to_string(rule.bits);
+    if (text.find('"' + pattern + '"') != std::string::npos) continue;
+    text += (rules.empty() ? "" : ",") + ('"' + pattern + R"(":{"labels":[")" + std::to_string(rules.size()) + R"("]})");
+    rules.push_back(rule);
+  }
+  const IngressPolicy policy = parse(text + "}}");
+  ASSERT_EQ(rules.size(), policy.size());
+  for (int i = 0; i < 2000; ++i) {
+    const uint32_t address = 0x0a000000u | (rng.u32() & 0x0fffff);
+    size_t expected = 0;
+    while (expected < rules.size() && (address ^ rules[expected].address) >> (32 - rules[expected].bits) != 0) ++expected;
+    const IngressRule* rule = policy.match(format_ipv4(address), 80, Protocol::kTcp, kNow);
+    ASSERT_EQ(expected == rules.size(), rule == nullptr);
+    if (rule != nullptr) ASSERT_EQ(std::to_string(expected), rule->labels.at(0));
+  }
+}
+
+TEST(IngressPolicy, SaysWhenTheNextRuleExpires) {
+  const IngressPolicy policy = parse(R"({"defaults":{"expireAt":300},"ips":{"10.0.0.1":{"expireAt":100},"10.0.0.2":{"expireAt":200},"10.0.0.3":{}}})");
+  EXPECT_EQ(100, policy.next_expiry(0));
+  EXPECT_EQ(200, policy.next_expiry(100));
+  EXPECT_EQ(300, policy.next_expiry(250));
+  EXPECT_EQ(std::nullopt, policy.next_expiry(300));
 }
 
 TEST(IngressPolicy, EdgesOfPrefixes) {

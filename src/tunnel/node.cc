@@ -32,6 +32,7 @@ Node::~Node() {
   *alive_ = false;
   callbacks_ = {};
   phase_ = Phase::kDone;
+  if (gateway_ != nullptr) gateway_->stop();  // or a lost channel would be opened again on the next session to go
   sessions_.clear();
 }
 
@@ -71,14 +72,14 @@ void Node::tick() {
 }
 
 void Node::on_session_ready(Session& session) {
-  HG_LOG(kInfo, kLog, "peer {} is a {}", to_hex(ByteView(session.remote_key()).first(4)), session.remote_is_gateway() ? "gateway" : "provider");
+  HG_LOG(kDebug, kLog, "peer {} is a {}", to_hex(ByteView(session.remote_key()).first(4)), session.remote_is_gateway() ? "gateway" : "provider");
   if (gateway_ != nullptr) gateway_->add_session(session);
   if (provider_ != nullptr) provider_->add_session(session);
   if (callbacks_.peer_ready) callbacks_.peer_ready(session.remote_key(), session.remote_is_gateway());
 }
 
 void Node::on_session_ban(Session& session, const std::string& why) {
-  HG_LOG(kInfo, kLog, "peer {} banned: {}", to_hex(ByteView(session.remote_key()).first(4)), why);
+  HG_LOG(kDebug, kLog, "peer {} banned: {}", to_hex(ByteView(session.remote_key()).first(4)), why);
   if (callbacks_.ban) callbacks_.ban(session.remote_key(), why);
 }
 
@@ -101,7 +102,7 @@ void Node::on_session_stray_error(Session& session, const std::string& text) {
 
 void Node::on_session_closed(Session& session, const std::optional<Error>& error) {
   const PublicKey peer = session.remote_key();
-  HG_LOG(kInfo, kLog, "peer {} gone: {}", to_hex(ByteView(peer).first(4)), error ? error->message : "closed");
+  HG_LOG(kDebug, kLog, "peer {} gone: {}", to_hex(ByteView(peer).first(4)), error ? error->message : "closed");
   if (error) ++counters_.sessions_lost;
   if (provider_ != nullptr) provider_->remove_session(session);
   if (gateway_ != nullptr) gateway_->remove_session(session);

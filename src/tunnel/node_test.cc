@@ -189,6 +189,44 @@ TEST_F(NodeTest, ASilentProviderIsLeftForAnotherAfterASecond) {
   ASSERT_TRUE(wait([&] { return silent.connector.last().closed; }));  // it was told
 }
 
+TEST_F(NodeTest, AKnownProviderThatFallsSilentIsLeftSooner) {
+  Member gateway(host_, true, false), dying(host_, false, true), good(host_, false, true);
+  dying.node->provider()->set_services({tcp(80)});
+  good.node->provider()->set_services({tcp(80)});
+  connect(gateway, 1, dying, 2);
+  connect(gateway, 1, good, 3);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 2; }));
+  std::vector<std::unique_ptr<FakeSocket>> before;
+  for (int i = 0; i < 4; ++i) {
+    before.push_back(open(gateway, 80));
+    ASSERT_TRUE(wait([&] { return before.back()->opened; }));
+  }
+  dying.connector.modes[80] = FakeConnector::Mode::kSilent;
+  for (int i = 0; i < 4; ++i) {
+    auto client = open(gateway, 80);
+    const TimePoint asked = world_.now();
+    ASSERT_TRUE(wait([&] { return client->opened; }));
+    EXPECT_LE(world_.now() - asked, 310ms);
+  }
+}
+
+TEST_F(NodeTest, DestroyingAGatewayWithChannelsBeingOpenedOnSeveralSessionsIsClean) {
+  auto gateway = std::make_unique<Member>(host_, true, false);
+  Member one(host_, false, true), two(host_, false, true);
+  for (Member* provider : {&one, &two}) {
+    provider->node->provider()->set_services({tcp(80)});
+    provider->connector.modes[80] = FakeConnector::Mode::kSilent;
+  }
+  connect(*gateway, 1, one, 2);
+  connect(*gateway, 1, two, 3);
+  ASSERT_TRUE(wait([&] { return gateway->node->gateway()->routes().size() == 2; }));
+  std::vector<std::unique_ptr<FakeSocket>> clients;
+  for (int i = 0; i < 6; ++i) clients.push_back(open(*gateway, 80));
+  run(10ms);
+  gateway.reset();
+  for (const auto& client : clients) EXPECT_EQ(Channel::State::kClosed, client->channel->state());
+}
+
 TEST_F(NodeTest, RoutesGoWithTheConnectionAndWaitingClientsGoOnWhenItReturns) {
   Member gateway(host_, true, false), provider(host_, false, true);
   provider.node->provider()->set_services({tcp(8080)});

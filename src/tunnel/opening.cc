@@ -43,13 +43,9 @@ void Opening::attempt() {
   if (now >= give_up_at_) return fail(timed_out_ ? CloseReason::kTimeout : CloseReason::kNoRoute);
   const auto pick = gateway_.routes_.pick(request_.gate, now, tried_);
   if (!pick) return wait_for_routes();
-  std::vector<std::string> labels;
-  if (pick->policy != nullptr) {
-    const IngressRule* rule = pick->policy->match(request_.client.ip, request_.gate.port, request_.gate.protocol, context_.runtime.wall_ms());
-    if (rule != nullptr && !rule->allow) return fail(CloseReason::kDenied);
-    if (rule != nullptr) labels = rule->labels;
-  }
-  ask(*pick, std::move(labels));
+  Verdict verdict = gateway_.admissions_.judge(pick->policy.get(), request_.gate, request_.client.ip);
+  if (!verdict.allow) return fail(CloseReason::kDenied);
+  ask(*pick, std::move(verdict.labels));
 }
 
 void Opening::ask(const RouteTable::Pick& pick, std::vector<std::string> labels) {
@@ -67,7 +63,14 @@ void Opening::ask(const RouteTable::Pick& pick, std::vector<std::string> labels)
   phase_ = Phase::kAsked;
   asked_at_ = context_.runtime.now();
   gateway_.routes_.open_started(request_.gate, provider_);
-  timer_.arm(asked_at_ + std::min(context_.limits.open_hedge, context_.limits.open_request_timeout));
+  timer_.arm(asked_at_ + std::min(hedge_after(), context_.limits.open_request_timeout));
+}
+
+/// How long this provider may be silent before another one is asked: several times what it took lately.
+Duration Opening::hedge_after() const {
+  const Duration usual = gateway_.routes_.latency_of(request_.gate, provider_);
+  if (usual == Duration{}) return context_.limits.open_hedge;
+  return std::min(std::max<Duration>(8 * usual, context_.limits.open_hedge_least), context_.limits.open_hedge);
 }
 
 void Opening::on_timer() {
@@ -92,7 +95,7 @@ void Opening::asked_timer() {
   avoid.push_back(provider_);
   const bool expired = now >= deadline;
   if (!expired && !gateway_.routes_.has_healthy(request_.gate, now, avoid)) {
-    timer_.arm(std::min(deadline, now + context_.limits.open_hedge));
+    timer_.arm(std::min(deadline, now + hedge_after()));
     return;
   }
   gateway_.routes_.open_failed(request_.gate, provider_, now);
@@ -163,14 +166,19 @@ void Opening::on_open_confirmed(std::string_view json) {
   Session* session = channel_.session_;
   const auto self = leave();
   session->complete_opening(channel_, asked_, granted);
+  if (!gateway_.admissions_.admit(channel_, request_.gate, request_.client.ip, provider_)) {
+    ++context_.counters.refused_ingress;
+    return channel_.close_for(CloseReason::kDenied);
+  }
   handler.on_channel_open();
 }
 
 void Opening::on_open_refused(const std::string& why) {
   if (phase_ != Phase::kAsked) return;
   const TimePoint now = context_.runtime.now();
-  HG_LOG(kInfo, kLog, "gate {}/{}: provider {} refused: {}", request_.gate.port, protocol_name(request_.gate.protocol),
-         to_hex(ByteView(provider_).first(4)), why);
+  const std::string line = fmt::format("gate {}/{}: provider {} refused: {}", request_.gate.port, protocol_name(request_.gate.protocol),
+                                       to_hex(ByteView(provider_).first(4)), why);
+  if (gateway_.refusals_.due(line, now)) HG_LOG(kInfo, kLog, "{}", line);
   gateway_.routes_.open_failed(request_.gate, provider_, now);
   tried_.push_back(provider_);
   if (gateway_.routes_.pick(request_.gate, now, tried_)) return attempt();

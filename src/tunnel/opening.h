@@ -34,6 +34,7 @@ class Opening final : public ChannelOpener {
   void ask(const RouteTable::Pick& pick, std::vector<std::string> labels);
   void on_timer();
   void asked_timer();
+  Duration hedge_after() const;
   void back_off();
   void wait_for_routes();
   void fail(CloseReason reason);

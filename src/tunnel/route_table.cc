@@ -82,6 +82,7 @@ bool RouteTable::put(const PublicKey& provider, const Service& service, TimePoin
   if (route->policy_text != service.ingress_policy) {
     route->policy_text = service.ingress_policy;
     route->policy.reset();
+    ++policy_changes_;
     if (auto policy = IngressPolicy::parse(service.ingress_policy, "ingressPolicy")) route->policy = std::make_shared<IngressPolicy>(std::move(*policy));
   }
   return is_new || moved;
@@ -178,6 +179,22 @@ bool RouteTable::has_healthy(GateKey gate, TimePoint now, std::span<const Public
     found = found || (route.expires > now && route.avoid_until <= now && !contains(avoid, route.provider));
   });
   return found;
+}
+
+std::shared_ptr<const IngressPolicy> RouteTable::policy_of(GateKey gate, const PublicKey& provider) const {
+  std::shared_ptr<const IngressPolicy> policy;
+  visit_owner(table_, gate, [&](const Route& route) {
+    if (route.provider == provider) policy = route.policy;
+  });
+  return policy;
+}
+
+Duration RouteTable::latency_of(GateKey gate, const PublicKey& provider) const {
+  Duration latency{};
+  visit_owner(table_, gate, [&](const Route& route) {
+    if (route.provider == provider) latency = route.latency;
+  });
+  return latency;
 }
 
 void RouteTable::open_started(GateKey gate, const PublicKey& provider) {

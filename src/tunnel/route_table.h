@@ -63,9 +63,15 @@ class RouteTable {
   };
   /// The provider for the next channel, none of `avoid`: healthy ones before those that just failed; among them by turns, slower ones less often.
   std::optional<Pick> pick(GateKey gate, TimePoint now, std::span<const PublicKey> avoid);
+  /// The policy of a route that is there; null: no policy, or no route.
+  std::shared_ptr<const IngressPolicy> policy_of(GateKey gate, const PublicKey& provider) const;
+  /// Counts changes of routes' policies.
+  uint64_t policy_changes() const { return policy_changes_; }
   /// True when pick() would find a provider that is neither in `avoid` nor failing.
   bool has_healthy(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) const;
 
+  /// Smoothed time that opening a channel took there; zero when it is not known.
+  Duration latency_of(GateKey gate, const PublicKey& provider) const;
   void open_started(GateKey gate, const PublicKey& provider);
   void open_succeeded(GateKey gate, const PublicKey& provider, Duration took);
   void open_failed(GateKey gate, const PublicKey& provider, TimePoint now);
@@ -105,6 +111,7 @@ class RouteTable {
   Duration expiration_;
   std::map<GateKey, Entries> table_;
   size_t routes_ = 0;
+  uint64_t policy_changes_ = 0;
 };
 
 }  // namespace hg::tunnel

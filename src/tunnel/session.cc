@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "tunnel/admission.h"
 
 namespace hg::tunnel {
 
@@ -35,6 +36,7 @@ Session::Session(const Context& context, std::unique_ptr<noise::Connection> conn
 
 Session::~Session() {
   *alive_ = false;
+  state_ = State::kClosed;
   connection_->set_handler(nullptr);
   drop_channels(CloseReason::kPeerLost);
 }
@@ -345,6 +347,7 @@ void Session::refuse(Channel& channel, std::string_view why) {
 
 void Session::detach(Channel& channel) {
   channels_.erase(channel.id_);
+  channel.admission_.reset();
   dequeue_turn(channel);
   if (channel.over_limit_) --over_limit_channels_;
   unconsumed_ -= channel.unconsumed_;

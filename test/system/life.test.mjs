@@ -71,7 +71,7 @@ test('gateway killed and started again', async (t) => {
 
 // Resolves once the gateway has seen `count` providers come since its start.
 async function providersSeen (gateway, count) {
-  await untilWorks(async () => assert.ok(gateway.lines.filter((line) => /is a provider/.test(line)).length >= count))
+  await untilWorks(async () => assert.ok(gateway.lines.filter((line) => /provider \w+ joined/.test(line)).length >= count))
 }
 
 test('two providers, one dies: new connections go to the other', async (t) => {

@@ -1,0 +1,86 @@
+// The ingress policy applied: who may open a channel, under which limit, and again for open channels when the answer may have changed.
+//
+//   judge() at each attempt to open ─▶ admit() when the provider confirmed ─▶ the channel carries its Admission until it is detached
+//   policy changed · a rule expired · an override was set or ran out ─▶ recheck(): denied channels are closed, limits replaced
+//
+// A verdict holds until the next recheck: packets cost nothing. Overrides (/unlimited) come before every policy. Owned by Gateway. One thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "base/runtime.h"
+#include "tunnel/route_table.h"
+#include "tunnel/shaper.h"
+
+namespace hg::tunnel {
+
+class Admissions;
+class Channel;
+
+struct Verdict {
+  bool allow = true;
+  std::vector<std::string> labels;
+  std::shared_ptr<Bucket> bucket;  // null: no limit
+};
+
+/// Ties an open channel to the policy that let it in. Owned by the channel.
+class Admission {
+ public:
+  Admission(Admissions& owner, Channel& channel, GateKey gate, std::string client, const PublicKey& provider);
+  ~Admission();
+  Admission(const Admission&) = delete;
+  Admission& operator=(const Admission&) = delete;
+
+ private:
+  friend class Admissions;
+
+  Admissions& owner_;
+  Channel& channel_;
+  const GateKey gate_;
+  const std::string client_;
+  const PublicKey provider_;
+  std::shared_ptr<Bucket> bucket_;
+};
+
+class Admissions {
+ public:
+  static constexpr size_t kMaxOverrides = 4096;
+  static constexpr std::string_view kOverrideLabel = "gateway-unlimited";
+
+  Admissions(Runtime& runtime, Counters& counters, const RouteTable& routes);
+  ~Admissions();
+
+  Verdict judge(const IngressPolicy* policy, GateKey gate, const std::string& client);
+  /// Under the policy of now; false: denied meanwhile, nothing is tied. The channel's handler hears of a limit.
+  bool admit(Channel& channel, GateKey gate, const std::string& client, const PublicKey& provider);
+  /// Soon, not inside this call.
+  void recheck();
+
+  /// Lets `client` (canonical text) in everywhere without limits until then; replaces an earlier override. False: too many.
+  bool set_override(const std::string& client, int64_t until_ms);
+  /// Client and end of each override in force.
+  std::vector<std::pair<std::string, int64_t>> overrides() const;
+  size_t buckets() const { return shaper_.size(); }
+
+ private:
+  friend class Admission;
+
+  void run();
+  void expire_at(int64_t wall_ms);
+  bool overridden(const std::string& client) const;
+
+  Runtime& runtime_;
+  Counters& counters_;
+  const RouteTable& routes_;
+  Shaper shaper_;
+  std::unordered_set<Admission*> admitted_;
+  std::unordered_map<std::string, int64_t> overrides_;
+  Timer timer_;
+};
+
+}  // namespace hg::tunnel
