@@ -92,7 +92,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       command.value = wire::encode(wire::Holepunch{mode, script.byte() % 4u, sealed, peer});
       dht::RequestOptions options;
       options.retries = 0;
-      client.node.request(place, std::move(command), [](Expected<dht::Response>) {}, std::move(options)).detach();
+      client.node
+          .request(
+              place, std::move(command), [](Expected<dht::Response>) {}, std::move(options))
+          .detach();
     }
     net.world.run_for(std::chrono::milliseconds(script.byte()));
   }

@@ -33,7 +33,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     filter.passes({});
   }
   if (const auto policy = IngressPolicy::parse(text, "policy")) {
-    for (const char* ip : {"127.0.0.1", "::ffff:10.0.0.1", "2001:db8::1%eth0", "", "x"}) policy->match(ip, 80, Protocol::kTcp, 1'700'000'000'000);
+    for (const char* ip : {"127.0.0.1", "::ffff:10.0.0.1", "2001:db8::1%eth0", "", "x"})
+      policy->match(ip, 80, Protocol::kTcp, 1'700'000'000'000);
     const std::vector<std::string> twice(2, std::string(text));
     const auto merged = merge_ingress_policies(twice);
     if (!merged || !IngressPolicy::parse(*merged, "merged")) std::abort();

@@ -82,16 +82,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.limits.initial_window = 8000;
   options.limits.min_window = 2000;
   auto node = std::make_unique<Node>(host, router, options);
-  node->provider()->set_services({{80, "a", 1, Protocol::kTcp, {}, {}}, {81, "a", 1, Protocol::kTcp, {}, {}}, {53, "a", 1, Protocol::kUdp, {}, {}}});
+  node->provider()->set_services(
+      {{80, "a", 1, Protocol::kTcp, {}, {}}, {81, "a", 1, Protocol::kTcp, {}, {}}, {53, "a", 1, Protocol::kUdp, {}, {}}});
 
   Far far;
   auto [mine, theirs] = make_pipe(host, own, other, {.high_water = 20000});
   theirs->set_handler(&far);
   node->add_connection(std::move(mine));
   theirs->write(make_hello_frame({}, true, make_auth(router, other, own, host.wall_ms())));
-  theirs->write(make_frame({}, Action::kAdvRoutes, 0,
-                           as_bytes(encode_advertisement(std::vector<Service>{{90, "b", 1, Protocol::kTcp, {}, {}}, {91, "b", 1, Protocol::kUdp, {}, {}}},
-                                                         {.flow = true, .big_datagrams = true}))));
+  theirs->write(make_frame(
+      {}, Action::kAdvRoutes, 0,
+      as_bytes(encode_advertisement(std::vector<Service>{{90, "b", 1, Protocol::kTcp, {}, {}}, {91, "b", 1, Protocol::kUdp, {}, {}}},
+                                    {.flow = true, .big_datagrams = true}))));
   world.run_for(10ms);
 
   std::vector<std::unique_ptr<Socket>> clients;
@@ -110,8 +112,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         theirs->write(make_frame({}, static_cast<Action>(op / 10 % 8), a & 0x80 ? 0x80000000u + (a & 15) : a & 15, body));
         at += length;
         break;
-      case 2: theirs->write(make_open_frame({}, a & 15, 80 + (b & 1), Protocol::kTcp, a & 16 ? R"({"hg":{"flow":5000}})" : "")); break;
-      case 3: theirs->write(make_frame({}, Action::kStream, a, Bytes(b * 64u))); break;
+      case 2:
+        theirs->write(make_open_frame({}, a & 15, 80 + (b & 1), Protocol::kTcp, a & 16 ? R"({"hg":{"flow":5000}})" : ""));
+        break;
+      case 3:
+        theirs->write(make_frame({}, Action::kStream, a, Bytes(b * 64u)));
+        break;
       case 4: {
         auto client = std::make_unique<Socket>();
         const GateKey gate = a & 1 ? GateKey{91, Protocol::kUdp} : GateKey{90, Protocol::kTcp};
@@ -131,7 +137,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       case 7:
         if (socket != nullptr) op & 16 ? socket->channel->close() : socket->channel->end();
         break;
-      case 8: world.run_for(std::chrono::milliseconds(b * 4)); break;
+      case 8:
+        world.run_for(std::chrono::milliseconds(b * 4));
+        break;
       case 9:
         if (socket != nullptr && socket->channel->protocol() == Protocol::kUdp) socket->channel->send_datagram(Bytes(b * 256u));
         break;

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "app/check.h"
 #include "app/demo.h"
 #include "app/dht_command.h"
 #include "app/member.h"
@@ -39,6 +40,9 @@ Expected<MemberPlan> plan_member(Config config) {
   plan.filter.only_services = config.expose_only_services;
   plan.filter.only_docker = config.expose_only_docker;
   plan.filter.only_published = config.expose_only_published;
+  auto policies = load_policies(config.endpoints.ingress_policies);
+  if (!policies) return policies.error();
+  plan.policies = std::move(*policies);
   plan.config = std::move(config);
   return plan;
 }
@@ -50,6 +54,7 @@ Expected<std::function<int()>> prepare(Config config) {
     case Command::kNew: return std::function<int()>(print_new_secret);
     case Command::kDht: return std::function<int()>([config] { return run_dht(config); });
     case Command::kScan: return std::function<int()>([config] { return run_scan(config); });
+    case Command::kCheck: return std::function<int()>([config] { return run_check(config.check_files); });
     case Command::kDemo: return std::function<int()>([config] { return run_demo(config); });
     case Command::kRun: {
       auto plan = plan_member(std::move(config));

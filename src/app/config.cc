@@ -111,9 +111,9 @@ constexpr NumericLimit kLimits[] = {
 constexpr Duration kShortestRefresh = 250ms;  // of the Docker Engine
 constexpr uint64_t kMaxLimit = 1ull << 40;  // a terabyte, or 34 years of milliseconds
 
-// Options whose feature is not built yet: refused instead of ignored.
-constexpr const char* kNotYet[] = {"ingressPolicy",  "unlimitedSecret", "unlimitedHost", "unlimitedPort",
-                                   "fingerprintResolverHost", "fingerprintResolverPort", "fingerprintResolverBasicAuth"};
+constexpr uint16_t kResolverPort = 8080;   // the brief's defaults
+constexpr uint16_t kUnlimitedPort = 8091;
+constexpr size_t kMaxUnlimitedSecret = 1024;
 
 // Each step fills one part of the Config; the first fault ends the chain.
 class Builder {
@@ -121,10 +121,9 @@ class Builder {
   explicit Builder(const RawOptions& raw) : raw_(raw) {}
 
   Expected<Config> build() {
-    for (const char* flag : kNotYet)
-      if (raw_.has(flag)) return usage(std::string("--") + flag + ": not available in this version of hypergate");
     for (auto step : {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::read_listen, &Builder::read_docker, &Builder::read_exposure,
-                      &Builder::read_dht, &Builder::read_log, &Builder::read_limits, &Builder::check_together}) {
+                      &Builder::read_dht, &Builder::read_log, &Builder::read_limits, &Builder::read_resolver, &Builder::read_unlimited,
+                      &Builder::read_metrics, &Builder::read_policies, &Builder::check_together}) {
       const Expected<void> result = (this->*step)();
       if (!result) return result.error();
     }
@@ -139,9 +138,17 @@ class Builder {
     else if (raw_.verb == "scan" || raw_.has("scan")) config_.command = Command::kScan;
     else if (raw_.verb == "dht") config_.command = Command::kDht;
     else if (raw_.verb == "demo") config_.command = Command::kDemo;
+    else if (raw_.verb == "check") return choose_check();
     else if (raw_.verb == "provider" || raw_.verb == "gateway" || raw_.has("provider") || raw_.has("gateway")) config_.command = Command::kRun;
     else if (raw_.values.empty()) config_.command = Command::kHelp;
     else return usage("nothing to do: give --provider, --gateway or both (or: hypergate new | scan | dht | demo); see hypergate --help");
+    return {};
+  }
+
+  Expected<void> choose_check() {
+    config_.command = Command::kCheck;
+    if (raw_.has("check")) config_.check_files = raw_.values.at("check");
+    if (config_.check_files.empty()) return usage("check: no files; give services, filters or ingress policies, e.g. hypergate check services.json");
     return {};
   }
 
@@ -293,6 +300,77 @@ class Builder {
     return {};
   }
 
+  /// The address an endpoint listens on, from its two options.
+  Expected<io::SocketAddress> read_address(const std::string& host_option, const std::string& port_option, uint16_t port) {
+    const std::string host = raw_.has(host_option) ? raw_.last(host_option) : "127.0.0.1";
+    if (raw_.has(port_option)) {
+      const auto given = parse_port("--" + port_option, raw_.last(port_option), false);
+      if (!given) return given.error();
+      port = *given;
+    }
+    const auto address = io::SocketAddress::parse(host, port);
+    if (!address) return usage("--" + host_option + ": '" + host + "' is not an IP address; give one such as 127.0.0.1 or ::1");
+    return *address;
+  }
+
+  Expected<void> read_resolver() {
+    if (!raw_.has("fingerprintResolverHost") && !raw_.has("fingerprintResolverPort") && !raw_.has("fingerprintResolverBasicAuth")) return {};
+    auto address = read_address("fingerprintResolverHost", "fingerprintResolverPort", kResolverPort);
+    if (!address) return address.error();
+    config_.endpoints.resolver = *address;
+    if (!raw_.has("fingerprintResolverBasicAuth")) return {};
+    config_.endpoints.resolver_auth = raw_.last("fingerprintResolverBasicAuth");
+    const size_t colon = config_.endpoints.resolver_auth.find(':');
+    if (colon == std::string::npos || colon == 0 || colon + 1 == config_.endpoints.resolver_auth.size())
+      return usage("--fingerprintResolverBasicAuth: the value (not shown) is not USER:PASS; give both, separated by a colon");
+    return {};
+  }
+
+  Expected<void> read_unlimited() {
+    if (!raw_.has("unlimitedSecret")) {
+      for (const char* flag : {"unlimitedHost", "unlimitedPort", "unlimitedPublic"})
+        if (raw_.has(flag)) return usage(std::string("--") + flag + ": needs a secret; add --unlimitedSecret");
+      return {};
+    }
+    config_.endpoints.unlimited_secret = raw_.last("unlimitedSecret");
+    if (config_.endpoints.unlimited_secret.empty() || config_.endpoints.unlimited_secret.size() > kMaxUnlimitedSecret)
+      return usage("--unlimitedSecret: give a secret of 1 to 1024 characters");
+    auto address = read_address("unlimitedHost", "unlimitedPort", kUnlimitedPort);
+    if (!address) return address.error();
+    const auto open_to_all = parse_switch("unlimitedPublic", raw_, false);
+    if (!open_to_all) return open_to_all.error();
+    const std::string host = address->canonical_host();
+    if (!*open_to_all && !host.starts_with("127.") && host != "::1")
+      return usage("--unlimitedHost: '" + host + "' can be reached from other machines; add --unlimitedPublic if that is meant, or give 127.0.0.1");
+    config_.endpoints.unlimited = *address;
+    return {};
+  }
+
+  Expected<void> read_metrics() {
+    if (!raw_.has("metrics")) return {};
+    const std::string text = raw_.last("metrics");
+    const size_t colon = text.rfind(':');
+    const auto port = colon == std::string::npos ? std::nullopt : parse_number<uint16_t>(text.substr(colon + 1));
+    const auto address = port && *port > 0 ? io::SocketAddress::parse(text.substr(0, colon), *port) : std::nullopt;
+    if (!address) return usage("--metrics: '" + text + "' is not HOST:PORT; give e.g. 127.0.0.1:9090 or [::1]:9090");
+    config_.endpoints.metrics = *address;
+    return {};
+  }
+
+  Expected<void> read_policies() {
+    if (raw_.has("ingressPolicy"))
+      for (const std::string& value : raw_.values.at("ingressPolicy")) {
+        if (trimmed(value).empty()) return usage("--ingressPolicy: give JSON, a file or an http(s) URL");
+        config_.endpoints.ingress_policies.push_back(value);
+      }
+    if (!raw_.has("ingressPolicyIntervalMs")) return {};
+    const auto interval = parse_number<uint64_t>(raw_.last("ingressPolicyIntervalMs"));
+    if (!interval || *interval < 1000 || *interval > kMaxLimit)
+      return usage("--ingressPolicyIntervalMs: '" + raw_.last("ingressPolicyIntervalMs") + "' is not an interval; give at least 1000 (a second)");
+    config_.endpoints.ingress_policy_interval = std::chrono::milliseconds(*interval);
+    return {};
+  }
+
   Expected<void> check_together() {
     if (config_.command != Command::kRun) return {};
     if (config_.provider && config_.services.empty() && !config_.docker)
@@ -300,6 +378,10 @@ class Builder {
     if (!config_.gateway)
       for (const char* flag : {"listen", "exposeOnlyServices", "exposeOnlyPublished"})
         if (raw_.has(flag) && !raw_.has("gateway")) return usage(std::string("--") + flag + ": belongs to a gateway; add --gateway");
+    if (config_.endpoints.unlimited && !config_.gateway) return usage("--unlimitedSecret: belongs to a gateway; add --gateway");
+    if (!config_.provider)
+      for (const char* flag : {"ingressPolicy", "fingerprintResolverHost", "fingerprintResolverPort", "fingerprintResolverBasicAuth"})
+        if (raw_.has(flag)) return usage(std::string("--") + flag + ": belongs to a provider; add --provider");
     return {};
   }
 

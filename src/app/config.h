@@ -25,7 +25,7 @@ struct RawOptions {
   std::string last(const std::string& name) const;
 };
 
-enum class Command { kHelp, kVersion, kNew, kRun, kScan, kDht, kDemo };
+enum class Command { kHelp, kVersion, kNew, kRun, kScan, kDht, kDemo, kCheck };
 enum class LogFormat { kText, kJson };
 
 /// Docker mode (`--docker`).
@@ -34,6 +34,17 @@ struct DockerOptions {
   std::string network;  // empty: hypergate-<router name, shortened>
   std::string image;    // of helper gateways; empty: our own container's, else "hypergate"
   Duration refresh = 20s;
+};
+
+/// The ingress policy and the program's own HTTP endpoints.
+struct EndpointOptions {
+  std::vector<std::string> ingress_policies;  // JSON, paths or URLs
+  Duration ingress_policy_interval = 60s;     // between two questions for a URL
+  std::optional<io::SocketAddress> resolver;
+  std::string resolver_auth;  // "user:password"; empty: none
+  std::optional<io::SocketAddress> unlimited;
+  std::string unlimited_secret;
+  std::optional<io::SocketAddress> metrics;
 };
 
 struct Config {
@@ -50,6 +61,7 @@ struct Config {
   bool expose_only_docker = false;
   std::vector<std::string> expose_only_services;
   std::optional<DockerOptions> docker;
+  EndpointOptions endpoints;
 
   std::vector<std::string> bootstrap;     // "host:port" or "ip@host:port"; empty: the public network's
   std::optional<uint16_t> dht_port;       // 0: any; not given: 49737, or (members) another free one
@@ -57,6 +69,7 @@ struct Config {
   LogFormat log_format = LogFormat::kText;
   bool verbose = false;
   bool json = false;                      // scan
+  std::vector<std::string> check_files;   // check
   tunnel::Limits limits;
 };
 

@@ -15,7 +15,8 @@ constexpr size_t kShortDigits = 12;
 constexpr Duration kGather = 20ms;
 constexpr const char* kDefaultImage = "hypergate";
 
-docker::DiscoveryRules rules_for(const std::string& network, const docker::Watcher* watcher, const std::string& router_name, const std::string& secret) {
+docker::DiscoveryRules rules_for(const std::string& network, const docker::Watcher* watcher, const std::string& router_name,
+                                 const std::string& secret) {
   docker::DiscoveryRules rules;
   rules.network = network;
   if (watcher->self()) rules.own_id = watcher->self()->id;

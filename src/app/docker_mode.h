@@ -27,8 +27,8 @@ namespace hg::app {
 class DockerMode final : public tunnel::ServiceConnector {
  public:
   /// `files`: the services of files, offered first. `links` makes the connections; null without the provider role.
-  DockerMode(io::Loop& loop, const Config& config, const PublicKey& router_name, std::vector<tunnel::Service> files, tunnel::GateFilter filter,
-             tunnel::ServiceConnector* links);
+  DockerMode(io::Loop& loop, const Config& config, const PublicKey& router_name, std::vector<tunnel::Service> files,
+             tunnel::GateFilter filter, tunnel::ServiceConnector* links);
   ~DockerMode() override;
 
   void start(tunnel::Node& node);

@@ -11,23 +11,36 @@ namespace {
 constexpr Duration kGrace = 5s;       // for open channels, when told to stop
 constexpr Duration kLeaveLimit = 8s;  // a network that does not answer must not keep us
 constexpr size_t kShownKeyBytes = 4;
+constexpr Duration kSilence = 4s;  // a network that answers does so within one
 
 std::string short_key(const PublicKey& key) { return to_hex(ByteView(key).first(kShownKeyBytes)); }
 
 }  // namespace
 
 Member::Member(io::Loop& loop, MemberPlan plan)
-    : loop_(loop), plan_(std::move(plan)), network_(loop), stats_timer_(loop.timers(), [this] { log_stats(); }) {}
+    : loop_(loop),
+      plan_(std::move(plan)),
+      network_(loop),
+      stats_timer_(loop.timers(), [this] { log_stats(); }),
+      silence_timer_(loop.timers(), [this] { warn_of_silence(); }) {}
 
 Member::~Member() = default;
 
 int Member::run() {
+  endpoints_ = std::make_unique<Endpoints>(loop_, plan_.config.endpoints, plan_.config.limits);
+  if (auto opened = endpoints_->open(); !opened) {
+    HG_LOG(kError, "hypergate", "{}", opened.error().message);
+    return 1;
+  }
   if (auto opened = network_.open(plan_.config); !opened) {
     HG_LOG(kError, "hypergate", "{}", opened.error().message);
     return 1;
   }
   HG_LOG(kInfo, "hypergate", "DHT node on UDP port {}", network_.dht().server_port());
-  network_.dht().on_ready([this] { HG_LOG(kInfo, "hypergate", "DHT ready, {} nodes known", network_.dht().table_size()); });
+  network_.dht().on_ready([this] {
+    if (network_.dht().table_size() > 0) HG_LOG(kInfo, "hypergate", "DHT ready, {} nodes known", network_.dht().table_size());
+  });
+  silence_timer_.arm(loop_.now() + kSilence);
   const Seed secret = *plan_.config.router;
   auto derived = std::make_shared<tunnel::RouterKeys>();
   loop_.run_blocking([derived, secret] { *derived = tunnel::derive_router_keys(secret); },
@@ -72,13 +85,18 @@ void Member::join() {
   node_ = std::make_unique<tunnel::Node>(loop_, keys_, std::move(options), std::move(callbacks));
   if (links_) {
     links_->set_counters(node_->counters());
+    links_->set_observer(endpoints_->observer());
+    node_->provider()->set_ingress_policy(plan_.policies.merged);
     node_->provider()->set_services(plan_.services);
+    policies_ = std::make_unique<PolicyWatch>(loop_, std::move(plan_.policies), plan_.config.endpoints.ingress_policy_interval,
+                                              [this](const std::string& merged) { node_->provider()->set_ingress_policy(merged); });
   }
   if (docker_) docker_->start(*node_);
   if (plan_.config.gateway) {
     gates_ = std::make_unique<relay::GateSet>(loop_, *node_, plan_.config.listen);
     gates_->on_changed([this] { log_gates(); });
   }
+  endpoints_->attach(*node_, network_.dht());
   network_.swarm().set_on_connection([this](std::unique_ptr<noise::Connection> connection, const swarm::PeerInfo&) {
     HG_LOG(kDebug, "hypergate", "connected to {} at {}", short_key(connection->remote_key()), connection->stats().remote.to_string());
     node_->add_connection(std::move(connection));
@@ -132,6 +150,11 @@ void Member::log_gates() {
   for (const std::string& line : gates_shown_)
     if (std::find(lines.begin(), lines.end(), line) == lines.end()) HG_LOG(kInfo, "gate", "no more: {}", line);
   gates_shown_ = std::move(lines);
+}
+
+void Member::warn_of_silence() {
+  if (stopping_ || network_.dht().counters().responses > 0) return;
+  HG_LOG(kWarn, "hypergate", "no DHT node answers: is UDP blocked here, or the bootstrap wrong? Trying on");
 }
 
 void Member::log_stats() {

@@ -10,7 +10,9 @@
 
 #include "app/config.h"
 #include "app/docker_mode.h"
+#include "app/endpoints.h"
 #include "app/network.h"
+#include "app/policy_source.h"
 #include "relay/gate_set.h"
 #include "relay/service_links.h"
 #include "tunnel/node.h"
@@ -21,6 +23,7 @@ struct MemberPlan {
   Config config;
   std::vector<tunnel::Service> services;
   tunnel::GateFilter filter;
+  PolicySources policies;
 };
 
 class Member {
@@ -37,6 +40,7 @@ class Member {
   void leave_network();
   void log_gates();
   void log_stats();
+  void warn_of_silence();
 
   io::Loop& loop_;
   MemberPlan plan_;
@@ -46,12 +50,15 @@ class Member {
   bool stopping_ = false;
   std::unique_ptr<relay::ServiceLinks> links_;
   std::unique_ptr<tunnel::Node> node_;
+  std::unique_ptr<Endpoints> endpoints_;
+  std::unique_ptr<PolicyWatch> policies_;
   std::unique_ptr<DockerMode> docker_;
   std::unique_ptr<relay::GateSet> gates_;
   std::unique_ptr<swarm::Discovery> discovery_;
   std::vector<std::string> gates_shown_;
   std::string stats_shown_;
   Timer stats_timer_;
+  Timer silence_timer_;
 };
 
 }  // namespace hg::app

@@ -23,7 +23,7 @@ constexpr const char* kDocker = "Docker";
 constexpr const char* kNetwork = "Network";
 constexpr const char* kOutput = "Output";
 constexpr const char* kLimit = "Limits (numbers; times in milliseconds)";
-constexpr const char* kLater = "Not in this version";
+constexpr const char* kProvider = "Provider";
 
 constexpr Flag kFlags[] = {
     {"help", Takes::kNothing, "", "Print this help", kMain},
@@ -38,6 +38,15 @@ constexpr Flag kFlags[] = {
     {"exposeOnlyServices", Takes::kList, "HOSTS", "Open gates for these service hosts only (comma-separated)", kGateway},
     {"exposeOnlyPublished", Takes::kMaybe, "BOOL", "Open gates for published services only", kGateway},
     {"exposeOnlyDocker", Takes::kMaybe, "BOOL", "Open gates for services found by Docker only (default with --docker)", kGateway},
+    {"unlimitedSecret", Takes::kValue, "SECRET", "Serve /unlimited: who has this secret lifts the limits of its own address for 30 minutes", kGateway},
+    {"unlimitedHost", Takes::kValue, "IP", "Address of /unlimited (127.0.0.1)", kGateway},
+    {"unlimitedPort", Takes::kValue, "PORT", "Port of /unlimited (8091)", kGateway},
+    {"unlimitedPublic", Takes::kMaybe, "BOOL", "Let /unlimited listen where other machines reach it", kGateway},
+    {"ingressPolicy", Takes::kList, "POLICY", "Whom gateways let in, how fast, with which labels: JSON, file or URL (repeatable, merged)", kProvider},
+    {"ingressPolicyIntervalMs", Takes::kValue, "MS", "How often a policy's URL is asked for changes (60000)", kProvider},
+    {"fingerprintResolverHost", Takes::kValue, "IP", "Address of the fingerprint resolver (127.0.0.1)", kProvider},
+    {"fingerprintResolverPort", Takes::kValue, "PORT", "Its port (8080); on when any of the three is given", kProvider},
+    {"fingerprintResolverBasicAuth", Takes::kValue, "USER:PASS", "Its password", kProvider},
     {"docker", Takes::kMaybe, "SOCKET", "Provide what containers offer; give remote services names on the Docker network (/var/run/docker.sock)", kDocker},
     {"network", Takes::kValue, "NAME", "Docker network (default hypergate-<router>), made if missing", kDocker},
     {"image", Takes::kValue, "NAME", "Image of helper gateways (default: our own container's, else hypergate)", kDocker},
@@ -46,6 +55,7 @@ constexpr Flag kFlags[] = {
     {"dhtPort", Takes::kValue, "PORT", "UDP port of the DHT node (default: 49737 or another free one)", kNetwork},
     {"port", Takes::kValue, "PORT", "dht: UDP port of the node", kNetwork},
     {"host", Takes::kValue, "IP", "dht: IPv4 address under which others reach the node", kNetwork},
+    {"metrics", Takes::kValue, "HOST:PORT", "Serve /metrics (Prometheus), /healthz and /readyz", kOutput},
     {"log", Takes::kValue, "FORMAT", "text or json (default text)", kOutput},
     {"json", Takes::kNothing, "", "scan: print JSON", kOutput},
     {"verbose", Takes::kMaybe, "BOOL", "Log more", kOutput},
@@ -63,16 +73,9 @@ constexpr Flag kFlags[] = {
     {"peerRefreshWaitMs", Takes::kValue, "MS", "Pause before a refresh that was asked for (100)", kLimit},
     {"tcpSocketTimeoutMs", Takes::kValue, "MS", "Idle TCP channels end after this (3600000)", kLimit},
     {"udpSocketTimeoutMs", Takes::kValue, "MS", "Idle UDP flows end after this (3600000)", kLimit},
-    {"ingressPolicy", Takes::kList, "JSON", "Ingress policy", kLater},
-    {"fingerprintResolverHost", Takes::kValue, "IP", "Fingerprint resolver", kLater},
-    {"fingerprintResolverPort", Takes::kValue, "PORT", "Fingerprint resolver", kLater},
-    {"fingerprintResolverBasicAuth", Takes::kValue, "USER:PASS", "Fingerprint resolver", kLater},
-    {"unlimitedSecret", Takes::kValue, "SECRET", "Temporary lift of limits", kLater},
-    {"unlimitedHost", Takes::kValue, "IP", "Temporary lift of limits", kLater},
-    {"unlimitedPort", Takes::kValue, "PORT", "Temporary lift of limits", kLater},
 };
 
-constexpr const char* kVerbs[] = {"new", "provider", "gateway", "scan", "dht", "demo"};
+constexpr const char* kVerbs[] = {"new", "provider", "gateway", "scan", "dht", "demo", "check"};
 
 constexpr const char* kNoVariable[] = {"help", "version", "new", "json", "port", "host"};
 
@@ -109,17 +112,18 @@ void describe(CLI::App& parser) {
       "  hypergate gateway [FILTER] --router SECRET     open gates for what providers offer\n"
       "  hypergate scan NAME                            list who is on a router\n"
       "  hypergate dht [--port PORT] [--host IP]        run a node of a private network\n"
+      "  hypergate check FILE…                          check services, filters and ingress policies\n"
       "  hypergate demo                                 see a tunnel work on this machine\n\n"
       "Every verb can be written as a flag; provider and gateway may run in one process.");
-  parser.name("hypergate [new|provider|gateway|scan|dht|demo]");
+  parser.name("hypergate [new|provider|gateway|scan|dht|demo|check]");
   parser.footer("Environment: every option is also read from HYPERGATE_ and its name (--routerFile: HYPERGATE_ROUTER_FILE);\nthe command line wins.");
 }
 
 // Words that are not flags: a verb's own argument, or (as the TypeScript program takes it) the router secret.
 Expected<void> place_words(const std::vector<std::string>& words, app::RawOptions& raw) {
   auto& values = raw.values;
-  if (raw.verb == "provider") {
-    for (const std::string& word : words) values["provider"].push_back(word);
+  if (raw.verb == "provider" || raw.verb == "check") {
+    for (const std::string& word : words) values[raw.verb].push_back(word);
     return {};
   }
   if (words.empty()) return {};
@@ -190,8 +194,10 @@ void hide_secrets(int argc, char** argv) {
   auto blank = [](char* text) { std::memset(text, '*', std::strlen(text)); };
   for (int i = 1; i < argc; ++i) {
     const std::string_view text(argv[i]);
-    constexpr std::string_view kAssigned = "--router=";
-    if (text.starts_with(kAssigned)) blank(argv[i] + kAssigned.size());
+    for (const std::string_view option : {"--router", "--unlimitedSecret", "--fingerprintResolverBasicAuth"}) {
+      if (text.starts_with(option) && text.substr(option.size()).starts_with('=')) blank(argv[i] + option.size() + 1);
+      if (text == option && i + 1 < argc && option != "--router") blank(argv[i + 1]);
+    }
     Seed unused;
     if (from_hex(text, unused)) blank(argv[i]);
   }

@@ -81,7 +81,8 @@ class PortList {
   }
 
   std::vector<ContainerPort> sorted() && {
-    std::sort(ports_.begin(), ports_.end(), [](const ContainerPort& a, const ContainerPort& b) { return std::tie(a.port, a.protocol) < std::tie(b.port, b.protocol); });
+    std::sort(ports_.begin(), ports_.end(),
+              [](const ContainerPort& a, const ContainerPort& b) { return std::tie(a.port, a.protocol) < std::tie(b.port, b.protocol); });
     return std::move(ports_);
   }
 

@@ -111,9 +111,11 @@ class Collector {
       if (text.empty()) continue;
       const auto item = read_item(text);
       const bool good = item && (any_allowed ? !item->public_port : item->port != 0);
-      if (good) list.push_back(*item);
-      else found_.faults.push_back(fmt::format("container {}: label {}: '{}' is not {}", container.name, label, text,
-                                               any_allowed ? "port[/protocol] or *" : "port[:public port][/protocol]"));
+      if (good)
+        list.push_back(*item);
+      else
+        found_.faults.push_back(fmt::format("container {}: label {}: '{}' is not {}", container.name, label, text,
+                                            any_allowed ? "port[/protocol] or *" : "port[:public port][/protocol]"));
     }
     return list;
   }
@@ -130,7 +132,8 @@ class Collector {
     if (services_.size() >= tunnel::kMaxServices && !services_.contains(key)) return;
     const auto [known, fresh] = services_.try_emplace(key, service);
     // The published port of one number with the container's own is one service.
-    if (!fresh && service.service_port == known->second.service_port && service.tags.size() > known->second.tags.size()) known->second.tags = service.tags;
+    if (!fresh && service.service_port == known->second.service_port && service.tags.size() > known->second.tags.size())
+      known->second.tags = service.tags;
     if (known->second.service_port != service.service_port || address.empty()) return;
     auto& list = found_.addresses[key];
     if (std::find(list.begin(), list.end(), address) == list.end()) list.push_back(address);

@@ -30,18 +30,18 @@ inline constexpr const char* kLabelHelper = "hypergate.helper";
 
 struct DiscoveryRules {
   std::string network;
-  std::string own_id;                        // never offered; empty: not in a container
-  std::vector<std::string> excluded_names;   // a container whose name holds one of them is left out
+  std::string own_id;                       // never offered; empty: not in a container
+  std::vector<std::string> excluded_names;  // a container whose name holds one of them is left out
 };
 
 struct Discovery {
   /// Service host, gate port, protocol.
   using Key = std::tuple<std::string, uint16_t, tunnel::Protocol>;
 
-  std::vector<tunnel::Service> services;                 // by Key, each once
-  std::map<Key, std::vector<std::string>> addresses;     // where each is on the network: containers that share an alias are one service
-  std::set<std::string> local_hosts;                     // names that containers other than helpers have on the network
-  std::vector<std::string> faults;                       // one line for each label that cannot be read
+  std::vector<tunnel::Service> services;              // by Key, each once
+  std::map<Key, std::vector<std::string>> addresses;  // where each is on the network: containers that share an alias are one service
+  std::set<std::string> local_hosts;                  // names that containers other than helpers have on the network
+  std::vector<std::string> faults;                    // one line for each label that cannot be read
 
   bool operator==(const Discovery&) const = default;
 };

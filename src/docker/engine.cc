@@ -55,7 +55,11 @@ struct Engine::State {
 class Engine::Exchange : public std::enable_shared_from_this<Engine::Exchange> {
  public:
   Exchange(io::Loop& loop, std::string path, Request request, Callback callback, std::shared_ptr<State> state)
-      : path_(std::move(path)), timeout_(request.timeout), callback_(std::move(callback)), state_(std::move(state)), stream_(loop.context()) {
+      : path_(std::move(path)),
+        timeout_(request.timeout),
+        callback_(std::move(callback)),
+        state_(std::move(state)),
+        stream_(loop.context()) {
     message_ = make_request<http::string_body>(http::string_to_verb(request.method), request.target);
     if (!request.body.empty()) message_.set(http::field::content_type, request.content_type);
     message_.body() = std::move(request.body);
@@ -69,7 +73,8 @@ class Engine::Exchange : public std::enable_shared_from_this<Engine::Exchange> {
       if (code || !self->state_->alive) return self->finish(code);
       http::async_write(self->stream_.stream(), self->message_, [self](beast::error_code write_code, size_t) {
         if (write_code || !self->state_->alive) return self->finish(write_code);
-        http::async_read(self->stream_.stream(), self->buffer_, self->parser_, [self](beast::error_code read_code, size_t) { self->finish(read_code); });
+        http::async_read(self->stream_.stream(), self->buffer_, self->parser_,
+                         [self](beast::error_code read_code, size_t) { self->finish(read_code); });
       });
     });
   }
@@ -129,7 +134,8 @@ constexpr size_t kEventBlock = 16384;  // bytes read at once
 
 class Follower : public std::enable_shared_from_this<Follower> {
  public:
-  Follower(io::Loop& loop, std::string path, EventStream::Callbacks callbacks) : path_(std::move(path)), callbacks_(std::move(callbacks)), stream_(loop.context()) {
+  Follower(io::Loop& loop, std::string path, EventStream::Callbacks callbacks)
+      : path_(std::move(path)), callbacks_(std::move(callbacks)), stream_(loop.context()) {
     message_ = make_request<http::empty_body>(http::verb::get, "/events?filters=" + percent_encode(R"({"type":["container","network"]})"));
     parser_.body_limit(boost::none);
   }
@@ -155,7 +161,8 @@ class Follower : public std::enable_shared_from_this<Follower> {
     http::async_read_header(stream_.stream(), buffer_, parser_, [self = shared_from_this()](beast::error_code code, size_t) {
       if (code) return self->close(engine_error(self->path_, code));
       const int status = static_cast<int>(self->parser_.get().result_int());
-      if (status != 200) return self->close({"ENGINE", fmt::format("Docker Engine at {}: refuses to report events (status {})", self->path_, status)});
+      if (status != 200)
+        return self->close({"ENGINE", fmt::format("Docker Engine at {}: refuses to report events (status {})", self->path_, status)});
       self->stream_.expires_never();  // silence is what a quiet engine says; the poll notices a dead one
       if (!self->silent_) self->callbacks_.on_open();
       if (!self->silent_) self->read_body();
@@ -229,8 +236,10 @@ std::string percent_encode(std::string_view text) {
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) || c == '-' || c == '_' || c == '.' || c == '~') out.push_back(c);
-    else out += fmt::format("%{:02X}", byte);
+    if (std::isalnum(byte) || c == '-' || c == '_' || c == '.' || c == '~')
+      out.push_back(c);
+    else
+      out += fmt::format("%{:02X}", byte);
   }
   return out;
 }

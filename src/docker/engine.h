@@ -26,8 +26,8 @@ inline constexpr size_t kMaxEventBytes = 1 << 20;
 
 struct Request {
   std::string method = "GET";
-  std::string target;
-  std::string body;
+  std::string target = {};
+  std::string body = {};
   std::string content_type = "application/json";
   Duration timeout = 20s;
 };
@@ -47,7 +47,7 @@ struct Event {
   std::string action;     // "start", "die", "connect", …
   std::string container;  // id, also of network events
   std::map<std::string, std::string> attributes;
-  int64_t time_ns = 0;    // Unix time at the engine
+  int64_t time_ns = 0;  // Unix time at the engine
 };
 
 class EventStream {

@@ -14,8 +14,8 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr uint32_t kUser = 65532;         // "nonroot" of distroless images; needs no entry in /etc/passwd
-constexpr size_t kMaxHostname = 63;       // sethostname(2) takes 64 bytes, a DNS label 63
+constexpr uint32_t kUser = 65532;    // "nonroot" of distroless images; needs no entry in /etc/passwd
+constexpr size_t kMaxHostname = 63;  // sethostname(2) takes 64 bytes, a DNS label 63
 constexpr std::string_view kNameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
 
 }  // namespace
@@ -25,7 +25,8 @@ std::string helper_name(std::string_view host, std::string_view router) { return
 bool helper_possible(std::string_view host) {
   if (host.empty() || host.size() > tunnel::kMaxHostBytes || host == "localhost") return false;
   // The engine's container names start with a letter or a digit.
-  if (std::isalnum(static_cast<unsigned char>(host.front())) == 0 || host.find_first_not_of(kNameCharacters) != std::string_view::npos) return false;
+  if (std::isalnum(static_cast<unsigned char>(host.front())) == 0 || host.find_first_not_of(kNameCharacters) != std::string_view::npos)
+    return false;
   const size_t dot = host.rfind('.');
   const std::string_view last = dot == std::string_view::npos ? host : host.substr(dot + 1);
   return !last.empty() && last.find_first_not_of("0123456789") != std::string_view::npos;
@@ -60,8 +61,8 @@ std::string helper_settings(const HelperSpec& spec) {
   if (spec.host.size() <= kMaxHostname) settings["Hostname"] = spec.host;
   settings["User"] = fmt::format("{0}:{0}", kUser);
   settings["Env"] = std::move(environment);
-  settings["Labels"] = json::object{
-      {kLabelExclude, "true"}, {kLabelHelper, spec.router}, {kLabelHelperHost, spec.host}, {kLabelHelperOwner, spec.owner}};
+  settings["Labels"] =
+      json::object{{kLabelExclude, "true"}, {kLabelHelper, spec.router}, {kLabelHelperHost, spec.host}, {kLabelHelperOwner, spec.owner}};
   // It opens ports below 1024 without being root, and needs nothing else.
   settings["HostConfig"] = json::object{{"NetworkMode", spec.network},
                                         {"CapDrop", json::array{"ALL"}},
@@ -75,7 +76,8 @@ std::string helper_settings(const HelperSpec& spec) {
 std::string helper_secret_archive(std::string_view secret) {
   TarWriter tar;
   const std::string_view path = kSecretPath;
-  for (size_t slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/', slash + 1)) tar.add_folder(path.substr(0, slash), 0755);
+  for (size_t slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/', slash + 1))
+    tar.add_folder(path.substr(0, slash), 0755);
   tar.add_file(path, 0400, kUser, secret);
   return std::move(tar).finish();
 }

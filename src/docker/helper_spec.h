@@ -31,7 +31,8 @@ struct HelperSpec {
 /// "<host>-hypergate-gateway-<router>".
 std::string helper_name(std::string_view host, std::string_view router);
 
-/// Whether containers can look `host` up as a name: letters, digits, '-', '_', '.', no number-only last label (an address), not "localhost".
+/// Whether containers can look `host` up as a name: letters, digits, '-', '_', '.', no number-only last label (an address), not
+/// "localhost".
 bool helper_possible(std::string_view host);
 
 /// The body of `POST /containers/create`.

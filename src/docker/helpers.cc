@@ -17,9 +17,9 @@ constexpr std::string_view kLog = "docker";
 constexpr Duration kGather = 10ms;
 constexpr Duration kFirstBackOff = 500ms;
 constexpr Duration kLongestBackOff = 30s;
-constexpr Duration kLivedWell = 10s;      // one that ran this long is started again at once
-constexpr Duration kStartLimit = 60s;     // creating copies the image with some storage drivers
-constexpr int kStopSeconds = 2;           // for a helper to say goodbye to its peers
+constexpr Duration kLivedWell = 10s;   // one that ran this long is started again at once
+constexpr Duration kStartLimit = 60s;  // creating copies the image with some storage drivers
+constexpr int kStopSeconds = 2;        // for a helper to say goodbye to its peers
 constexpr int kConflict = 409;
 
 std::string label(const ListedContainer& container, const char* name) {
@@ -27,13 +27,15 @@ std::string label(const ListedContainer& container, const char* name) {
   return found == container.labels.end() ? std::string() : found->second;
 }
 
-Request removal(const std::string& id) { return {.method = "DELETE", .target = "/containers/" + id + "?force=1&v=1", .timeout = kStartLimit}; }
+Request removal(const std::string& id) {
+  return {.method = "DELETE", .target = "/containers/" + id + "?force=1&v=1", .timeout = kStartLimit};
+}
 
 }  // namespace
 
 struct Helpers::Pass {
-  size_t pending = 1;               // the pass itself
-  std::set<std::string> served;     // hosts with a helper that runs
+  size_t pending = 1;            // the pass itself
+  std::set<std::string> served;  // hosts with a helper that runs
   bool listed = false;
   bool creating = false;
 };
@@ -54,8 +56,10 @@ void Helpers::want(const std::set<std::string>& hosts) {
 }
 
 void Helpers::check() {
-  if (busy_) again_ = true;
-  else timer_.arm(loop_.now() + kGather);
+  if (busy_)
+    again_ = true;
+  else
+    timer_.arm(loop_.now() + kGather);
 }
 
 void Helpers::on_event(const Event& event) {
@@ -107,9 +111,12 @@ void Helpers::sort_out(std::shared_ptr<Pass> pass, const std::vector<ListedConta
     const std::string owner = label(container, kLabelHelperOwner);
     const bool runs = container.state == "running";
     if (owner == options_.common.owner) {
-      if (!runs) remove_dead(pass, container.id);
-      else if (stopping_ || !wanted_.contains(host)) retire(container.id, container.name);
-      else pass->served.insert(host);
+      if (!runs)
+        remove_dead(pass, container.id);
+      else if (stopping_ || !wanted_.contains(host))
+        retire(container.id, container.name);
+      else
+        pass->served.insert(host);
     } else if (!owner_alive(owner, running)) {
       HG_LOG(kInfo, kLog, "helper {}: left behind by an earlier gateway, removed", container.name);
       remove_dead(pass, container.id);
@@ -134,8 +141,10 @@ void Helpers::retire(const std::string& id, const std::string& name) {
   ask({.method = "POST", .target = fmt::format("/containers/{}/stop?t={}", id, kStopSeconds)}, [this, id](const Expected<Answer>&) {
     ask(removal(id), [this, id](const Expected<Answer>&) {
       retiring_.erase(id);
-      if (stopping_) finish_stop();
-      else check();
+      if (stopping_)
+        finish_stop();
+      else
+        check();
     });
   });
 }
@@ -148,9 +157,12 @@ void Helpers::release(std::shared_ptr<Pass> pass) {
     return create_missing(pass);
   }
   busy_ = false;
-  if (stopping_ && !again_) finish_stop();
-  else if (again_) timer_.arm(loop_.now() + kGather);
-  else if (pass->listed) arm_retry();
+  if (stopping_ && !again_)
+    finish_stop();
+  else if (again_)
+    timer_.arm(loop_.now() + kGather);
+  else if (pass->listed)
+    arm_retry();
 }
 
 void Helpers::create_missing(std::shared_ptr<Pass> pass) {
@@ -176,7 +188,10 @@ void Helpers::create(std::shared_ptr<Pass> pass, const std::string& host) {
   HelperSpec spec = options_.common;
   spec.host = host;
   const std::string name = helper_name(host, spec.router);
-  ask({.method = "POST", .target = "/containers/create?name=" + percent_encode(name), .body = helper_settings(spec), .timeout = kStartLimit},
+  ask({.method = "POST",
+       .target = "/containers/create?name=" + percent_encode(name),
+       .body = helper_settings(spec),
+       .timeout = kStartLimit},
       [this, pass, host](Expected<Answer> answer) {
         if (!answer) return failed(pass, host, answer.error().message);
         if (answer->status == kConflict) return failed(pass, host, "its name is still taken");
@@ -202,16 +217,17 @@ void Helpers::put_secret(std::shared_ptr<Pass> pass, const std::string& host, co
 }
 
 void Helpers::start(std::shared_ptr<Pass> pass, const std::string& host, const std::string& id) {
-  ask({.method = "POST", .target = "/containers/" + id + "/start", .timeout = kStartLimit}, [this, pass, host, id](Expected<Answer> answer) {
-    if (!answer) return failed(pass, host, answer.error().message, id);
-    if (!answer->ok()) return failed(pass, host, answer->fault(), id);
-    HG_LOG(kInfo, kLog, "helper {} started", helper_name(host, options_.common.router));
-    Trouble& trouble = trouble_[host];
-    trouble.started_at = loop_.now();
-    trouble.said.clear();
-    if (!wanted_.contains(host)) again_ = true;
-    release(pass);
-  });
+  ask({.method = "POST", .target = "/containers/" + id + "/start", .timeout = kStartLimit},
+      [this, pass, host, id](Expected<Answer> answer) {
+        if (!answer) return failed(pass, host, answer.error().message, id);
+        if (!answer->ok()) return failed(pass, host, answer->fault(), id);
+        HG_LOG(kInfo, kLog, "helper {} started", helper_name(host, options_.common.router));
+        Trouble& trouble = trouble_[host];
+        trouble.started_at = loop_.now();
+        trouble.said.clear();
+        if (!wanted_.contains(host)) again_ = true;
+        release(pass);
+      });
 }
 
 void Helpers::failed(std::shared_ptr<Pass> pass, const std::string& host, const std::string& what, const std::string& id) {

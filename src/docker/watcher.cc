@@ -12,14 +12,15 @@ namespace hg::docker {
 namespace {
 
 constexpr std::string_view kLog = "docker";
-constexpr Duration kGather = 20ms;          // events of one container come in twos and threes
+constexpr Duration kGather = 20ms;  // events of one container come in twos and threes
 constexpr Duration kFirstBackOff = 200ms;
 constexpr Duration kLongestBackOff = 5s;
 constexpr int kNotFound = 404;
 constexpr int kConflict = 409;
 
 bool changes_the_picture(const Event& event) {
-  static const std::set<std::string> container = {"start", "die", "stop", "kill", "destroy", "rename", "restart", "pause", "unpause", "update"};
+  static const std::set<std::string> container = {"start",  "die",     "stop",  "kill",    "destroy",
+                                                  "rename", "restart", "pause", "unpause", "update"};
   static const std::set<std::string> network = {"connect", "disconnect", "create", "destroy"};
   return event.type == "container" ? container.contains(event.action) : event.type == "network" && network.contains(event.action);
 }
@@ -110,12 +111,13 @@ void Watcher::look_up() {
 }
 
 void Watcher::ask(std::shared_ptr<LookUp> run, Request request, std::function<void(const Answer&)> then) {
-  engine_.request(std::move(request), [this, run = std::move(run), then = std::move(then), alive = std::weak_ptr<bool>(alive_)](Expected<Answer> answer) {
-    const auto here = alive.lock();
-    if (!here || run != run_) return;
-    if (!answer) return lost(answer.error());
-    then(*answer);
-  });
+  engine_.request(std::move(request),
+                  [this, run = std::move(run), then = std::move(then), alive = std::weak_ptr<bool>(alive_)](Expected<Answer> answer) {
+                    const auto here = alive.lock();
+                    if (!here || run != run_) return;
+                    if (!answer) return lost(answer.error());
+                    then(*answer);
+                  });
 }
 
 void Watcher::find_self(std::shared_ptr<LookUp> run) {
@@ -132,8 +134,10 @@ void Watcher::find_self(std::shared_ptr<LookUp> run) {
 void Watcher::ensure_network(std::shared_ptr<LookUp> run) {
   ask(run, {.target = "/networks/" + percent_encode(options_.network)}, [this, run](const Answer& answer) {
     if (answer.status == kNotFound) return create_network(run);
-    if (!answer.ok()) say_once(network_fault_, fmt::format("network {}: {}", options_.network, answer.fault()));
-    else network_fault_.clear();
+    if (!answer.ok())
+      say_once(network_fault_, fmt::format("network {}: {}", options_.network, answer.fault()));
+    else
+      network_fault_.clear();
     attach_self(run);
   });
 }
@@ -145,7 +149,8 @@ void Watcher::create_network(std::shared_ptr<LookUp> run) {
       network_fault_.clear();
       HG_LOG(kInfo, kLog, "network {} created", options_.network);
     } else if (answer.status != kConflict) {
-      say_once(network_fault_, fmt::format("network {} does not exist and cannot be created: {}; waiting for it", options_.network, answer.fault()));
+      say_once(network_fault_,
+               fmt::format("network {} does not exist and cannot be created: {}; waiting for it", options_.network, answer.fault()));
       return publish();
     }
     attach_self(run);
@@ -162,8 +167,9 @@ void Watcher::attach_self(std::shared_ptr<LookUp> run) {
           HG_LOG(kInfo, kLog, "own container attached to network {}", options_.network);
           self_->networks[options_.network];
         } else {
-          say_once(attach_fault_, fmt::format("own container cannot be attached to network {}: {}; attach it with: docker network connect {} {}",
-                                              options_.network, answer.fault(), options_.network, self_->name));
+          say_once(attach_fault_,
+                   fmt::format("own container cannot be attached to network {}: {}; attach it with: docker network connect {} {}",
+                               options_.network, answer.fault(), options_.network, self_->name));
         }
         list(run);
       });
@@ -197,7 +203,8 @@ void Watcher::publish() {
   std::vector<Container> containers;
   for (const auto& [id, container] : known_)
     if (container.running && container.networks.contains(options_.network)) containers.push_back(container);
-  if (!engine_fault_.empty() || !published_) HG_LOG(kInfo, kLog, "Docker Engine at {}: {} containers on network {}", engine_.socket_path(), containers.size(), options_.network);
+  if (!engine_fault_.empty() || !published_)
+    HG_LOG(kInfo, kLog, "Docker Engine at {}: {} containers on network {}", engine_.socket_path(), containers.size(), options_.network);
   engine_fault_.clear();
   back_off_ = kFirstBackOff;
   const bool changed = published_ != containers;

@@ -27,8 +27,8 @@ inline constexpr size_t kMaxContainers = 4096;
 
 struct WatchOptions {
   std::string network;
-  bool attach_self = false;             // a provider in a container must be on the network to reach it
-  std::optional<std::string> own_id;    // as the system tells; the engine is asked whether it knows it
+  bool attach_self = false;           // a provider in a container must be on the network to reach it
+  std::optional<std::string> own_id;  // as the system tells; the engine is asked whether it knows it
   Duration refresh = 20s;
 };
 

@@ -23,6 +23,7 @@ struct Target {
   std::string host;
   std::string port;
   std::string path;
+  std::string etag;
 };
 
 // One GET on its own small loop, every step under one deadline.
@@ -36,9 +37,10 @@ class Getter {
     request_.set(beast::http::field::host, target.host);
     request_.set(beast::http::field::user_agent, "hypergate");
     request_.set(beast::http::field::connection, "close");
+    if (!target.etag.empty()) request_.set(beast::http::field::if_none_match, target.etag);
   }
 
-  Expected<std::string> run(Duration timeout) {
+  Expected<Fetched> run(Duration timeout) {
     beast::get_lowest_layer(stream_).expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(timeout));
     resolver_.async_resolve(target_.host, target_.port, [this](beast::error_code error, auto found) {
       if (failed(error)) return;
@@ -49,9 +51,10 @@ class Getter {
     context_.run_for(timeout);
     if (!done_) return Error{"EFETCH", "no answer in time"};
     if (error_) return Error{"EFETCH", error_.message()};
-    const Response response = parser_.release();
+    Response response = parser_.release();
+    if (response.result() == beast::http::status::not_modified && !target_.etag.empty()) return Fetched{true, {}, target_.etag};
     if (response.result() != beast::http::status::ok) return Error{"EFETCH", "status " + std::to_string(response.result_int())};
-    return response.body();
+    return Fetched{false, std::move(response.body()), std::string(response[beast::http::field::etag])};
   }
 
  private:
@@ -91,13 +94,13 @@ class Getter {
   bool done_ = false;
 };
 
-Expected<std::string> get_plain(const Target& target, Duration timeout) {
+Expected<Fetched> get_plain(const Target& target, Duration timeout) {
   asio::io_context context;
   beast::tcp_stream stream(context);
   return Getter<beast::tcp_stream>(context, stream, target).run(timeout);
 }
 
-Expected<std::string> get_secure(const Target& target, Duration timeout) {
+Expected<Fetched> get_secure(const Target& target, Duration timeout) {
   asio::io_context context;
   asio::ssl::context tls(asio::ssl::context::tls_client);
   tls.set_default_verify_paths();
@@ -113,14 +116,21 @@ Expected<std::string> get_secure(const Target& target, Duration timeout) {
 bool is_url(const std::string& source) { return source.starts_with("http://") || source.starts_with("https://"); }
 
 Expected<std::string> fetch_url(const std::string& url, Duration timeout) {
+  auto fetched = fetch_url_since(url, {}, timeout);
+  if (!fetched) return fetched.error();
+  return std::move(fetched->text);
+}
+
+Expected<Fetched> fetch_url_since(const std::string& url, const std::string& etag, Duration timeout) {
   const auto parsed = boost::urls::parse_uri(url);
   if (!parsed || parsed->host().empty()) return Error{"EFETCH", "'" + url + "' is not a URL; give http://HOST/PATH or https://HOST/PATH"};
-  Target target{std::string(parsed->scheme()), std::string(parsed->host_address()), std::string(parsed->port()), std::string(parsed->encoded_target())};
+  Target target{std::string(parsed->scheme()), std::string(parsed->host_address()), std::string(parsed->port()), std::string(parsed->encoded_target()),
+                etag};
   if (target.port.empty()) target.port = target.scheme == "https" ? "443" : "80";
   if (target.path.empty() || target.path.front() != '/') target.path.insert(0, "/");
-  auto text = target.scheme == "https" ? get_secure(target, timeout) : get_plain(target, timeout);
-  if (!text) return Error{"EFETCH", "cannot read " + url + ": " + text.error().message};
-  return text;
+  auto fetched = target.scheme == "https" ? get_secure(target, timeout) : get_plain(target, timeout);
+  if (!fetched) return Error{"EFETCH", "cannot read " + url + ": " + fetched.error().message};
+  return fetched;
 }
 
 Expected<std::string> read_text_file(const std::string& path) {

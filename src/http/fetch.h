@@ -13,6 +13,14 @@ inline constexpr size_t kMaxTextBytes = 16 << 20;
 bool is_url(const std::string& source);
 /// Blocking; follows no redirects; https is verified against the system's certificates. Errors are one line naming the URL.
 Expected<std::string> fetch_url(const std::string& url, Duration timeout = 10s);
+
+struct Fetched {
+  bool unchanged = false;  // the server says so: `text` is empty
+  std::string text;
+  std::string etag;        // as sent, empty without one
+};
+/// The same, asking only for a change since the answer that had `etag` (empty: asks for all).
+Expected<Fetched> fetch_url_since(const std::string& url, const std::string& etag, Duration timeout = 10s);
 /// A regular file of at most kMaxTextBytes. Errors are one line naming the path.
 Expected<std::string> read_text_file(const std::string& path);
 

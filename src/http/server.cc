@@ -15,7 +15,7 @@ using tcp = boost::asio::ip::tcp;
 constexpr auto kIdle = std::chrono::seconds(30);
 
 struct Shared {
-  Server::Handler handler;
+  Server::LateHandler handler;
   size_t connections = 0;
   bool alive = true;
 };
@@ -52,14 +52,23 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     if (error) return;
     request.client = io::SocketAddress(remote.data(), static_cast<socklen_t>(remote.size()));
 
-    Response reply = shared_->handler(request);
-    response_ = {static_cast<beast::http::status>(reply.status), message.version()};
+    const bool head = request.method == "HEAD";
+    const bool keep_alive = message.keep_alive();
+    const unsigned version = message.version();
+    stream_.expires_never();
+    shared_->handler(request, [self = shared_from_this(), head, keep_alive, version](Response reply) {
+      if (self->shared_->alive) self->respond(std::move(reply), head, keep_alive, version);
+    });
+  }
+
+  void respond(Response reply, bool head, bool keep_alive, unsigned version) {
+    response_ = {static_cast<beast::http::status>(reply.status), version};
     response_.set(beast::http::field::content_type, reply.content_type);
     for (const auto& [name, value] : reply.headers) response_.set(name, value);
-    response_.keep_alive(message.keep_alive());
+    response_.keep_alive(keep_alive);
     response_.body() = std::move(reply.body);
     response_.prepare_payload();
-    if (request.method == "HEAD") response_.body().clear();
+    if (head) response_.body().clear();
     stream_.expires_after(kIdle);
     beast::http::async_write(stream_, response_, [self = shared_from_this()](beast::error_code write_error, size_t) {
       if (!write_error && self->response_.keep_alive() && self->shared_->alive) self->read();
@@ -75,7 +84,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
 class BeastServer final : public Server {
  public:
-  BeastServer(io::Loop& loop, Handler handler) : acceptor_(loop.context()), shared_(std::make_shared<Shared>()) { shared_->handler = std::move(handler); }
+  BeastServer(io::Loop& loop, LateHandler handler) : acceptor_(loop.context()), shared_(std::make_shared<Shared>()) { shared_->handler = std::move(handler); }
   ~BeastServer() override { shared_->alive = false; }
 
   Expected<void> open(const io::SocketAddress& address) {
@@ -114,6 +123,10 @@ class BeastServer final : public Server {
 }  // namespace
 
 Expected<std::unique_ptr<Server>> Server::listen(io::Loop& loop, const io::SocketAddress& address, Handler handler) {
+  return listen_late(loop, address, [handler = std::move(handler)](const Request& request, const Reply& reply) { reply(handler(request)); });
+}
+
+Expected<std::unique_ptr<Server>> Server::listen_late(io::Loop& loop, const io::SocketAddress& address, LateHandler handler) {
   auto server = std::make_unique<BeastServer>(loop, std::move(handler));
   if (auto opened = server->open(address); !opened) return opened.error();
   return std::unique_ptr<Server>(std::move(server));

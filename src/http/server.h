@@ -35,12 +35,16 @@ struct Response {
 class Server {
  public:
   using Handler = std::function<Response(const Request&)>;
+  using Reply = std::function<void(Response)>;
+  using LateHandler = std::function<void(const Request&, Reply)>;
 
   virtual ~Server() = default;
   virtual io::SocketAddress local_address() const = 0;
 
   /// Listens and answers with `handler` until destroyed.
   static Expected<std::unique_ptr<Server>> listen(io::Loop& loop, const io::SocketAddress& address, Handler handler);
+  /// The same for answers that take a while: `reply` is called once, on the loop, now or later.
+  static Expected<std::unique_ptr<Server>> listen_late(io::Loop& loop, const io::SocketAddress& address, LateHandler handler);
 };
 
 }  // namespace hg::http

@@ -129,7 +129,10 @@ TEST_F(Plan, TowardsARandomNatPortsAreGuessed) {
   EXPECT_TRUE(plan->random());
   const auto shots = run(*plan);
   ASSERT_EQ(shots.size(), 1750u);
-  EXPECT_EQ(shots[1].at - shots[0].at, 20ms);
+  EXPECT_EQ(shots[3].at, 0s);
+  EXPECT_EQ(shots[4].at, 20ms);
+  EXPECT_EQ(shots[1001].at - shots[1000].at, 20ms);
+  EXPECT_LE(shots.back().at, 20s);
   std::set<uint16_t> ports;
   for (const Shot& shot : shots) {
     EXPECT_EQ(shot.probe.to.address, at("1.2.3.4", 0).address);
@@ -152,8 +155,7 @@ TEST_F(Plan, FromARandomNatManySocketsTakeTurns) {
   }
   EXPECT_EQ(shots[255].at, 100ms);
   EXPECT_EQ(shots[255].probe.socket, 0u);
-  EXPECT_TRUE(shots[255 + 255].probe.low_ttl);
-  EXPECT_FALSE(shots[255 + 256].probe.low_ttl);
+  for (size_t i = 0; i < 512; ++i) EXPECT_EQ(shots[255 + i].probe.low_ttl, i < 256 && i % 8 != 0) << i;
   EXPECT_EQ(shots[255 + 256].probe.socket, 0u);
 }
 

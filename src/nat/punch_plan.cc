@@ -9,6 +9,9 @@ constexpr int kConsistentTries = 10;
 constexpr int kUnverifiedEvery = 4;  // unverified hosts are tried on tries 4 and 8 only
 constexpr Duration kConsistentPause = 1s;
 constexpr Duration kRandomPause = 20ms;
+constexpr int kVolley = 4;           // guesses at a time while hits are likely: one in 252 hits, so most punches end within two seconds
+constexpr int kVolleyGuesses = 1000;  // afterwards one at a time, for a peer that was late
+constexpr size_t kOpeningEvery = 8;  // of the first cycle's probes every so many may arrive: enough where the other NAT looks at addresses only
 constexpr Duration kBirthdayPause = 100ms;  // after the first volley
 constexpr uint32_t kFirstRandomPort = 1000;
 constexpr uint32_t kRandomPorts = 64536;
@@ -34,7 +37,8 @@ std::optional<PunchPlan> PunchPlan::make(Situation s, TimePoint now) {
   return std::nullopt;
 }
 
-PunchPlan::PunchPlan(Kind kind, Situation situation, TimePoint first) : kind_(kind), addresses_(std::move(situation.addresses)), next_(first) {
+PunchPlan::PunchPlan(Kind kind, Situation situation, TimePoint first)
+    : kind_(kind), addresses_(std::move(situation.addresses)), next_(first) {
   const auto verified = std::find_if(addresses_.begin(), addresses_.end(), [](const RemoteAddress& a) { return a.verified; });
   if (verified != addresses_.end()) target_ = verified->endpoint;
 }
@@ -48,9 +52,12 @@ void PunchPlan::set_addresses(std::vector<RemoteAddress> addresses) {
 void PunchPlan::poll(TimePoint now, Rng& rng, std::vector<Probe>& out) {
   if (!next_ || now < *next_) return;
   switch (kind_) {
-    case Kind::kConsistent: return poll_consistent(now, out);
-    case Kind::kRandomProbes: return poll_random(now, rng, out);
-    case Kind::kBirthday: return poll_birthday(now, out);
+    case Kind::kConsistent:
+      return poll_consistent(now, out);
+    case Kind::kRandomProbes:
+      return poll_random(now, rng, out);
+    case Kind::kBirthday:
+      return poll_birthday(now, out);
   }
 }
 
@@ -70,8 +77,10 @@ void PunchPlan::poll_random(TimePoint now, Rng& rng, std::vector<Probe>& out) {
     next_.reset();
     return;
   }
-  tries_++;
-  out.push_back({0, {target_.address, static_cast<uint16_t>(kFirstRandomPort + rng.below(kRandomPorts))}, false});
+  const int guesses = tries_ < kVolleyGuesses ? kVolley : 1;
+  for (int i = 0; i < guesses; ++i)
+    out.push_back({0, {target_.address, static_cast<uint16_t>(kFirstRandomPort + rng.below(kRandomPorts))}, false});
+  tries_ += guesses;
   next_ = now + kRandomPause;
 }
 
@@ -87,7 +96,7 @@ void PunchPlan::poll_birthday(TimePoint now, std::vector<Probe>& out) {
     return;
   }
   tries_++;
-  out.push_back({turn_, target_, first_cycle_});
+  out.push_back({turn_, target_, first_cycle_ && turn_ % kOpeningEvery != 0});
   if (++turn_ == kBirthdaySockets) {
     turn_ = 0;
     first_cycle_ = false;

@@ -1,14 +1,15 @@
 // The three ways to open a path between two NATs, as state machines: time in, probes out.
 //
 //   CONSISTENT–CONSISTENT   every 1 s, ten times, a probe to each remote address
-//   CONSISTENT–RANDOM       1750 probes, 20 ms apart, to random ports of the remote host
+//   CONSISTENT–RANDOM       1750 probes to random ports of the remote host, every 20 ms: the first 1000 in volleys of four
 //   RANDOM–CONSISTENT       256 sockets, each fires once with a low TTL; then they take turns, 20 ms apart
 //   RANDOM–RANDOM           impossible
 //
 //   make(…) ─▶ poll(now) → probes to send, again at next() ─▶ … ─▶ next() == nullopt: without success
 //
 // OPEN counts as CONSISTENT. Owned by the puncher, which owns the sockets; a probe is one zero byte. The
-// numbers are hyperdht 6.34's lib/holepuncher.
+// numbers are hyperdht 6.34's lib/holepuncher, but for the volleys, and that of the low-TTL cycle every
+// eighth probe has the usual TTL: hyperdht takes 5 s on average to guess a port, and 5 s to let a probe arrive.
 #pragma once
 
 #include <optional>

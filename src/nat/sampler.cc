@@ -36,9 +36,7 @@ void Sampler::add(const Endpoint& seen_as, const Endpoint& by) {
   update_addresses();
 }
 
-bool Sampler::settled() const {
-  return firewall_ == wire::kFirewallConsistent || firewall_ == wire::kFirewallOpen || sampled_ >= kEnough;
-}
+bool Sampler::settled() const { return firewall_ == wire::kFirewallConsistent || firewall_ == wire::kFirewallOpen || sampled_ >= kEnough; }
 
 void Sampler::update_firewall() {
   if (!firewalled_) {

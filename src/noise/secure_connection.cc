@@ -274,7 +274,8 @@ ConnectionStats SecureConnection::stats() const {
 }
 
 UnorderedBox& SecureConnection::unordered() {
-  if (!unordered_) unordered_ = std::make_unique<UnorderedBox>(handshake_hash_, is_initiator_, runtime_.rng().array<UnorderedBox::kCounter>());
+  if (!unordered_)
+    unordered_ = std::make_unique<UnorderedBox>(handshake_hash_, is_initiator_, runtime_.rng().array<UnorderedBox::kCounter>());
   return *unordered_;
 }
 

@@ -36,9 +36,9 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   /// Length prefix and secretstream's tag in front, its MAC behind.
   static constexpr size_t kHeadroom = FrameReader::kLengthBytes + 1;
   static constexpr size_t kTailroom = 16;
-  static constexpr size_t kHeaderUnit = 56;                                                        // stream id ‖ secretstream header
-  static constexpr size_t kMaxMessage = (1u << 24) - 1 - crypto::SecretStreamCipher::kOverhead;    // u24 length
-  static constexpr Duration kKeepAlive = 5s;                                                       // hyperdht 6.34 connectionKeepAlive
+  static constexpr size_t kHeaderUnit = 56;                                                      // stream id ‖ secretstream header
+  static constexpr size_t kMaxMessage = (1u << 24) - 1 - crypto::SecretStreamCipher::kOverhead;  // u24 length
+  static constexpr Duration kKeepAlive = 5s;                                                     // hyperdht 6.34 connectionKeepAlive
   static constexpr Duration kProbeAfter = 3s;
   static constexpr Duration kProbeEvery = 1500ms;
   static constexpr Duration kDeadAfter = 9s;
@@ -141,10 +141,10 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   bool ended_ = false;
   bool destroyed_ = false;
   bool closed_ = false;
-  bool open_pending_ = false;         // on_open is still to be delivered
-  bool remote_end_pending_ = false;   // on_end, likewise
-  bool close_pending_ = false;        // closed gracefully with data still to be read
-  bool close_undelivered_ = false;    // closed without a handler
+  bool open_pending_ = false;        // on_open is still to be delivered
+  bool remote_end_pending_ = false;  // on_end, likewise
+  bool close_pending_ = false;       // closed gracefully with data still to be read
+  bool close_undelivered_ = false;   // closed without a handler
   std::optional<Error> failure_;
 
   TimePoint opened_at_;

@@ -12,7 +12,9 @@ ByteArray<24> nonce_of(ByteView counter) {
 }  // namespace
 
 UnorderedBox::UnorderedBox(const Hash64& handshake_hash, bool is_initiator, const ByteArray<kCounter>& counter)
-    : encrypt_key_(unordered_key(handshake_hash, is_initiator)), decrypt_key_(unordered_key(handshake_hash, !is_initiator)), counter_(counter) {}
+    : encrypt_key_(unordered_key(handshake_hash, is_initiator)),
+      decrypt_key_(unordered_key(handshake_hash, !is_initiator)),
+      counter_(counter) {}
 
 UnorderedBox::~UnorderedBox() {
   crypto::wipe(encrypt_key_);

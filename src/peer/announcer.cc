@@ -43,7 +43,8 @@ void Announcer::begin_round() {
   watchdog_.arm(context_.now() + kWatchdog);
   dht::QueryOptions options;
   options.nodes = closest_;
-  query_ = dht::find_peer(context_.node, target_, std::move(options), {}, [this](Expected<dht::QueryResult> result) { on_query(std::move(result)); });
+  query_ = dht::find_peer(context_.node, target_, std::move(options), {},
+                          [this](Expected<dht::QueryResult> result) { on_query(std::move(result)); });
 }
 
 void Announcer::on_query(Expected<dht::QueryResult> result) {

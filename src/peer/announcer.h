@@ -40,11 +40,11 @@ class Announcer {
  private:
   static constexpr size_t kRelays = 3;
   static constexpr Duration kPingEvery = 3s;
-  static constexpr int kPingRounds = 100;          // then a full round: about 5 min
-  static constexpr Duration kRoundsApart = 2s;     // at least, however often a new round is asked for
+  static constexpr int kPingRounds = 100;       // then a full round: about 5 min
+  static constexpr Duration kRoundsApart = 2s;  // at least, however often a new round is asked for
   static constexpr Duration kWatchdog = 30s;
   static constexpr Duration kStopTimeout = 2500ms;
-  static constexpr Duration kRetryFirst = 1s;      // nobody to announce at: doubled up to kRetryMost
+  static constexpr Duration kRetryFirst = 1s;  // nobody to announce at: doubled up to kRetryMost
   static constexpr Duration kRetryMost = 15s;
 
   using Generation = std::map<Endpoint, Endpoint>;  // relay → our address as it saw it at the announce

@@ -15,7 +15,10 @@ Connector::Connector(Context& context, const PublicKey& remote, ConnectOptions o
       target_(dht::hash_target(remote)),
       options_(std::move(options)),
       callback_(std::move(callback)),
-      deadline_(context.runtime.timers(), [this] { fail({"PEER_CONNECTION_FAILED", "no path to the peer in time"}); }),
+      deadline_(context.runtime.timers(),
+                [this] {
+                  fail({"PEER_CONNECTION_FAILED", "no path to the peer in time"});
+                }),
       finish_(context.runtime.timers(), [this] { finish(); }),
       pause_(context.runtime.timers(), [this] {
         if (const auto go_on = std::exchange(after_pause_, {})) go_on();
@@ -46,14 +49,15 @@ Connector::Connector(Context& context, const PublicKey& remote, ConnectOptions o
 
 Connector::~Connector() {
   gate_->on_packet = nullptr;
-  if (holding_random_) context_.random_punches.end(context_.now());
+  if (holding_random_) context_.random_punches.release();
   crypto::wipe(keys_.tx);
   crypto::wipe(keys_.rx);
   crypto::wipe(options_.key_pair.secret_key);
 }
 
 bool Connector::write_first_message() {
-  handshake_.emplace(noise::IkHandshake::initiator(options_.key_pair, remote_, noise::dht_namespace(wire::kPeerHandshake), context_.runtime.rng()));
+  handshake_.emplace(
+      noise::IkHandshake::initiator(options_.key_pair, remote_, noise::dht_namespace(wire::kPeerHandshake), context_.runtime.rng()));
   const auto own = context_.node.remote_address();
   own_firewall_ = own ? wire::kFirewallOpen : wire::kFirewallUnknown;
   wire::NoisePayload payload;
@@ -132,11 +136,12 @@ void Connector::shake_hands(const Endpoint& node, std::function<void()> over) {
   command.target = target_;
   command.value = wire::encode(wire::Handshake{wire::kFromClient, message1_, {}, {}});
   answered_by_.push_back(node);
-  requests_.push_back(context_.node.request(node, std::move(command), [this, node, over = std::move(over)](Expected<dht::Response> response) {
-    if (reached_ || finished_) return;
-    if (response) on_handshake_reply(node, *response);
-    if (!reached_ && !finished_) over();
-  }));
+  requests_.push_back(
+      context_.node.request(node, std::move(command), [this, node, over = std::move(over)](Expected<dht::Response> response) {
+        if (reached_ || finished_) return;
+        if (response) on_handshake_reply(node, *response);
+        if (!reached_ && !finished_) over();
+      }));
 }
 
 void Connector::on_handshake_reply(const Endpoint& node, const dht::Response& response) {
@@ -218,11 +223,14 @@ void Connector::connect_path(UdpSocket& socket, const Endpoint& to) {
   if (done()) return;
   gate_->on_packet = nullptr;
   pause_.disarm();
+  if (std::exchange(holding_random_, false)) context_.random_punches.release();
   auto owner = context_.punch_sockets.owner_of(socket);  // before the puncher lets go of it
   if (puncher_) puncher_->stop();
+  HG_LOG(kDebug, "peer", "path to {} found{}", to.to_string(), puncher_ ? " by punching" : "");
   raw_->connect(socket, to, static_cast<uint32_t>(reached_->payload.udx->id));
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(raw_), keys_, std::move(owner));
   proof_ = std::make_unique<Proof>(context_.runtime, std::move(connection), [this](auto proven) {
+    if (finished_) return;
     if (!proven) return fail({"PEER_CONNECTION_FAILED", proven.error().code + ": " + proven.error().message});
     connection_ = std::move(*proven);
     finished_ = true;

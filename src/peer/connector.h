@@ -27,9 +27,9 @@ namespace hg::peer {
 class Connector final : public Attempt {
  public:
   using Callback = std::function<void(Expected<std::unique_ptr<noise::SecureConnection>>)>;
-  static constexpr Duration kDeadline = 60s;       // a random punch alone takes 35 s
-  static constexpr Duration kPassiveWait = 10s;    // hyperdht: for the peer's first packet when we are OPEN
-  static constexpr size_t kParallel = 2;           // handshakes; one more beside known relays
+  static constexpr Duration kDeadline = 60s;     // a random punch alone takes 35 s
+  static constexpr Duration kPassiveWait = 10s;  // hyperdht: for the peer's first packet when we are OPEN
+  static constexpr size_t kParallel = 2;         // handshakes; one more beside known relays
   static constexpr size_t kMaxCandidates = 64;
 
   Connector(Context& context, const PublicKey& remote, ConnectOptions options, Callback callback);

@@ -48,7 +48,8 @@ void Connector::send_round(const Endpoint& peer_address, const Endpoint& relay, 
   command.value = wire::encode(wire::Holepunch{wire::kFromClient, reached_->payload.holepunch->id, secure_->seal(payload), peer_address});
   dht::RequestOptions options;
   options.socket = &puncher_->socket()->socket();
-  const auto on_response = [this, peer_address, relay, sent_token = payload.token, callback = std::move(callback)](Expected<dht::Response> response) {
+  const auto on_response = [this, peer_address, relay, sent_token = payload.token,
+                            callback = std::move(callback)](Expected<dht::Response> response) {
     if (done() || puncher_->stopped()) return;
     if (!response) return punch_failed(response.error());
     const auto reply = response->value ? wire::decode_holepunch(*response->value) : std::nullopt;
@@ -56,7 +57,8 @@ void Connector::send_round(const Endpoint& peer_address, const Endpoint& relay, 
       return punch_failed({"BAD_HOLEPUNCH_REPLY", "the relay's answer makes no sense"});
     auto theirs = secure_->open(reply->payload);
     if (!theirs) return punch_failed({"HOLEPUNCH_INVALID", "the peer's answer is forged"});
-    if (theirs->error != wire::kErrorNone) return punch_failed({"REMOTE_ABORTED", "the peer gave up punching, code " + std::to_string(theirs->error)});
+    if (theirs->error != wire::kErrorNone)
+      return punch_failed({"REMOTE_ABORTED", "the peer gave up punching, code " + std::to_string(theirs->error)});
     const bool echoed = sent_token && theirs->remote_token && crypto::equal_secret(*sent_token, *theirs->remote_token);
     puncher_->update_remote(*theirs, echoed ? std::optional(peer_address.address) : std::nullopt);
     callback({std::move(*theirs), reply->peer_address.value_or(relay), response->from, response->to});
@@ -111,9 +113,11 @@ void Connector::after_analysis(bool retry) {
 void Connector::punch_round() {
   puncher_->sampler().freeze();
   if (puncher_->involves_random()) {
-    if (!context_.random_punches.free(context_.now())) return punch_failed({"HOLEPUNCH_ABORTED", "another random punch is running or just ran"});
+    if (!context_.random_punches.free(context_.now()))
+      return punch_failed({"HOLEPUNCH_ABORTED", "another random punch is running or just ran"});
     holding_random_ = true;
-    context_.random_punches.begin();
+    context_.random_punches.claim(options_.key_pair.public_key, remote_,
+                                  [this] { punch_failed({"HOLEPUNCH_ABORTED", "the peer's own attempt goes first"}); });
   }
   wire::HolepunchPayload payload = round_payload();
   payload.punching = true;
@@ -124,8 +128,8 @@ void Connector::punch_round() {
 
 void Connector::on_punch_reply() {
   if (!puncher_->remote_punching()) return punch_failed({"REMOTE_NOT_HOLEPUNCHING", "the peer does not punch"});
+  if (std::exchange(holding_random_, false)) context_.random_punches.release();
   const bool started = puncher_->punch();
-  if (std::exchange(holding_random_, false)) context_.random_punches.end(context_.now());
   if (!started && !done()) punch_failed({"REMOTE_NOT_HOLEPUNCHABLE", "no strategy fits the two NATs"});
 }
 
@@ -136,17 +140,21 @@ void Connector::abort_punching(Error error) {
   dht::Command command;
   command.command = wire::kPeerHolepunch;
   command.target = target_;
-  command.value = wire::encode(wire::Holepunch{wire::kFromClient, reached_->payload.holepunch->id, secure_->seal(payload), server_relay_.peer_address});
+  command.value =
+      wire::encode(wire::Holepunch{wire::kFromClient, reached_->payload.holepunch->id, secure_->seal(payload), server_relay_.peer_address});
   dht::RequestOptions options;
   options.retries = 0;
-  context_.node.request(server_relay_.relay_address, std::move(command), [](Expected<dht::Response>) {}, std::move(options)).detach();
+  context_.node
+      .request(
+          server_relay_.relay_address, std::move(command), [](Expected<dht::Response>) {}, std::move(options))
+      .detach();
   punch_failed(std::move(error));
 }
 
 void Connector::punch_failed(Error error) {
   if (done()) return;
   HG_LOG(kDebug, "peer", "punching failed: {} ({})", error.code, error.message);
-  if (std::exchange(holding_random_, false)) context_.random_punches.end(context_.now());
+  if (std::exchange(holding_random_, false)) context_.random_punches.release();
   puncher_->stop();
   if (lan_pending_) {
     held_error_ = std::move(error);

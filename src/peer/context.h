@@ -3,7 +3,10 @@
 // Owned by HostImpl; outlives servers and attempts. One thread.
 #pragma once
 
+#include <algorithm>
 #include <deque>
+#include <functional>
+#include <optional>
 #include <unordered_map>
 
 #include "base/runtime.h"
@@ -14,22 +17,45 @@
 
 namespace hg::peer {
 
-/// At most one random punch at a time, and a pause after each: it is a burst of 1750 datagrams (hyperdht 6.34).
+/// At most one random punch at a time, and a pause after each as long as it took, up to kInterval: it is a burst of up to 1750
+/// datagrams (hyperdht 6.34, which always pauses for kInterval).
+///
+/// A connector holds a claim while its punch message is under way. Of two peers that reach this point with each other at the same
+/// moment, the one with the smaller key gives its claim up, or each would refuse the other.
 class RandomPunchGuard {
  public:
-  static constexpr int kLimit = 1;
   static constexpr Duration kInterval = 20s;
 
-  bool free(TimePoint now) const { return running_ < kLimit && (!last_ || now - *last_ >= kInterval); }
-  void begin() { running_++; }
+  bool free(TimePoint now) const { return !running_ && !claim_ && now >= paused_until_; }
+  void begin(TimePoint now) {
+    running_ = true;
+    began_ = now;
+  }
   void end(TimePoint now) {
-    running_--;
-    last_ = now;
+    running_ = false;
+    paused_until_ = now + std::min(kInterval, now - began_);
+  }
+
+  /// `give_up` must release().
+  void claim(const PublicKey& own, const PublicKey& peer, std::function<void()> give_up) { claim_ = Claim{own, peer, std::move(give_up)}; }
+  void release() { claim_.reset(); }
+  /// `peer` asks us to punch: a claim of ours for a punch to the same peer gives way if that one's key is larger.
+  void give_way_to(const PublicKey& peer) {
+    if (!claim_ || claim_->peer != peer || peer < claim_->own) return;
+    const auto give_up = claim_->give_up;
+    give_up();
   }
 
  private:
-  int running_ = 0;
-  std::optional<TimePoint> last_;
+  struct Claim {
+    PublicKey own;
+    PublicKey peer;
+    std::function<void()> give_up;
+  };
+  bool running_ = false;
+  TimePoint began_{};
+  TimePoint paused_until_{};
+  std::optional<Claim> claim_;
 };
 
 /// Nodes through which a key was reached before; the oldest is forgotten beyond kMax.

@@ -12,7 +12,8 @@ namespace hg::peer {
 class HostImpl final : private dht::NodeListener {
  public:
   HostImpl(Runtime& runtime, dht::Node& node, udx::Mux& mux) : context_(runtime, node, mux), router_(context_, registry_) {
-    node.set_datagram_filter([&mux](UdpSocket& socket, const Endpoint& from, ByteView data) { return mux.on_datagram(socket, from, data); });
+    node.set_datagram_filter(
+        [&mux](UdpSocket& socket, const Endpoint& from, ByteView data) { return mux.on_datagram(socket, from, data); });
     node.set_drained_handler([&mux](UdpSocket&) { mux.on_drained(); });
     node.add_listener(this);
   }

@@ -68,7 +68,7 @@ class Attempt {
 
 struct HostCounters {
   uint64_t handshakes_received = 0;
-  uint64_t handshakes_refused = 0;   // undecodable, forged, firewalled or over a limit
+  uint64_t handshakes_refused = 0;  // undecodable, forged, firewalled or over a limit
   uint64_t handshakes_relayed = 0;
   uint64_t punches_relayed = 0;
   uint64_t punches_consistent = 0;

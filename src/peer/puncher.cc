@@ -7,17 +7,21 @@
 namespace hg::peer {
 namespace {
 
-constexpr size_t kSkipRecent = 5;        // the most recent nodes are likely the ones busy with this very connection
+constexpr size_t kSkipRecent = 5;  // the most recent nodes are likely the ones busy with this very connection
 constexpr size_t kSkipWhenKnown = 8;
 constexpr size_t kCandidates = 32;
 constexpr size_t kMaxRemoteAddresses = 32;
 
 wire::Firewall coerce(uint64_t firewall) {
   switch (firewall) {
-    case wire::kFirewallUnknown: return wire::kFirewallUnknown;
-    case wire::kFirewallOpen: return wire::kFirewallOpen;
-    case wire::kFirewallConsistent: return wire::kFirewallConsistent;
-    default: return wire::kFirewallRandom;
+    case wire::kFirewallUnknown:
+      return wire::kFirewallUnknown;
+    case wire::kFirewallOpen:
+      return wire::kFirewallOpen;
+    case wire::kFirewallConsistent:
+      return wire::kFirewallConsistent;
+    default:
+      return wire::kFirewallRandom;
   }
 }
 
@@ -165,9 +169,7 @@ void Puncher::update_remote(const wire::HolepunchPayload& payload, std::optional
   if (plan_) plan_->set_addresses(remote_addresses_);
 }
 
-bool Puncher::involves_random() const {
-  return remote_firewall_ >= wire::kFirewallRandom || sampler_->firewall() >= wire::kFirewallRandom;
-}
+bool Puncher::involves_random() const { return remote_firewall_ >= wire::kFirewallRandom || sampler_->firewall() >= wire::kFirewallRandom; }
 
 // --- punching ---------------------------------------------------------------------------------------
 
@@ -178,7 +180,7 @@ bool Puncher::punch() {
   if (!plan_) return false;
   if (plan_->random()) {
     counted_random_ = true;
-    context_.random_punches.begin();
+    context_.random_punches.begin(context_.now());
     context_.counters.punches_random++;
   } else {
     context_.counters.punches_consistent++;

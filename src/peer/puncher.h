@@ -40,7 +40,8 @@ class Puncher {
   const std::shared_ptr<PunchSocket>& socket() const { return sockets_.front(); }
   nat::Sampler& sampler() { return *sampler_; }
 
-  /// Calls back (never from inside) when the analysis of our NAT is over. With `allow_reopen` an unstable one is repeated on up to three fresh sockets.
+  /// Calls back (never from inside) when the analysis of our NAT is over. With `allow_reopen` an unstable one is repeated on up to three
+  /// fresh sockets.
   void analyze(bool allow_reopen, Analyzed callback);
   /// What the other side said of itself; `verified` is a host known to receive what is sent to it.
   void update_remote(const wire::HolepunchPayload& payload, std::optional<uint32_t> verified);

@@ -79,7 +79,8 @@ void Router::relay_handshake(const wire::Handshake& message, const dht::Incoming
     case wire::kFromServer:
       if (!usable(message.peer_address)) return;
       return request.reply_to(*message.peer_address, handshake_value(wire::kReply, message.noise, request.from));
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -105,7 +106,8 @@ void Router::on_holepunch(dht::IncomingRequest& request) {
     case wire::kFromServer:
       if (!usable(message->peer_address)) return;
       return request.reply_to(*message->peer_address, holepunch_value(wire::kReply, message->id, message->payload, request.from));
-    default: return;
+    default:
+      return;
   }
 }
 

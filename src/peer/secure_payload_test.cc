@@ -13,7 +13,8 @@ using test::hex_bytes;
 /// Hands out the vectors' local secret, then their nonce.
 class ScriptedRng final : public Rng {
  public:
-  explicit ScriptedRng(const boost::json::value& v) : local_(hex_bytes(v.at("address_token").at("localSecret"))), nonce_(hex_bytes(v.at("nonce"))) {}
+  explicit ScriptedRng(const boost::json::value& v)
+      : local_(hex_bytes(v.at("address_token").at("localSecret"))), nonce_(hex_bytes(v.at("nonce"))) {}
   void fill(MutableBytes out) override {
     const Bytes& from = out.size() == nonce_.size() ? nonce_ : local_;
     ASSERT_EQ(out.size(), from.size());

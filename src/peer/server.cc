@@ -229,10 +229,12 @@ void ServerImpl::on_path(Slot& slot, UdpSocket& socket, const Endpoint& from) {
   slot.gate->on_packet = nullptr;
   auto owner = context_.punch_sockets.owner_of(socket);  // before the puncher lets go of it
   if (slot.puncher) slot.puncher->stop();
+  HG_LOG(kDebug, "peer", "client {} comes", from.to_string());
   slot.raw->connect(socket, from, slot.remote_udx_id);
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(slot.raw), slot.keys, std::move(owner));
   slot.timer.arm(context_.now() + Proof::kTimeout + 1s);
-  slot.proof = std::make_unique<Proof>(context_.runtime, std::move(connection), [this, &slot](auto proven) { on_proven(slot, std::move(proven)); });
+  slot.proof =
+      std::make_unique<Proof>(context_.runtime, std::move(connection), [this, &slot](auto proven) { on_proven(slot, std::move(proven)); });
 }
 
 void ServerImpl::on_proven(Slot& slot, Expected<std::unique_ptr<noise::SecureConnection>> connection) {

@@ -38,10 +38,10 @@ class ServerImpl final : public Server {
  public:
   static constexpr size_t kMaxSlots = 1024;
   static constexpr size_t kMaxSlotsPerHost = 256;
-  static constexpr size_t kMaxSeen = 4096;              // handshakes remembered, refused ones included
+  static constexpr size_t kMaxSeen = 4096;  // handshakes remembered, refused ones included
   static constexpr uint32_t kMaxHandshakesPerSecond = 256;
-  static constexpr Duration kWait = 10s;                // for the client, after our reply
-  static constexpr Duration kClearAfter = 10s;          // hyperdht HANDSHAKE_CLEAR_WAIT
+  static constexpr Duration kWait = 10s;        // for the client, after our reply
+  static constexpr Duration kClearAfter = 10s;  // hyperdht HANDSHAKE_CLEAR_WAIT
   static constexpr Duration kPunchDeadline = 60s;
 
   ServerImpl(Context& context, ServerRegistry& registry, const KeyPair& key_pair, ListenOptions options);
@@ -79,8 +79,8 @@ class ServerImpl final : public Server {
   void give_up(Slot& slot);
   RoutedReply sealed(Slot& slot, uint64_t error, const std::optional<Hash32>& token, const std::optional<Hash32>& their_token);
   RoutedReply aborted(Slot& slot, uint64_t error = wire::kErrorAborted);
-  void on_analyzed(size_t id, const Slot* expected, const wire::HolepunchPayload& payload, const Endpoint& client, bool via_our_relay, bool stable,
-                   const std::function<void(RoutedReply)>& reply);
+  void on_analyzed(size_t id, const Slot* expected, const wire::HolepunchPayload& payload, const Endpoint& client, bool via_our_relay,
+                   bool stable, const std::function<void(RoutedReply)>& reply);
   void answer_punch(Slot& slot, const wire::HolepunchPayload& payload, const Endpoint& client, bool via_our_relay,
                     const std::function<void(RoutedReply)>& reply);
 
@@ -93,8 +93,8 @@ class ServerImpl final : public Server {
   bool listening_ = false;
   bool closed_ = false;
   std::vector<std::function<void()>> on_listening_;
-  std::vector<std::unique_ptr<Slot>> slots_;                    // index = id in holepunch messages
-  std::unordered_map<Hash32, size_t, ArrayHash> seen_;          // handshake → slot, or kRefused
+  std::vector<std::unique_ptr<Slot>> slots_;            // index = id in holepunch messages
+  std::unordered_map<Hash32, size_t, ArrayHash> seen_;  // handshake → slot, or kRefused
   std::deque<Hash32> seen_order_;
   TimePoint rate_window_{};
   uint32_t rate_count_ = 0;

@@ -21,8 +21,8 @@ bool ServerImpl::start_puncher(Slot& slot, uint64_t client_firewall) {
   events.on_abort = [this, &slot] {
     if (slot.phase == Slot::Phase::kWaiting) give_up(slot);
   };
-  slot.puncher = std::make_unique<Puncher>(context_, false, static_cast<wire::Firewall>(std::min<uint64_t>(client_firewall, wire::kFirewallRandom)),
-                                           std::move(events));
+  slot.puncher = std::make_unique<Puncher>(
+      context_, false, static_cast<wire::Firewall>(std::min<uint64_t>(client_firewall, wire::kFirewallRandom)), std::move(events));
   if (slot.puncher->usable()) return true;
   slot.puncher.reset();
   return false;
@@ -77,8 +77,8 @@ void ServerImpl::on_holepunch(const wire::Holepunch& message, const dht::Incomin
   puncher.analyze(false, analyzed);
 }
 
-void ServerImpl::on_analyzed(size_t id, const Slot* expected, const wire::HolepunchPayload& payload, const Endpoint& client, bool via_our_relay,
-                             bool stable, const std::function<void(RoutedReply)>& reply) {
+void ServerImpl::on_analyzed(size_t id, const Slot* expected, const wire::HolepunchPayload& payload, const Endpoint& client,
+                             bool via_our_relay, bool stable, const std::function<void(RoutedReply)>& reply) {
   if (id >= slots_.size() || slots_[id].get() != expected) return;
   Slot& slot = *slots_[id];
   if (slot.puncher->remote_punching() || stable) return answer_punch(slot, payload, client, via_our_relay, reply);
@@ -96,6 +96,7 @@ void ServerImpl::answer_punch(Slot& slot, const wire::HolepunchPayload& payload,
   if (consistent(nat.firewall()) && payload.remote_address && contains(nat.addresses(), *payload.remote_address)) puncher.ping(client);
 
   if (puncher.remote_punching() && !puncher.punching()) {
+    if (puncher.involves_random()) context_.random_punches.give_way_to(slot.keys.remote_key);
     if (puncher.involves_random() && !context_.random_punches.free(context_.now())) return reply(aborted(slot, wire::kErrorTryLater));
     if (!puncher.punch()) return reply(aborted(slot));
     slot.timer.arm(context_.now() + kPunchDeadline);

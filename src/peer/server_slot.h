@@ -22,7 +22,8 @@ struct ServerImpl::Slot {
     crypto::wipe(keys.rx);
   }
 
-  /// Lets go of everything but the remembered reply. Safe inside callbacks of what it lets go of: proof and puncher stay until the slot is cleared.
+  /// Lets go of everything but the remembered reply. Safe inside callbacks of what it lets go of: proof and puncher stay until the slot is
+  /// cleared.
   void finish() {
     phase = Phase::kOver;
     if (gate) gate->on_packet = nullptr;

@@ -13,7 +13,8 @@ struct StreamGate {
   /// Runs for packets on foreign sockets; reset it to hear no more.
   std::function<void(UdpSocket&, const Endpoint&)> on_packet;
 
-  /// Accepts every packet (its id was told to the peer alone), telling the gate's owner. Reading waits for a connection object to take over.
+  /// Accepts every packet (its id was told to the peer alone), telling the gate's owner. Reading waits for a connection object to take
+  /// over.
   static std::shared_ptr<StreamGate> guard(udx::Stream& stream) {
     auto gate = std::make_shared<StreamGate>();
     stream.pause_reading();

@@ -1,6 +1,7 @@
 // A gateway's listeners: one per gate (port and protocol) on the listen address, following Gateway::gates().
 //
-//   gates changed ─▶ open what is new (a port that cannot be bound is logged and tried again, 1 s doubling to 30 s) · close what is gone, with its clients
+//   gates changed ─▶ open what is new (a port that cannot be bound is logged and tried again, 1 s doubling to 30 s) · close what is gone,
+//   with its clients
 //
 // Owned by app, beside the tunnel::Node, which outlives it. One thread.
 #pragma once

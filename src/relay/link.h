@@ -7,19 +7,29 @@
 
 #include "base/time.h"
 #include "io/loop.h"
+#include "tunnel/service_flow.h"
 
 namespace hg::relay {
 
 class Link {
  public:
-  virtual ~Link() = default;
+  virtual ~Link() { flow_ended(); }
   TimePoint last_activity() const { return last_activity_; }
 
  protected:
-  void touch(TimePoint now) { last_activity_ = now; }
+  void touch(TimePoint now) {
+    last_activity_ = now;
+    if (flow_ != nullptr) flow_->last_traffic = now;
+  }
+  /// Kept up to date from now on.
+  void follow(std::shared_ptr<tunnel::ServiceFlow> flow) { flow_ = std::move(flow); }
+  void flow_ended() {
+    if (flow_ != nullptr) flow_->open = false;
+  }
 
  private:
   TimePoint last_activity_{};
+  std::shared_ptr<tunnel::ServiceFlow> flow_;
 };
 
 class LinkSet {

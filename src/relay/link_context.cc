@@ -21,4 +21,22 @@ io::IoResult ReadArea::read(io::TcpSocket& socket, const tunnel::Channel& channe
   return result;
 }
 
+std::shared_ptr<tunnel::ServiceFlow> announce_flow(LinkContext& context, const tunnel::ServiceRequest& request, uint32_t channel,
+                                                   const io::SocketAddress& local, const io::SocketAddress& remote) {
+  if (context.observer == nullptr || local.family() == AF_UNIX) return nullptr;
+  auto flow = std::make_shared<tunnel::ServiceFlow>();
+  flow->protocol = request.service.protocol;
+  flow->gate_port = request.service.gate_port;
+  flow->channel = channel;
+  flow->remote_ip = local.canonical_host();
+  flow->remote_port = local.port();
+  flow->server_ip = remote.canonical_host();
+  flow->server_port = remote.port();
+  flow->fingerprint = request.fingerprint;
+  flow->created_at_ms = context.loop.wall_ms();
+  flow->last_traffic = context.loop.now();
+  context.observer->on_service_flow(flow);
+  return flow;
+}
+
 }  // namespace hg::relay

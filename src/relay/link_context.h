@@ -8,12 +8,14 @@
 #include "tunnel/channel.h"
 #include "tunnel/counters.h"
 #include "tunnel/limits.h"
+#include "tunnel/provider.h"
 #include "tunnel/rare_notice.h"
+#include "tunnel/service_flow.h"
 
 namespace hg::relay {
 
-/// Reads sockets into Buffers that a channel can send without copying. Idle channels hold no buffer: there is one area for all, and a read that
-/// fills little of it is copied into a Buffer of its size.
+/// Reads sockets into Buffers that a channel can send without copying. Idle channels hold no buffer: there is one area for all, and a read
+/// that fills little of it is copied into a Buffer of its size.
 class ReadArea {
  public:
   /// Reads at most `most` bytes (<= kMaxStreamBody). On kBytes `out` holds them.
@@ -31,6 +33,11 @@ struct LinkContext {
   tunnel::Counters* counters;
   ReadArea read_area;
   tunnel::RareNotice notices;
+  tunnel::ServiceObserver* observer = nullptr;
 };
+
+/// Tells the observer, if there is one, of a new socket towards a service; null without.
+std::shared_ptr<tunnel::ServiceFlow> announce_flow(LinkContext& context, const tunnel::ServiceRequest& request, uint32_t channel,
+                                                   const io::SocketAddress& local, const io::SocketAddress& remote);
 
 }  // namespace hg::relay

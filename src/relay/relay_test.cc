@@ -358,7 +358,8 @@ TEST_F(RelayTest, EachUdpClientHasItsFlowAndTheLongestIdleOneMakesRoom) {
   std::vector<int> answers(5);
   for (int i = 0; i < 5; ++i) {
     sockets.push_back(std::move(*io::udp_connect(loop_, loopback(udp_port_))));
-    sockets.back()->set_handler([&answers, i](const io::SocketAddress&, ByteView data) { answers[static_cast<size_t>(i)] += data.size() == 1 && data[0] == i; });
+    sockets.back()->set_handler(
+        [&answers, i](const io::SocketAddress&, ByteView data) { answers[static_cast<size_t>(i)] += data.size() == 1 && data[0] == i; });
     const uint8_t name = static_cast<uint8_t>(i);
     sockets.back()->send({&name, 1});
     ASSERT_TRUE(wait([&] { return answers[static_cast<size_t>(i)] == 1; }));

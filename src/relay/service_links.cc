@@ -27,11 +27,12 @@ void ServiceLinks::set_counters(tunnel::Counters& counters) { context_.counters 
 size_t ServiceLinks::links() const { return sets_->tcp.size() + sets_->udp.size(); }
 
 void ServiceLinks::connect(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel) {
-  const tunnel::Service& service = request.service;
-  if (service.protocol == tunnel::Protocol::kUdp) {
-    sets_->udp.add(std::make_unique<UdpLink>(context_, sets_->udp)).connect_to(service.service_host, service.service_port, std::move(channel));
+  if (request.service.protocol == tunnel::Protocol::kUdp) {
+    sets_->udp.add(std::make_unique<UdpLink>(context_, sets_->udp))
+        .connect_to(std::move(request), std::move(channel));
   } else {
-    sets_->tcp.add(std::make_unique<TcpLink>(context_, sets_->tcp)).connect_to(service.service_host, service.service_port, std::move(channel));
+    sets_->tcp.add(std::make_unique<TcpLink>(context_, sets_->tcp))
+        .connect_to(std::move(request), std::move(channel));
   }
 }
 

@@ -22,6 +22,8 @@ class ServiceLinks final : public tunnel::ServiceConnector {
   /// Where drops are counted once the node exists; without it they are counted apart.
   void set_counters(tunnel::Counters& counters);
   void connect(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel) override;
+  /// Hears of every socket towards a service; nullptr: nobody does.
+  void set_observer(tunnel::ServiceObserver* observer) { context_.observer = observer; }
   size_t links() const;
 
  private:

@@ -7,7 +7,8 @@ namespace {
 
 class TcpGate final : public GateListener {
  public:
-  TcpGate(LinkContext& context, tunnel::Gateway& gateway, tunnel::GateKey gate) : context_(context), gateway_(gateway), gate_(gate), links_(context.loop) {}
+  TcpGate(LinkContext& context, tunnel::Gateway& gateway, tunnel::GateKey gate)
+      : context_(context), gateway_(gateway), gate_(gate), links_(context.loop) {}
 
   Expected<void> listen(const io::SocketAddress& address) {
     auto listener = io::tcp_listen(context_.loop, address, [this](std::unique_ptr<io::TcpSocket> socket) { accept(std::move(socket)); });

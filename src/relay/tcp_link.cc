@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/log.h"
+#include "tunnel/proxy_protocol.h"
 
 namespace hg::relay {
 
@@ -25,11 +26,25 @@ void TcpLink::start(std::unique_ptr<io::TcpSocket> socket, std::unique_ptr<tunne
   socket_->set_handler(this);
 }
 
-void TcpLink::connect_to(const std::string& host, uint16_t port, std::unique_ptr<tunnel::Channel> channel) {
+void TcpLink::connect_to(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel) {
+  request_ = std::make_unique<tunnel::ServiceRequest>(std::move(request));
   channel_ = std::move(channel);
   channel_->set_handler(this);
-  connect_ = io::tcp_connect(context_.loop, host, port, context_.limits.open_request_timeout,
-                             [this](Expected<std::unique_ptr<io::TcpSocket>> result) { connected(std::move(result)); });
+  const auto done = [this](Expected<std::unique_ptr<io::TcpSocket>> result) { connected(std::move(result)); };
+  const tunnel::Service& service = request_->service;
+  const auto local = io::SocketAddress::unix_path(tunnel::unix_socket_path(service.service_host));
+  connect_ = local ? io::tcp_connect(context_.loop, *local, context_.limits.open_request_timeout, done)
+                   : io::tcp_connect(context_.loop, service.service_host, service.service_port, context_.limits.open_request_timeout, done);
+}
+
+/// Who the client is, for the resolver and, where the service wants it, as the first bytes. A fresh socket takes them as a whole.
+bool TcpLink::introduce() {
+  follow(announce_flow(context_, *request_, channel_->id(), socket_->local_address(), socket_->remote_address()));
+  const Bytes header = tunnel::make_proxy_header(request_->service.proxy_header, tunnel::Protocol::kTcp, request_->fingerprint, request_->gateway);
+  request_.reset();
+  if (header.empty()) return true;
+  const ByteView slice = header;
+  return socket_->write({&slice, 1}).bytes == header.size();
 }
 
 void TcpLink::connected(Expected<std::unique_ptr<io::TcpSocket>> result) {
@@ -42,6 +57,10 @@ void TcpLink::connected(Expected<std::unique_ptr<io::TcpSocket>> result) {
   }
   socket_ = std::move(*result);
   connect_.reset();
+  if (!introduce()) {
+    channel_->refuse("The service ended the connection");
+    return finish();
+  }
   socket_->set_handler(this);
   channel_->accept();
   if (queue_.empty()) {
@@ -99,10 +118,13 @@ void TcpLink::go_on_reading() {
 void TcpLink::on_channel_sendable() {
   switch (pull()) {
     case Pulled::kMore:
-    case Pulled::kFull: return channel_->wait_to_send();
-    case Pulled::kEmpty: return socket_->watch_read(true);
+    case Pulled::kFull:
+      return channel_->wait_to_send();
+    case Pulled::kEmpty:
+      return socket_->watch_read(true);
     case Pulled::kLimited:
-    case Pulled::kStopped: return;
+    case Pulled::kStopped:
+      return;
   }
 }
 
@@ -123,14 +145,17 @@ TcpLink::Pulled TcpLink::pull() {
       if (result.bytes < most) return Pulled::kEmpty;
       return room_left ? Pulled::kMore : Pulled::kFull;
     }
-    case Kind::kWouldBlock: return Pulled::kEmpty;
+    case Kind::kWouldBlock:
+      return Pulled::kEmpty;
     case Kind::kEnd:
       local_ended_ = true;
       socket_->watch_read(false);
       channel_->end();
       finish_when_done();
       return Pulled::kStopped;
-    case Kind::kError: socket_failed(); return Pulled::kStopped;
+    case Kind::kError:
+      socket_failed();
+      return Pulled::kStopped;
   }
   return Pulled::kStopped;
 }
@@ -292,6 +317,7 @@ void TcpLink::socket_failed() {
 void TcpLink::finish() {
   if (finished_) return;
   finished_ = true;
+  flow_ended();
   connect_.reset();
   if (socket_ != nullptr) {
     socket_->watch_read(false);

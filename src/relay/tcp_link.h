@@ -5,9 +5,9 @@
 //
 //   gateway:  add socket ─▶ (channel opens) ─▶ relaying ─▶ both ended ─▶ done
 //   provider: connect_to() ─▶ connected: accept() ─▶ relaying …            refused: Channel::refuse()
-//   limited client (gateway): reads and writes wait for the bucket's turns; what waits is bounded by the channel's window, or, towards peers
-//   without windows, by the burst: beyond it the channel is dropped
-//   closed by the peer ─▶ queue written ─▶ FIN ─▶ what still comes is thrown away, up to kLingerTime ─▶ done
+//   limited client (gateway): reads and writes wait for the bucket's turns; what waits is bounded by the channel's window, or, towards
+//   peers without windows, by the burst: beyond it the channel is dropped closed by the peer ─▶ queue written ─▶ FIN ─▶ what still comes is
+//   thrown away, up to kLingerTime ─▶ done
 //
 // Owned by a LinkSet. One thread.
 #pragma once
@@ -33,7 +33,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   /// Gateway: an accepted client and the channel being opened for it (with this link as its handler).
   void start(std::unique_ptr<io::TcpSocket> socket, std::unique_ptr<tunnel::Channel> channel);
   /// Provider: connects, then accepts or refuses the channel.
-  void connect_to(const std::string& host, uint16_t port, std::unique_ptr<tunnel::Channel> channel);
+  void connect_to(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel);
   /// Closes both sides.
   void expire();
 
@@ -46,13 +46,14 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
 
  private:
   static constexpr Duration kLingerTime = 5s;
-  static constexpr int kMessagesPerTurn = 4;         // then other sockets get their turn
-  static constexpr size_t kJoinedBytes = 65536;      // small pieces in the queue are joined up to this
+  static constexpr int kMessagesPerTurn = 4;     // then other sockets get their turn
+  static constexpr size_t kJoinedBytes = 65536;  // small pieces in the queue are joined up to this
 
   enum class Pulled { kMore, kEmpty, kFull, kLimited, kStopped };
 
   void on_readable() override;
   void on_writable() override;
+  bool introduce();
   void connected(Expected<std::unique_ptr<io::TcpSocket>> result);
   Pulled pull();
   void go_on_reading();
@@ -70,6 +71,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
 
   LinkContext& context_;
   LinkSet& owner_;
+  std::unique_ptr<tunnel::ServiceRequest> request_;  // until connected
   std::unique_ptr<io::TcpConnect> connect_;
   std::unique_ptr<io::TcpSocket> socket_;
   std::unique_ptr<tunnel::Channel> channel_;

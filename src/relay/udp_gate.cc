@@ -109,8 +109,10 @@ class UdpGate final : public GateListener {
 
 void UdpFlow::from_client(ByteView datagram) {
   if (channel_->state() == tunnel::Channel::State::kOpen) {
-    if (up_ == nullptr) channel_->send_datagram(datagram);
-    else if (!up_->push(datagram)) over_burst();
+    if (up_ == nullptr)
+      channel_->send_datagram(datagram);
+    else if (!up_->push(datagram))
+      over_burst();
   } else if (!early_.push(datagram)) {
     ++gate_.counters().datagrams_backlog;
   }
@@ -140,6 +142,9 @@ void UdpFlow::on_channel_limit(std::shared_ptr<tunnel::Bucket> bucket) {
 /// The next datagram of this client begins a new flow, under the same bucket.
 void UdpFlow::over_burst() {
   ++gate_.counters().closed_shaping;
+  channel_->close();
+  up_.reset();
+  down_.reset();
   gate_.drop(*this);
 }
 

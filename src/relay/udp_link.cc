@@ -1,6 +1,7 @@
 #include "relay/udp_link.h"
 
 #include "base/log.h"
+#include "tunnel/proxy_protocol.h"
 
 namespace hg::relay {
 
@@ -8,7 +9,10 @@ namespace {
 constexpr std::string_view kLog = "relay";
 }
 
-void UdpLink::connect_to(const std::string& host, uint16_t port, std::unique_ptr<tunnel::Channel> channel) {
+void UdpLink::connect_to(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel) {
+  request_ = std::move(request);
+  const std::string& host = request_.service.service_host;
+  const uint16_t port = request_.service.service_port;
   channel_ = std::move(channel);
   channel_->set_handler(this);
   if (const auto numeric = io::SocketAddress::parse(host, port)) return resolved(std::vector<io::SocketAddress>{*numeric});
@@ -27,6 +31,8 @@ void UdpLink::resolved(const Expected<std::vector<io::SocketAddress>>& addresses
     touch(context_.loop.now());
     channel_->send_datagram(data);
   });
+  follow(announce_flow(context_, request_, channel_->id(), socket_->local_address(), addresses->front()));
+  header_ = tunnel::make_proxy_header(request_.service.proxy_header, tunnel::Protocol::kUdp, request_.fingerprint, request_.gateway);
   channel_->accept();
   for (const Bytes& datagram : early_.take()) on_channel_data(datagram);
 }
@@ -43,9 +49,17 @@ void UdpLink::on_channel_data(ByteView data) {
   touch(context_.loop.now());
   if (socket_ == nullptr) {
     if (!early_.push(data)) ++context_.counters->datagrams_backlog;
-  } else if (!socket_->send(data)) {
+  } else if (!send(data)) {
     ++context_.counters->datagrams_not_sent;
   }
+}
+
+bool UdpLink::send(ByteView data) {
+  if (header_.empty()) return socket_->send(data);
+  Bytes first = std::move(header_);
+  header_.clear();
+  append_bytes(first, data);
+  return socket_->send(first);
 }
 
 void UdpLink::on_channel_closed(tunnel::CloseReason) { finish(); }
@@ -59,6 +73,7 @@ void UdpLink::expire() {
 void UdpLink::finish() {
   if (finished_) return;
   finished_ = true;
+  flow_ended();
   owner_.release(*this);
 }
 

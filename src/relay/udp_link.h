@@ -44,7 +44,7 @@ class UdpLink final : public Link, public tunnel::ChannelHandler {
   UdpLink(LinkContext& context, LinkSet& owner) : context_(context), owner_(owner) { touch(context.loop.now()); }
   ~UdpLink() override { *alive_ = false; }
 
-  void connect_to(const std::string& host, uint16_t port, std::unique_ptr<tunnel::Channel> channel);
+  void connect_to(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel);
   void expire();
 
   void on_channel_data(ByteView data) override;
@@ -55,11 +55,14 @@ class UdpLink final : public Link, public tunnel::ChannelHandler {
  private:
   void resolved(const Expected<std::vector<io::SocketAddress>>& addresses);
   void refuse(const Error& error);
+  bool send(ByteView data);
   void finish();
 
   LinkContext& context_;
   LinkSet& owner_;
+  tunnel::ServiceRequest request_;
   std::unique_ptr<io::LocalUdp> socket_;
+  Bytes header_;  // before the first datagram
   std::unique_ptr<tunnel::Channel> channel_;
   DatagramQueue early_;
   bool finished_ = false;

@@ -6,10 +6,10 @@
 
 #include <vector>
 
+#include "base/endpoint.h"
 #include "base/ids.h"
 #include "base/rng.h"
 #include "base/time.h"
-#include "base/endpoint.h"
 
 namespace hg::swarm {
 
@@ -17,7 +17,7 @@ struct PeerRecord {
   static constexpr Duration kShort = 1s;
   static constexpr Duration kMedium = 5s;
   static constexpr Duration kLong = 15s;
-  static constexpr Duration kProvenAfter = 15s;             // a connection this long resets the attempts
+  static constexpr Duration kProvenAfter = 15s;                       // a connection this long resets the attempts
   static constexpr Duration kForgetAfter = std::chrono::minutes(30);  // unseen by lookups: its records have expired
 
   PublicKey key{};
@@ -33,17 +33,27 @@ struct PeerRecord {
   /// Higher goes first.
   int priority() const {
     switch (attempts) {
-      case 0: return 2;
-      case 1: return 4;
-      case 2: return 3;
-      case 3: return 1;
-      default: return 0;
+      case 0:
+        return 2;
+      case 1:
+        return 4;
+      case 2:
+        return 3;
+      case 3:
+        return 1;
+      default:
+        return 0;
     }
   }
 
   /// Two thirds to four thirds of the back-off.
   Duration retry_delay(Rng& rng) const {
-    const Duration base = attempts == 0 ? kShort : proven ? (attempts == 1 ? kShort : attempts == 2 ? kMedium : kLong) : attempts == 1 ? kMedium : kLong;
+    const Duration base = attempts == 0   ? kShort
+                          : proven        ? (attempts == 1   ? kShort
+                                             : attempts == 2 ? kMedium
+                                                             : kLong)
+                          : attempts == 1 ? kMedium
+                                          : kLong;
     return base * 2 / 3 + std::chrono::milliseconds(rng.below(static_cast<uint32_t>(to_ms(base) * 2 / 3 + 1)));
   }
 

@@ -74,7 +74,8 @@ class Discovery {
 
  private:
   friend class DiscoveryHub;
-  Discovery(std::weak_ptr<DiscoveryHub> hub, const Topic& topic, JoinOptions options) : hub_(std::move(hub)), topic_(topic), options_(options) {}
+  Discovery(std::weak_ptr<DiscoveryHub> hub, const Topic& topic, JoinOptions options)
+      : hub_(std::move(hub)), topic_(topic), options_(options) {}
 
   std::weak_ptr<DiscoveryHub> hub_;
   Topic topic_;
@@ -93,7 +94,8 @@ class Swarm {
 
   void set_on_connection(OnConnection callback);
   std::unique_ptr<Discovery> join(const Topic& topic, JoinOptions options = {});
-  /// Destroys the connection to `key`, if any, and refuses the key from now on, in both directions. Bounded: the oldest ban is forgotten beyond 4096.
+  /// Destroys the connection to `key`, if any, and refuses the key from now on, in both directions. Bounded: the oldest ban is forgotten
+  /// beyond 4096.
   void ban(const PublicKey& key);
   bool banned(const PublicKey& key) const;
 
@@ -102,7 +104,8 @@ class Swarm {
 
   /// Refreshes every topic and tests every connection now (the network changed, the machine woke up).
   void network_changed();
-  /// Leaves every topic, stops listening, destroys every connection; `done` runs when that has been told to the network (at most a few seconds).
+  /// Leaves every topic, stops listening, destroys every connection; `done` runs when that has been told to the network (at most a few
+  /// seconds).
   void close(std::function<void()> done);
 
  private:

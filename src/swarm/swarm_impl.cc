@@ -24,9 +24,9 @@ Swarm::Impl::Impl(Runtime& runtime, peer::Host& host, SwarmOptions options)
       close_timer_(runtime.timers(), [this] {
         if (const auto done = std::exchange(closed_done_, {})) done();
       }) {
-  hub_ = std::make_shared<DiscoveryHub>(TopicSearch::Setup{
-      runtime_, host_.node(), options_.key_pair, [this](const Topic& topic, const wire::Peer& peer) { on_peer(topic, peer); },
-      [this] { return listening_ ? server_.get() : nullptr; }});
+  hub_ = std::make_shared<DiscoveryHub>(TopicSearch::Setup{runtime_, host_.node(), options_.key_pair,
+                                                           [this](const Topic& topic, const wire::Peer& peer) { on_peer(topic, peer); },
+                                                           [this] { return listening_ ? server_.get() : nullptr; }});
   host_.node().add_listener(this);
 }
 
@@ -135,7 +135,8 @@ void Swarm::Impl::connect(PeerRecord& record) {
   peer::ConnectOptions connect;
   connect.key_pair = options_.key_pair;
   connect.relay_addresses = record.relay_addresses;
-  link.attempt = host_.connect(record.key, std::move(connect), [this, key = record.key](auto result) { on_attempt_over(key, std::move(result)); });
+  link.attempt =
+      host_.connect(record.key, std::move(connect), [this, key = record.key](auto result) { on_attempt_over(key, std::move(result)); });
 }
 
 void Swarm::Impl::on_attempt_over(const PublicKey& key, Expected<std::unique_ptr<noise::SecureConnection>> result) {

@@ -44,9 +44,9 @@ class Swarm::Impl final : private dht::NodeListener {
 
   struct Link {
     bool client = false;
-    std::unique_ptr<peer::Attempt> attempt;           // while connecting
-    noise::SecureConnection* connection = nullptr;    // while open; owned by the receiver
-    std::unique_ptr<noise::SecureConnection> heir;    // takes over once `connection` has closed
+    std::unique_ptr<peer::Attempt> attempt;         // while connecting
+    noise::SecureConnection* connection = nullptr;  // while open; owned by the receiver
+    std::unique_ptr<noise::SecureConnection> heir;  // takes over once `connection` has closed
   };
 
   // Peers and attempts.

@@ -139,7 +139,8 @@ TEST_F(Swarms, OfCrossingConnectionsTheOneOfTheLargerKeyStays) {
     net_.world.run_for(10s);
     a.join(t, {.server = false, .client = true});
     b.join(t, {.server = false, .client = true});
-    ASSERT_TRUE(until([&] { return a.open() == 1 && b.open() == 1 && a.swarm->stats().connecting == 0 && b.swarm->stats().connecting == 0; }));
+    ASSERT_TRUE(
+        until([&] { return a.open() == 1 && b.open() == 1 && a.swarm->stats().connecting == 0 && b.swarm->stats().connecting == 0; }));
     net_.world.run_for(5s);
     EXPECT_EQ(a.open(), 1u);
     EXPECT_EQ(b.open(), 1u);

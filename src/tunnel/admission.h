@@ -3,7 +3,8 @@
 //   judge() at each attempt to open ─▶ admit() when the provider confirmed ─▶ the channel carries its Admission until it is detached
 //   policy changed · a rule expired · an override was set or ran out ─▶ recheck(): denied channels are closed, limits replaced
 //
-// A verdict holds until the next recheck: packets cost nothing. Overrides (/unlimited) come before every policy. Owned by Gateway. One thread.
+// A verdict holds until the next recheck: packets cost nothing. Overrides (/unlimited) come before every policy. Owned by Gateway. One
+// thread.
 #pragma once
 
 #include <functional>

@@ -10,14 +10,22 @@ namespace hg::tunnel {
 
 std::string_view close_reason_text(CloseReason reason) {
   switch (reason) {
-    case CloseReason::kRemote: return "closed by the peer";
-    case CloseReason::kPeerLost: return "connection to the peer lost";
-    case CloseReason::kProtocol: return "the peer broke the protocol";
-    case CloseReason::kNoRoute: return "no route in time";
-    case CloseReason::kTimeout: return "no provider answered in time";
-    case CloseReason::kRefused: return "refused by the provider";
-    case CloseReason::kDenied: return "denied by the ingress policy";
-    case CloseReason::kStopping: return "stopping";
+    case CloseReason::kRemote:
+      return "closed by the peer";
+    case CloseReason::kPeerLost:
+      return "connection to the peer lost";
+    case CloseReason::kProtocol:
+      return "the peer broke the protocol";
+    case CloseReason::kNoRoute:
+      return "no route in time";
+    case CloseReason::kTimeout:
+      return "no provider answered in time";
+    case CloseReason::kRefused:
+      return "refused by the provider";
+    case CloseReason::kDenied:
+      return "denied by the ingress policy";
+    case CloseReason::kStopping:
+      return "stopping";
   }
   return "closed";
 }

@@ -3,10 +3,10 @@
 //   gateway:  Gateway::open() ─▶ kOpening ──confirmed──▶ kOpen ─▶ kClosed
 //   provider: open request    ─▶ kOpening ──accept()───▶ kOpen ─▶ kClosed      (refuse() instead of accept(): kClosed)
 //
-// Sending is by pull: read from the socket only while sendable() > 0, at most that much, into a Buffer with buffer_room(), and send() it; else stop
-// watching the socket and wait_to_send(): on_channel_sendable() comes in turn with the other channels of the session, one message a turn.
-// Receiving: on_channel_data() hands over everything; consumed() says how much of it the local socket has taken, which is what lets the
-// peer (feature "flow") or the whole connection (without it) go on. TCP only: datagrams are not accounted.
+// Sending is by pull: read from the socket only while sendable() > 0, at most that much, into a Buffer with buffer_room(), and send() it;
+// else stop watching the socket and wait_to_send(): on_channel_sendable() comes in turn with the other channels of the session, one message
+// a turn. Receiving: on_channel_data() hands over everything; consumed() says how much of it the local socket has taken, which is what lets
+// the peer (feature "flow") or the whole connection (without it) go on. TCP only: datagrams are not accounted.
 //
 // Owned by the local side; destroying it closes the channel. A handler may destroy the channel inside any callback. One thread.
 #pragma once
@@ -121,25 +121,25 @@ class Channel {
 
   const Protocol protocol_;
   State state_ = State::kOpening;
-  bool flow_ = false;          // credit in both directions
+  bool flow_ = false;  // credit in both directions
   bool end_sent_ = false;
   bool end_received_ = false;
-  bool waiting_ = false;       // in the session's turn list
-  bool wants_to_send_ = false; // waits for credit
-  bool over_limit_ = false;    // without flow: holds the whole connection
+  bool waiting_ = false;        // in the session's turn list
+  bool wants_to_send_ = false;  // waits for credit
+  bool over_limit_ = false;     // without flow: holds the whole connection
   uint32_t id_ = 0;
   uint32_t gate_port_ = 0;  // provider: echoed in the confirmation
   ChannelHandler* handler_;
   Session* session_ = nullptr;
   ChannelOpener* opener_ = nullptr;
   std::unique_ptr<Admission> admission_;  // while attached to a session
-  Channel* next_ = nullptr;  // turn list
+  Channel* next_ = nullptr;               // turn list
   Channel* previous_ = nullptr;
-  uint64_t send_credit_ = 0;      // bytes we may still send
-  uint64_t receive_credit_ = 0;   // bytes the peer may still send
+  uint64_t send_credit_ = 0;     // bytes we may still send
+  uint64_t receive_credit_ = 0;  // bytes the peer may still send
   size_t unconsumed_ = 0;
-  size_t since_grant_ = 0;        // consumed and not yet granted again
-  size_t window_ = 0;             // what the peer may have under way towards our socket
+  size_t since_grant_ = 0;  // consumed and not yet granted again
+  size_t window_ = 0;       // what the peer may have under way towards our socket
   size_t max_datagram_ = kMaxStreamBody;
   TimePoint last_grant_{};
 };

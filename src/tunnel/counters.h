@@ -40,11 +40,11 @@ struct Counters {
   uint64_t hello_refused = 0;
 
   // Ingress policy and shaping.
-  uint64_t closed_ingress = 0;   // open channels that a changed policy ended
-  uint64_t closed_shaping = 0;   // more queued than the burst allows
+  uint64_t closed_ingress = 0;  // open channels that a changed policy ended
+  uint64_t closed_shaping = 0;  // more queued than the burst allows
   uint64_t shaping_waits = 0;
-  Duration shaping_delay{};      // sum of the waits
-  uint64_t overrides = 0;        // /unlimited, granted or renewed
+  Duration shaping_delay{};  // sum of the waits
+  uint64_t overrides = 0;    // /unlimited, granted or renewed
 
   uint64_t reads_paused = 0;  // times a whole connection waited for a slow local reader
   uint64_t sessions_lost = 0;

@@ -1,12 +1,14 @@
 // The JSON of an open message (who the client is) and of its confirmation, and what our own peers agree in them.
 //
-//   open:         {"id", "openedAt", "protocol", "gatePort", "channelPort", "source": {ip, ipRaw, port}, "gateway": {…}, "ingressLabels"?, "hg"?}
-//   confirmation: {"hg"}          "hg": {"flow"?: bytes the other side may send at first, "datagram"?: largest datagram}
+//   open:         {"id", "openedAt", "protocol", "gatePort", "channelPort", "source": {ip, ipRaw, port}, "gateway": {…}, "ingressLabels"?,
+//   "hg"?} confirmation: {"hg"}          "hg": {"flow"?: bytes the other side may send at first, "datagram"?: largest datagram,
+//                               "host"?: service host asked for (open only)}
 //
 // "hg" is asked only of a provider that listed the features, and confirmed only to a gateway that asked.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +27,7 @@ struct ClientAddress {
 struct OpenTerms {
   uint32_t window = 0;    // bytes it may send at first; 0: no flow control
   uint32_t datagram = 0;  // largest datagram; 0: kMaxStreamBody
+  std::string host = {};  // open only: the service host asked for, since several may share a gate port; empty: the first there is
   bool any() const { return window != 0 || datagram != 0; }
 };
 
@@ -42,6 +45,8 @@ struct Fingerprint {
 };
 
 std::string encode_fingerprint(const Fingerprint& fingerprint, const OpenTerms& ask);
+/// What a provider reads of it; nothing when it is absent, broken, longer than kMaxFingerprintBytes or without a source.
+std::optional<Fingerprint> parse_fingerprint(std::string_view json);
 std::string encode_terms(const OpenTerms& terms);
 /// Whatever "hg" says; nothing for JSON that is absent, broken or longer than kMaxFingerprintBytes.
 OpenTerms parse_terms(std::string_view json);

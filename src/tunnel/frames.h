@@ -19,9 +19,9 @@ inline constexpr size_t kLengthBytes = 4;
 inline constexpr size_t kMessageHeaderBytes = 6;
 inline constexpr size_t kFrameHeaderBytes = kLengthBytes + kMessageHeaderBytes;
 inline constexpr size_t kMaxMessage = 10 * 1024 * 1024;
-inline constexpr size_t kMaxStreamBody = 61440;    // the TypeScript program's MAX_TUNNEL_FRAME
-inline constexpr size_t kMaxUdpPayload = 65507;    // RFC 768 over IPv4: 65535 - 20 - 8
-inline constexpr size_t kMaxErrorJson = 255;       // its length is one byte
+inline constexpr size_t kMaxStreamBody = 61440;  // the TypeScript program's MAX_TUNNEL_FRAME
+inline constexpr size_t kMaxUdpPayload = 65507;  // RFC 768 over IPv4: 65535 - 20 - 8
+inline constexpr size_t kMaxErrorJson = 255;     // its length is one byte
 
 enum class Action : uint8_t {
   kHello = 0,
@@ -76,8 +76,8 @@ Buffer make_credit_frame(Room room, uint32_t channel, uint32_t bytes);
 /// Cuts a byte stream into message payloads.
 class FrameReader {
  public:
-  /// Calls on_message(ByteView payload) for each whole frame; it returns false to stop (the rest is discarded). False: a frame is longer than
-  /// kMaxMessage and the connection must end. The payload is valid during the call only.
+  /// Calls on_message(ByteView payload) for each whole frame; it returns false to stop (the rest is discarded). False: a frame is longer
+  /// than kMaxMessage and the connection must end. The payload is valid during the call only.
   template <class OnMessage>
   [[nodiscard]] bool feed(ByteView data, OnMessage&& on_message) {
     if (!partial_.empty()) {

@@ -74,7 +74,8 @@ std::vector<Buffer> frames_of(const json::object& message) {
       frames.push_back(make_frame({}, Action::kAdvRoutes, 0, as_bytes(encode_advertisement(services, {}))));
       break;
     }
-    default: frames.push_back(make_frame({}, static_cast<Action>(message.at("action").as_int64()), channel));
+    default:
+      frames.push_back(make_frame({}, static_cast<Action>(message.at("action").as_int64()), channel));
   }
   return frames;
 }
@@ -128,8 +129,8 @@ TEST(Frames, HelloBlobEqualsTheVectors) {
     const RouterKeys router = derive_router_keys(*secret);
     EXPECT_EQ(std::string(entry.at("routerPublicKey").as_string()), to_hex(router.keys.public_key));
     EXPECT_EQ(std::string(entry.at("derived_key").as_string()), to_hex(router.auth_key));
-    const AuthBlob auth = make_auth(router, test::hex_array<32>(entry.at("sourcePublicKey")), test::hex_array<32>(entry.at("targetPublicKey")),
-                                    entry.at("timestamp_ms").as_int64());
+    const AuthBlob auth = make_auth(router, test::hex_array<32>(entry.at("sourcePublicKey")),
+                                    test::hex_array<32>(entry.at("targetPublicKey")), entry.at("timestamp_ms").as_int64());
     EXPECT_EQ(std::string(entry.at("auth_blob").as_string()), to_hex(auth));
   }
 }

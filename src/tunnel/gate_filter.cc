@@ -60,8 +60,10 @@ bool has_tag(std::string_view tags, std::string_view tag) {
 }
 
 bool GateFilter::passes(const Service& route) const {
-  if (!any_of.empty() && std::none_of(any_of.begin(), any_of.end(), [&](const GateMatch& match) { return matches(match, route); })) return false;
-  if (!only_services.empty() && std::find(only_services.begin(), only_services.end(), route.service_host) == only_services.end()) return false;
+  if (!any_of.empty() && std::none_of(any_of.begin(), any_of.end(), [&](const GateMatch& match) { return matches(match, route); }))
+    return false;
+  if (!only_services.empty() && std::find(only_services.begin(), only_services.end(), route.service_host) == only_services.end())
+    return false;
   if (only_docker && !has_tag(route.tags, "docker")) return false;
   return !only_published || has_tag(route.tags, "published");
 }

@@ -124,7 +124,8 @@ void Gateway::handle_routes(Session& session, ByteView json) {
   }
   if (advertisement->skipped > 0) {
     context_.counters.routes_skipped += advertisement->skipped;
-    HG_LOG(kWarn, kLog, "peer {}: {} advertised routes cannot be used", to_hex(ByteView(session.remote_key()).first(4)), advertisement->skipped);
+    HG_LOG(kWarn, kLog, "peer {}: {} advertised routes cannot be used", to_hex(ByteView(session.remote_key()).first(4)),
+           advertisement->skipped);
   }
   member->second.last_routes = hash;
   session.set_remote_features(advertisement->features);

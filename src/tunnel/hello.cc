@@ -29,7 +29,8 @@ Expected<Seed> parse_router_secret(std::string_view text) {
   Seed secret;
   if (!from_hex(text, secret)) {
     return Error{"BAD_ROUTER_SECRET",
-                 fmt::format("a router secret is exactly 64 hexadecimal digits ({} characters were given); make one with: hypergate --new", text.size())};
+                 fmt::format("a router secret is exactly 64 hexadecimal digits ({} characters were given); make one with: hypergate --new",
+                             text.size())};
   }
   return secret;
 }

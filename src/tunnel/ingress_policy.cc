@@ -128,8 +128,7 @@ std::optional<Fault> read_rule_key(std::string_view key, const json::value& valu
   } else if (key == "desc") {
     if (value.is_string()) rule.desc = std::string(value.get_string());
   } else if (!key.starts_with('$') && !key.starts_with('_')) {
-    return wrong(
-        "known keys are allow, bandwidthLimit, expireAt, labels, onlyPorts, excludePorts, onlyProtocols, excludeProtocols, desc");
+    return wrong("known keys are allow, bandwidthLimit, expireAt, labels, onlyPorts, excludePorts, onlyProtocols, excludeProtocols, desc");
   }
   return std::nullopt;
 }
@@ -233,17 +232,20 @@ Expected<IngressPolicy> IngressPolicy::parse(std::string_view text, std::string_
     if (value.is_null() || key.starts_with("$") || key.starts_with("_") || key == "desc") continue;
     if (key == "defaults") {
       policy.defaults_.emplace().pattern = "defaults";
-      if (const auto fault = read_rule(value, "$.defaults", *policy.defaults_)) return json_fault(name, fault->path, *fault->value, fault->accepted);
+      if (const auto fault = read_rule(value, "$.defaults", *policy.defaults_))
+        return json_fault(name, fault->path, *fault->value, fault->accepted);
     } else if (key == "ips") {
       if (!value.is_object()) return json_fault(name, "$.ips", value, "an object of address patterns and rules");
-      if (value.get_object().size() > kMaxRules) return Error{"BAD_VALUE", fmt::format("{}: $.ips: more than {} rules are not accepted", name, kMaxRules)};
+      if (value.get_object().size() > kMaxRules)
+        return Error{"BAD_VALUE", fmt::format("{}: $.ips: more than {} rules are not accepted", name, kMaxRules)};
       for (const auto& [pattern_text, rule_value] : value.get_object()) {
         const std::string path = fmt::format("$.ips[\"{}\"]", std::string_view(pattern_text));
         const auto pattern = parse_pattern(pattern_text);
         if (!pattern) return json_fault(name, path, json::value(pattern_text), "an IPv4 or IPv6 address, a CIDR of either, or *");
         Entry entry;
         entry.rule.pattern = std::string(pattern_text);
-        if (const auto fault = read_rule(rule_value, path, entry.rule)) return json_fault(name, fault->path, *fault->value, fault->accepted);
+        if (const auto fault = read_rule(rule_value, path, entry.rule))
+          return json_fault(name, fault->path, *fault->value, fault->accepted);
         policy.rules_.push_back(std::move(entry));
         patterns.push_back(*pattern);
       }

@@ -1,7 +1,8 @@
 // Which clients a gateway lets in to a route, and what it says about them.
 //
 //   {"defaults"?: rule, "ips"?: {PATTERN: rule, …}}
-//   rule = {allow?, bandwidthLimit?: {mbps, burstMbps?} | null, expireAt?, labels?, onlyPorts?, excludePorts?, onlyProtocols?, excludeProtocols?, desc?}
+//   rule = {allow?, bandwidthLimit?: {mbps, burstMbps?} | null, expireAt?, labels?, onlyPorts?, excludePorts?, onlyProtocols?,
+//   excludeProtocols?, desc?}
 //
 // The first rule in document order whose pattern holds the client's address, whose port and protocol limits fit the gate and that has not
 // expired decides; else "defaults"; else the client is let in. PATTERN: IPv4, IPv6, CIDR of either, or "*".
@@ -50,8 +51,8 @@ class IngressPolicy {
   /// An error is one line: name, JSON path, value, what is accepted.
   static Expected<IngressPolicy> parse(std::string_view json, std::string_view name);
 
-  /// The rule for a client, nullptr when there is none (let in). `ip` as text; IPv4-mapped IPv6 counts as IPv4, a zone is cut off. A text that
-  /// is no address is matched by "*" only.
+  /// The rule for a client, nullptr when there is none (let in). `ip` as text; IPv4-mapped IPv6 counts as IPv4, a zone is cut off. A text
+  /// that is no address is matched by "*" only.
   const IngressRule* match(std::string_view ip, uint16_t gate_port, Protocol protocol, int64_t now_ms) const;
 
   /// When the next rule expires, later than `now_ms`; nullopt: none does. Until then match() says the same.

@@ -33,7 +33,8 @@ TEST(IngressPolicy, TheReadmesExample) {
 }
 
 TEST(IngressPolicy, FirstMatchInDocumentOrderWins) {
-  const IngressPolicy policy = parse(R"({"ips":{"10.1.0.0/16":{"allow":true},"10.0.0.0/8":{"allow":false},"2001:db8::/32":{"allow":false},"*":{"desc":"rest"}}})");
+  const IngressPolicy policy =
+      parse(R"({"ips":{"10.1.0.0/16":{"allow":true},"10.0.0.0/8":{"allow":false},"2001:db8::/32":{"allow":false},"*":{"desc":"rest"}}})");
   EXPECT_TRUE(allowed(policy, "10.1.2.3"));
   EXPECT_FALSE(allowed(policy, "10.2.2.3"));
   EXPECT_FALSE(allowed(policy, "::ffff:10.2.2.3"));
@@ -71,7 +72,8 @@ TEST(IngressPolicy, ThousandsOfPrefixesAgreeWithAWalkInDocumentOrder) {
 }
 
 TEST(IngressPolicy, SaysWhenTheNextRuleExpires) {
-  const IngressPolicy policy = parse(R"({"defaults":{"expireAt":300},"ips":{"10.0.0.1":{"expireAt":100},"10.0.0.2":{"expireAt":200},"10.0.0.3":{}}})");
+  const IngressPolicy policy =
+      parse(R"({"defaults":{"expireAt":300},"ips":{"10.0.0.1":{"expireAt":100},"10.0.0.2":{"expireAt":200},"10.0.0.3":{}}})");
   EXPECT_EQ(100, policy.next_expiry(0));
   EXPECT_EQ(200, policy.next_expiry(100));
   EXPECT_EQ(300, policy.next_expiry(250));
@@ -79,7 +81,8 @@ TEST(IngressPolicy, SaysWhenTheNextRuleExpires) {
 }
 
 TEST(IngressPolicy, EdgesOfPrefixes) {
-  const IngressPolicy policy = parse(R"({"ips":{"192.168.128.0/17":{"allow":false},"0.0.0.0/0":{"labels":["v4"]},"::ffff:1.2.3.0/120":{}}})");
+  const IngressPolicy policy =
+      parse(R"({"ips":{"192.168.128.0/17":{"allow":false},"0.0.0.0/0":{"labels":["v4"]},"::ffff:1.2.3.0/120":{}}})");
   EXPECT_FALSE(allowed(policy, "192.168.128.0"));
   EXPECT_FALSE(allowed(policy, "192.168.255.255"));
   EXPECT_TRUE(allowed(policy, "192.168.127.255"));
@@ -109,14 +112,14 @@ TEST(IngressPolicy, RulesThatDoNotFitArePassedOver) {
 }
 
 TEST(IngressPolicy, FaultsNameTheirPlace) {
-  for (const auto& [text, part] : std::vector<std::pair<const char*, const char*>>{
-           {"[]", "p.json: $: []"},
-           {R"({"ips":{"10.0.0.256":{}}})", "$.ips[\"10.0.0.256\"]"},
-           {R"({"ips":{"10.0.0.1":{"allow":"yes"}}})", "$.ips[\"10.0.0.1\"].allow: \"yes\""},
-           {R"({"defaults":{"bandwidthLimit":{"mbps":-1}}})", "$.defaults.bandwidthLimit"},
-           {R"({"defaults":{"onlyPorts":[90,80]}})", "$.defaults.onlyPorts"},
-           {R"({"default":{}})", "$.default"},
-           {R"({"defaults":{"alow":true}})", "$.defaults.alow"}}) {
+  for (const auto& [text, part] :
+       std::vector<std::pair<const char*, const char*>>{{"[]", "p.json: $: []"},
+                                                        {R"({"ips":{"10.0.0.256":{}}})", "$.ips[\"10.0.0.256\"]"},
+                                                        {R"({"ips":{"10.0.0.1":{"allow":"yes"}}})", "$.ips[\"10.0.0.1\"].allow: \"yes\""},
+                                                        {R"({"defaults":{"bandwidthLimit":{"mbps":-1}}})", "$.defaults.bandwidthLimit"},
+                                                        {R"({"defaults":{"onlyPorts":[90,80]}})", "$.defaults.onlyPorts"},
+                                                        {R"({"default":{}})", "$.default"},
+                                                        {R"({"defaults":{"alow":true}})", "$.defaults.alow"}}) {
     const auto policy = IngressPolicy::parse(text, "p.json");
     ASSERT_FALSE(policy) << text;
     EXPECT_NE(std::string::npos, policy.error().message.find(part)) << policy.error().message;

@@ -31,8 +31,8 @@ struct Limits {
   size_t initial_window = 262144;     // bytes a peer with "flow" may send on a new channel
   size_t min_window = 65536;          // the same, once max_buffer_per_peer is promised away
   size_t max_channels_per_peer = 65536;
-  size_t max_datagram_backlog = 1048576;   // bytes of UDP datagrams queued behind a full connection; more are dropped
-  size_t max_udp_flows_per_gate = 16384;   // the longest idle one makes room
+  size_t max_datagram_backlog = 1048576;  // bytes of UDP datagrams queued behind a full connection; more are dropped
+  size_t max_udp_flows_per_gate = 16384;  // the longest idle one makes room
   size_t max_sessions = 4096;
 };
 

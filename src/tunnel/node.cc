@@ -43,7 +43,8 @@ void Node::add_connection(std::unique_ptr<noise::Connection> connection) {
   }
   last_hello_ms_ = std::max(last_hello_ms_ + 1, context_.runtime.wall_ms());
   const bool says_gateway = gateway_ != nullptr || provider_ == nullptr;
-  auto session = std::make_unique<Session>(context_, std::move(connection), verifier_, says_gateway, last_hello_ms_, static_cast<SessionEvents&>(*this));
+  auto session = std::make_unique<Session>(context_, std::move(connection), verifier_, says_gateway, last_hello_ms_,
+                                           static_cast<SessionEvents&>(*this));
   Session* key = session.get();
   sessions_.emplace(key, std::move(session));
 }
@@ -52,7 +53,13 @@ std::vector<PeerInfo> Node::peers() const {
   std::vector<PeerInfo> peers;
   peers.reserve(sessions_.size());
   for (const auto& [key, session] : sessions_) {
-    PeerInfo peer{session->remote_key(), session->remote_is_gateway(), session->ready(), session->since(), session->stats(), session->channel_count(), {}};
+    PeerInfo peer{session->remote_key(),
+                  session->remote_is_gateway(),
+                  session->ready(),
+                  session->since(),
+                  session->stats(),
+                  session->channel_count(),
+                  {}};
     if (gateway_ != nullptr) peer.offers = gateway_->routes().offers_of(peer.key);
     peers.push_back(std::move(peer));
   }
@@ -72,7 +79,8 @@ void Node::tick() {
 }
 
 void Node::on_session_ready(Session& session) {
-  HG_LOG(kDebug, kLog, "peer {} is a {}", to_hex(ByteView(session.remote_key()).first(4)), session.remote_is_gateway() ? "gateway" : "provider");
+  HG_LOG(kDebug, kLog, "peer {} is a {}", to_hex(ByteView(session.remote_key()).first(4)),
+         session.remote_is_gateway() ? "gateway" : "provider");
   if (gateway_ != nullptr) gateway_->add_session(session);
   if (provider_ != nullptr) provider_->add_session(session);
   if (callbacks_.peer_ready) callbacks_.peer_ready(session.remote_key(), session.remote_is_gateway());
@@ -120,7 +128,8 @@ void Node::on_session_closed(Session& session, const std::optional<Error>& error
 }
 
 void Node::on_session_channel_released(Session&) {
-  if (phase_ == Phase::kGrace) shutdown_timer_.arm(std::min(shutdown_timer_.deadline(), channel_count() == 0 ? context_.runtime.now() : TimePoint::max()));
+  if (phase_ == Phase::kGrace)
+    shutdown_timer_.arm(std::min(shutdown_timer_.deadline(), channel_count() == 0 ? context_.runtime.now() : TimePoint::max()));
 }
 
 void Node::shutdown(Duration grace, std::function<void()> done) {

@@ -94,7 +94,7 @@ class Node final : private SessionEvents {
   std::unordered_map<Session*, std::unique_ptr<Session>> sessions_;
   std::vector<std::unique_ptr<Session>> gone_;  // destroyed in the next task
   bool destroyed_ = false;
-  int64_t last_hello_ms_ = 0;                   // hellos of one process never share a time: equal ones would look replayed
+  int64_t last_hello_ms_ = 0;  // hellos of one process never share a time: equal ones would look replayed
   Timer tick_timer_;
   Timer shutdown_timer_;
   Phase phase_ = Phase::kRunning;

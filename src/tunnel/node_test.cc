@@ -164,7 +164,8 @@ TEST_F(NodeTest, TheOtherProviderTakesOverAfterAnErrorWithoutDelay) {
   good.node->provider()->set_services({tcp(80)});
   connect(gateway, 1, bad, 2);
   connect(gateway, 1, good, 3);
-  ASSERT_TRUE(wait([&] { return gateway.node->channel_count() == 0 && gateway.ready == 2 && gateway.node->gateway()->routes().size() == 2; }));
+  ASSERT_TRUE(
+      wait([&] { return gateway.node->channel_count() == 0 && gateway.ready == 2 && gateway.node->gateway()->routes().size() == 2; }));
   for (int i = 0; i < 6; ++i) {
     auto client = open(gateway, 80);
     const TimePoint asked = world_.now();
@@ -452,6 +453,20 @@ TEST_F(NodeTest, AClientThatLeavesWhileItsChannelIsOpenedIsForgotten) {
   provider.connector.last().channel->accept();  // too late: no effect
   run(10ms);
   EXPECT_EQ(0u, provider.node->channel_count());
+}
+
+TEST_F(NodeTest, OfSeveralServicesOnOneGatePortTheAskedOneAnswers) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  Service first = tcp(8080), second = tcp(8080);
+  first.service_host = "a.hyper";
+  second.service_host = "b.hyper";
+  gateway.node->gateway()->set_filter({{}, {"b.hyper"}, false, false});
+  provider.node->provider()->set_services({first, second});
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
+  auto client = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  EXPECT_EQ("b.hyper", provider.connector.requests[0].service.service_host);
 }
 
 TEST_F(NodeTest, ARequestWithoutRouteIsHeldAndGivenUpAfterAMinute) {

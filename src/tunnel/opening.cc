@@ -54,9 +54,10 @@ void Opening::ask(const RouteTable::Pick& pick, std::vector<std::string> labels)
   bool sent = false;
   if (session != nullptr) {
     asked_ = session->terms_to_ask(request_.gate.protocol);
+    asked_.host = pick.service_host;
     sent = session->open_channel(channel_, *this, request_.gate.port, [&](uint32_t channel) {
-      return encode_fingerprint({id_, opened_at_ms_, request_.gate.protocol, request_.gate.port, channel, request_.client, request_.listener, labels},
-                                asked_);
+      return encode_fingerprint(
+          {id_, opened_at_ms_, request_.gate.protocol, request_.gate.port, channel, request_.client, request_.listener, labels}, asked_);
     });
   }
   if (!sent) return back_off();
@@ -75,7 +76,8 @@ Duration Opening::hedge_after() const {
 
 void Opening::on_timer() {
   switch (phase_) {
-    case Phase::kAsked: return asked_timer();
+    case Phase::kAsked:
+      return asked_timer();
     case Phase::kFailing: {
       const auto self = leave();
       return handler_.on_channel_closed(reason_);
@@ -144,11 +146,20 @@ void Opening::give_up(CloseReason reason) {
 void Opening::fail(CloseReason reason) {
   Counters& counters = context_.counters;
   switch (reason) {
-    case CloseReason::kDenied: ++counters.refused_ingress; break;
-    case CloseReason::kRefused: ++counters.refused_by_provider; break;
-    case CloseReason::kTimeout: ++counters.refused_timeout; break;
-    case CloseReason::kStopping: ++counters.refused_stopping; break;
-    default: ++counters.refused_no_route;
+    case CloseReason::kDenied:
+      ++counters.refused_ingress;
+      break;
+    case CloseReason::kRefused:
+      ++counters.refused_by_provider;
+      break;
+    case CloseReason::kTimeout:
+      ++counters.refused_timeout;
+      break;
+    case CloseReason::kStopping:
+      ++counters.refused_stopping;
+      break;
+    default:
+      ++counters.refused_no_route;
   }
   HG_LOG(kDebug, kLog, "gate {}/{}: client {}:{}: {}", request_.gate.port, protocol_name(request_.gate.protocol), request_.client.ip,
          request_.client.port, close_reason_text(reason));

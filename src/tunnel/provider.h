@@ -35,9 +35,12 @@ class Provider {
  public:
   Provider(const Context& context, ServiceConnector& connector);
 
-  /// Replaces the services; peers are told at once. The first service with a gate port and protocol answers for them.
+  /// Replaces the services; peers are told at once. The first service with a gate port and protocol (and the service host, when the gateway names it)
+  /// answers for them.
   void set_services(std::vector<Service> services);
   const std::vector<Service>& services() const { return services_; }
+  /// For every service, JSON text, empty: none. A service's own policy comes before it and wins. Peers are told at once.
+  void set_ingress_policy(std::string policy);
 
   // From Node.
   void add_session(Session& session);
@@ -55,6 +58,7 @@ class Provider {
   const Context& context_;
   ServiceConnector& connector_;
   std::vector<Service> services_;
+  std::string ingress_policy_;
   std::string advertisement_;
   std::unordered_set<Session*> sessions_;
   bool stopping_ = false;

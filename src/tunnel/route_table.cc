@@ -83,7 +83,8 @@ bool RouteTable::put(const PublicKey& provider, const Service& service, TimePoin
     route->policy_text = service.ingress_policy;
     route->policy.reset();
     ++policy_changes_;
-    if (auto policy = IngressPolicy::parse(service.ingress_policy, "ingressPolicy")) route->policy = std::make_shared<IngressPolicy>(std::move(*policy));
+    if (auto policy = IngressPolicy::parse(service.ingress_policy, "ingressPolicy"))
+      route->policy = std::make_shared<IngressPolicy>(std::move(*policy));
   }
   return is_new || moved;
 }
@@ -94,9 +95,8 @@ bool RouteTable::update(const PublicKey& provider, const Advertisement& advertis
       return key_of(service) == gate && service.service_host == entry.service_host && service.tags == entry.tags && filter_.passes(service);
     });
   };
-  bool changed = drop_routes([&](const GateKey& gate, const Entry& entry, const Route& route) {
-    return route.provider == provider && !listed(gate, entry);
-  });
+  bool changed = drop_routes(
+      [&](const GateKey& gate, const Entry& entry, const Route& route) { return route.provider == provider && !listed(gate, entry); });
   for (const Service& service : advertisement.routes) {
     if (routes_ >= kMaxRoutes || !filter_.passes(service)) continue;
     if (put(provider, service, now)) changed = true;
@@ -170,7 +170,7 @@ std::optional<RouteTable::Pick> RouteTable::pick(GateKey gate, TimePoint now, st
   });
   if (best == nullptr) return std::nullopt;
   best->turn += stride(*best);
-  return Pick{best->provider, best->policy};
+  return Pick{best->provider, best->policy, table_.at(gate).front().service_host};
 }
 
 bool RouteTable::has_healthy(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) const {

@@ -60,8 +60,10 @@ class RouteTable {
   struct Pick {
     PublicKey provider{};
     std::shared_ptr<const IngressPolicy> policy;  // null: none
+    std::string service_host;
   };
-  /// The provider for the next channel, none of `avoid`: healthy ones before those that just failed; among them by turns, slower ones less often.
+  /// The provider for the next channel, none of `avoid`: healthy ones before those that just failed; among them by turns, slower ones less
+  /// often.
   std::optional<Pick> pick(GateKey gate, TimePoint now, std::span<const PublicKey> avoid);
   /// The policy of a route that is there; null: no policy, or no route.
   std::shared_ptr<const IngressPolicy> policy_of(GateKey gate, const PublicKey& provider) const;

@@ -15,12 +15,15 @@ PublicKey key(uint8_t fill) {
   return k;
 }
 
-Service tcp(uint16_t gate, std::string host = "web", std::string tags = {}) { return {gate, std::move(host), 80, Protocol::kTcp, std::move(tags), {}}; }
+Service tcp(uint16_t gate, std::string host = "web", std::string tags = {}) {
+  return {gate, std::move(host), 80, Protocol::kTcp, std::move(tags), {}};
+}
 
 Advertisement offer(std::vector<Service> services) { return {std::move(services), {}, 0}; }
 
 TEST(Advertisement, RoundTripsWithFeatures) {
-  std::vector<Service> services = {tcp(8080), {53, "dns.local", 5353, Protocol::kUdp, "docker published", R"({"defaults":{"allow":false}})"}};
+  std::vector<Service> services = {tcp(8080),
+                                   {53, "dns.local", 5353, Protocol::kUdp, "docker published", R"({"defaults":{"allow":false}})"}};
   const std::string text = encode_advertisement(services, {.flow = true, .big_datagrams = true});
   const auto decoded = decode_advertisement(text);
   ASSERT_TRUE(decoded);
@@ -155,9 +158,11 @@ TEST(GateFilter, AnyMatchPassesAndExposeOnlyAlwaysApplies) {
 }
 
 TEST(GateFilter, FaultsNameTheirPlace) {
-  for (const auto& [text, part] : std::vector<std::pair<const char*, const char*>>{
-           {R"([{"gatePort":"x"}])", "$[0].gatePort"}, {R"({"services":[{"protocol":"icmp"}]})", "$.services[0].protocol"}, {R"({"a":1})", "$"},
-           {R"([{"gateport":1}])", "$[0].gateport"}}) {
+  for (const auto& [text, part] :
+       std::vector<std::pair<const char*, const char*>>{{R"([{"gatePort":"x"}])", "$[0].gatePort"},
+                                                        {R"({"services":[{"protocol":"icmp"}]})", "$.services[0].protocol"},
+                                                        {R"({"a":1})", "$"},
+                                                        {R"([{"gateport":1}])", "$[0].gateport"}}) {
     const auto parsed = parse_gate_matches(text, "gates.json");
     ASSERT_FALSE(parsed) << text;
     EXPECT_NE(std::string::npos, parsed.error().message.find(std::string("gates.json: ") + part)) << parsed.error().message;
@@ -186,7 +191,7 @@ TEST(Services, AFaultIsOneLineThatNamesFilePathValueAndWhatIsAccepted) {
       {R"([5])", "s.json: $[0]: 5"},
       {R"([{"gatePort":70000}])", "s.json: $[0].gatePort: 70000 is not accepted; a whole number from 1 to 65535"},
       {R"([{"gatePort":80.5}])", "s.json: $[0].gatePort"},
-      {R"([{"gatePort":80,"protocol":"sctp"}])", "\"sctp\" is not accepted; \"tcp\" or \"udp\""},
+      {R"([{"gatePort":80,"protocol":"sctp"}])", "\"sctp\" is not accepted; \"tcp\", \"udp\" or \"tcp+udp\""},
       {R"([{"gatePort":80,"serviceHost":""}])", "s.json: $[0].serviceHost"},
       {R"([{"gateport":80}])", "s.json: $[0].gateport"},
       {R"([{"protocol":"tcp"}])", "gatePort or servicePort must be given"},

@@ -12,13 +12,17 @@
 
 namespace hg::tunnel {
 
+/// What a provider tells the service about the client before the client's first byte: PROXY protocol, version 1 or 2.
+enum class ProxyHeader : uint8_t { kNone, kV1, kV2 };
+
 struct Service {
   uint16_t gate_port = 0;
-  std::string service_host = "127.0.0.1";
+  std::string service_host = "127.0.0.1";  // name, address, or "unix:" and an absolute path (TCP services)
   uint16_t service_port = 0;
   Protocol protocol = Protocol::kTcp;
   std::string tags;            // separated by spaces; empty: none
   std::string ingress_policy;  // JSON text of an object; empty: none
+  ProxyHeader proxy_header = ProxyHeader::kNone;
 
   bool operator==(const Service&) const = default;
 };
@@ -26,6 +30,9 @@ struct Service {
 inline constexpr size_t kMaxServices = 4096;
 inline constexpr size_t kMaxHostBytes = 253;  // RFC 1035: a name's text form
 inline constexpr size_t kMaxTagsBytes = 1024;
+
+/// The path of a Unix socket's service host; empty: it is none.
+std::string_view unix_socket_path(std::string_view service_host);
 
 /// Parses a service file. An error is one line: `name` (the file's), the JSON path, the value found and what is accepted. gatePort and
 /// servicePort stand for each other when one is left out; unknown keys are faults, except those starting with '$' or '_'.

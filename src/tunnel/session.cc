@@ -17,8 +17,8 @@ std::string short_key(const PublicKey& key) { return to_hex(ByteView(key).first(
 
 }  // namespace
 
-Session::Session(const Context& context, std::unique_ptr<noise::Connection> connection, HelloVerifier& verifier, bool says_gateway, int64_t hello_ms,
-                 SessionEvents& events)
+Session::Session(const Context& context, std::unique_ptr<noise::Connection> connection, HelloVerifier& verifier, bool says_gateway,
+                 int64_t hello_ms, SessionEvents& events)
     : context_(context),
       connection_(std::move(connection)),
       verifier_(verifier),
@@ -31,7 +31,8 @@ Session::Session(const Context& context, std::unique_ptr<noise::Connection> conn
       }) {
   connection_->set_handler(this);
   hello_timer_.arm(since_ + context_.limits.hello_timeout);
-  send_frame(make_hello_frame(room(), says_gateway_, make_auth(context_.router, connection_->local_key(), connection_->remote_key(), hello_ms)));
+  send_frame(
+      make_hello_frame(room(), says_gateway_, make_auth(context_.router, connection_->local_key(), connection_->remote_key(), hello_ms)));
 }
 
 Session::~Session() {
@@ -116,15 +117,26 @@ bool Session::dispatch(ByteView payload) {
     return !failed_;
   }
   switch (static_cast<Action>(message->action)) {
-    case Action::kHello: break;
-    case Action::kOpen: handle_open(*message); break;
-    case Action::kStream: handle_stream(*message); break;
-    case Action::kClose: handle_close(*message); break;
+    case Action::kHello:
+      break;
+    case Action::kOpen:
+      handle_open(*message);
+      break;
+    case Action::kStream:
+      handle_stream(*message);
+      break;
+    case Action::kClose:
+      handle_close(*message);
+      break;
     case Action::kAdvRoutes:
       if (!message->is_error) events_.on_session_routes(*this, message->body);
       break;
-    case Action::kEnd: handle_end(*message); break;
-    case Action::kCredit: handle_credit(*message); break;
+    case Action::kEnd:
+      handle_end(*message);
+      break;
+    case Action::kCredit:
+      handle_credit(*message);
+      break;
     default:
       ++context_.counters.unknown_actions;
       HG_LOG(kDebug, kLog, "peer {}: unknown action {}", short_key(remote_key()), message->action);
@@ -133,18 +145,23 @@ bool Session::dispatch(ByteView payload) {
 }
 
 void Session::handle_hello(const Message& message) {
-  const HelloVerdict verdict = verifier_.verify(message.body, connection_->remote_key(), connection_->local_key(), context_.runtime.wall_ms());
+  const HelloVerdict verdict =
+      verifier_.verify(message.body, connection_->remote_key(), connection_->local_key(), context_.runtime.wall_ms());
   if (verdict != HelloVerdict::kAccepted) ++context_.counters.hello_refused;
   switch (verdict) {
-    case HelloVerdict::kMalformed: return fail("HELLO_MALFORMED", "a hello that is none");
+    case HelloVerdict::kMalformed:
+      return fail("HELLO_MALFORMED", "a hello that is none");
     case HelloVerdict::kForged:
       events_.on_session_ban(*this, "its hello is not from this router");
       return fail("HELLO_FORGED", "its hello is not from this router");
     case HelloVerdict::kStale:
-      HG_LOG(kWarn, kLog, "peer {}: its clock differs from ours by {} s; set the clocks", short_key(remote_key()), verifier_.last_skew_ms() / 1000);
+      HG_LOG(kWarn, kLog, "peer {}: its clock differs from ours by {} s; set the clocks", short_key(remote_key()),
+             verifier_.last_skew_ms() / 1000);
       return fail("HELLO_STALE", "its hello is too far from our time");
-    case HelloVerdict::kReplayed: return fail("HELLO_REPLAYED", "its hello was used before");
-    case HelloVerdict::kAccepted: break;
+    case HelloVerdict::kReplayed:
+      return fail("HELLO_REPLAYED", "its hello was used before");
+    case HelloVerdict::kAccepted:
+      break;
   }
   remote_is_gateway_ = message.channel != 0;
   if (!says_gateway_ && !remote_is_gateway_) {
@@ -278,8 +295,9 @@ Channel* Session::find(uint32_t id) const {
   return found == channels_.end() ? nullptr : found->second;
 }
 
-// Ids count up from 1. Where both sides may open channels (both said gateway, and the other one offers routes), each keeps to its own half of
-// the numbers: towards a peer of our kind the larger key takes the upper half, towards any other we take it, since that one counts from 1.
+// Ids count up from 1. Where both sides may open channels (both said gateway, and the other one offers routes), each keeps to its own half
+// of the numbers: towards a peer of our kind the larger key takes the upper half, towards any other we take it, since that one counts
+// from 1.
 bool Session::is_own_id(uint32_t id) const {
   const bool both_open = remote_is_gateway_;
   const bool upper = both_open && (!remote_features_.flow || connection_->local_key() > connection_->remote_key());
@@ -327,7 +345,8 @@ void Session::complete_opening(Channel& channel, const OpenTerms& asked, const O
     channel.send_credit_ = granted.window;
     set_window(channel, asked.window);
   }
-  if (asked.datagram != 0 && granted.datagram != 0) channel.max_datagram_ = std::clamp<size_t>(granted.datagram, kMaxStreamBody, kMaxUdpPayload);
+  if (asked.datagram != 0 && granted.datagram != 0)
+    channel.max_datagram_ = std::clamp<size_t>(granted.datagram, kMaxStreamBody, kMaxUdpPayload);
   ++context_.counters.channels_opened;
 }
 
@@ -383,122 +402,6 @@ void Session::drop_channels(CloseReason reason) {
     } else if (handler != nullptr) {
       handler->on_channel_closed(reason);
     }
-  }
-}
-
-// ---------------------------------------------------------------------------------------------------- flow control
-
-uint32_t Session::initial_window() const {
-  const Limits& limits = context_.limits;
-  const bool room_left = promised_ + limits.initial_window <= limits.max_buffer_per_peer;
-  return static_cast<uint32_t>(std::min(room_left ? limits.initial_window : limits.min_window, limits.max_buffer_per_channel));
-}
-
-void Session::set_window(Channel& channel, size_t window) {
-  if (window > channel.window_) channel.receive_credit_ += window - channel.window_;
-  promised_ = promised_ - channel.window_ + window;
-  channel.window_ = window;
-}
-
-void Session::account_consumed(Channel& channel, size_t bytes) {
-  channel.unconsumed_ -= bytes;
-  unconsumed_ -= bytes;
-  if (channel.over_limit_ && channel.unconsumed_ <= context_.limits.max_buffer_per_channel / 2) {
-    channel.over_limit_ = false;
-    --over_limit_channels_;
-  }
-  if (channel.flow_ && !channel.end_received_) {
-    channel.since_grant_ += bytes;
-    if (channel.since_grant_ >= channel.window_ / 2) grant_more(channel);
-  }
-  update_pause();
-}
-
-// The window doubles while its reader keeps up and half of it goes through within a few round trips: then the window is what limits.
-void Session::grant_more(Channel& channel) {
-  constexpr Duration kFastAnyway = 20ms;
-  const TimePoint now = context_.runtime.now();
-  const size_t before = channel.window_;
-  size_t credit = channel.since_grant_;
-  const bool keeps_up = channel.unconsumed_ <= before / 8;
-  const size_t doubled = std::min(before * 2, context_.limits.max_buffer_per_channel);
-  if (keeps_up && doubled > before && promised_ - before + doubled <= context_.limits.max_buffer_per_peer) {
-    const Duration patience = std::max<Duration>(kFastAnyway, 4 * connection_->stats().smoothed_rtt);
-    if (now - channel.last_grant_ <= patience) {
-      set_window(channel, doubled);
-      credit += doubled - before;
-    }
-  }
-  channel.receive_credit_ += channel.since_grant_;
-  channel.since_grant_ = 0;
-  channel.last_grant_ = now;
-  send_frame(make_credit_frame(room(), channel.id_, static_cast<uint32_t>(credit)));
-}
-
-void Session::update_pause() {
-  const size_t limit = context_.limits.max_buffer_per_peer;
-  const bool should = over_limit_channels_ > 0 || unconsumed_ >= (paused_ ? limit / 2 : limit);
-  if (state_ == State::kClosed || should == paused_) return;
-  if (should) {
-    paused_ = true;
-    ++context_.counters.reads_paused;
-    connection_->pause_reading();
-    return;
-  }
-  // Resuming may deliver data at once, and the caller may be in the middle of a channel's callback.
-  if (resume_posted_) return;
-  resume_posted_ = true;
-  context_.runtime.post([this, alive = alive_] {
-    if (!*alive) return;
-    resume_posted_ = false;
-    const bool still = over_limit_channels_ == 0 && unconsumed_ < context_.limits.max_buffer_per_peer;
-    if (!still || !paused_ || state_ == State::kClosed) return;
-    paused_ = false;
-    connection_->resume_reading();
-  });
-}
-
-// ---------------------------------------------------------------------------------------------------- turns
-
-void Session::enqueue_turn(Channel& channel) {
-  if (channel.waiting_) return;
-  channel.waiting_ = true;
-  channel.next_ = nullptr;
-  channel.previous_ = turn_last_;
-  (turn_last_ == nullptr ? turn_first_ : turn_last_->next_) = &channel;
-  turn_last_ = &channel;
-  if (backed_up_ || turns_posted_) return;
-  turns_posted_ = true;
-  context_.runtime.post([this, alive = alive_] {
-    if (!*alive) return;
-    turns_posted_ = false;
-    run_turns();
-  });
-}
-
-void Session::dequeue_turn(Channel& channel) {
-  channel.wants_to_send_ = false;
-  if (!channel.waiting_) return;
-  channel.waiting_ = false;
-  (channel.previous_ == nullptr ? turn_first_ : channel.previous_->next_) = channel.next_;
-  (channel.next_ == nullptr ? turn_last_ : channel.next_->previous_) = channel.previous_;
-  channel.next_ = nullptr;
-  channel.previous_ = nullptr;
-}
-
-/// One message per channel and round, until the connection is full or every waiting channel had its turn in this call's first round.
-void Session::run_turns() {
-  Channel* last = turn_last_;
-  while (!backed_up_ && turn_first_ != nullptr) {
-    Channel& channel = *turn_first_;
-    const bool round_over = &channel == last;
-    dequeue_turn(channel);
-    if (channel.flow_ && channel.send_credit_ == 0) {
-      channel.wants_to_send_ = true;
-    } else {
-      channel.handler_->on_channel_sendable();
-    }
-    if (round_over) last = turn_last_;
   }
 }
 

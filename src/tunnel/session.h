@@ -46,7 +46,8 @@ class SessionEvents {
   virtual void on_session_open_request(Session& session, std::unique_ptr<Channel> channel, const OpenBody& request) = 0;
   /// An error answer on channel 0, as TypeScript providers send for a service they do not have.
   virtual void on_session_stray_error(Session& session, const std::string& text) = 0;
-  /// The connection is gone, the channels are still attached: drop_channels() is due. The owner lets the session go later, not inside this call.
+  /// The connection is gone, the channels are still attached: drop_channels() is due. The owner lets the session go later, not inside this
+  /// call.
   virtual void on_session_closed(Session& session, const std::optional<Error>& error) = 0;
   virtual void on_session_channel_released(Session& session) = 0;
 };
@@ -55,8 +56,8 @@ class Session final : public ByteStreamHandler {
  public:
   enum class State { kHello, kReady, kClosed };
 
-  Session(const Context& context, std::unique_ptr<noise::Connection> connection, HelloVerifier& verifier, bool says_gateway, int64_t hello_ms,
-          SessionEvents& events);
+  Session(const Context& context, std::unique_ptr<noise::Connection> connection, HelloVerifier& verifier, bool says_gateway,
+          int64_t hello_ms, SessionEvents& events);
   ~Session() override;
 
   State state() const { return state_; }

@@ -22,8 +22,9 @@ TEST_F(SessionTest, AnOldGatewayIsServedWithoutAnythingItDoesNotKnow) {
   old.say_hello();
   run(10ms);
   ASSERT_EQ(1u, old.count(Action::kAdvRoutes));
-  EXPECT_EQ(R"({"routes":[{"serviceHost":"web","servicePort":80,"protocol":0,"gatePort":8080,"routes":[]}],"features":["flow","udp65507"]})",
-            as_text(old.last(Action::kAdvRoutes)->body));
+  EXPECT_EQ(
+      R"({"routes":[{"serviceHost":"web","servicePort":80,"protocol":0,"gatePort":8080,"routes":[]}],"features":["flow","udp65507"]})",
+      as_text(old.last(Action::kAdvRoutes)->body));
   Bytes gate_only = {0, 0, 0x1f, 0x90};  // the oldest form
   old.send(make_frame({}, Action::kOpen, 5, gate_only));
   old.send(stream(5, as_bytes("hello")));
@@ -104,12 +105,13 @@ TEST_F(SessionTest, AWindowThatIsOverrunClosesTheChannelAlone) {
   Member gateway(host_, true, false);
   RawPeer peer(host_, gateway, 2, 1, false);
   peer.say_hello();
-  peer.send(make_frame({}, Action::kAdvRoutes, 0, as_bytes(encode_advertisement(std::vector{tcp(80)}, {.flow = true, .big_datagrams = false}))));
+  peer.send(
+      make_frame({}, Action::kAdvRoutes, 0, as_bytes(encode_advertisement(std::vector{tcp(80)}, {.flow = true, .big_datagrams = false}))));
   run(10ms);
   auto client = open(gateway, 80);
   run(10ms);
   ASSERT_NE(nullptr, peer.last(Action::kOpen));
-  EXPECT_NE(std::string::npos, as_text(peer.last(Action::kOpen)->body).find(R"("hg":{"flow":262144})"));
+  EXPECT_NE(std::string::npos, as_text(peer.last(Action::kOpen)->body).find(R"("hg":{"flow":262144,"host":")"));
   peer.send(make_open_frame({}, 1, 80, Protocol::kTcp, R"({"hg":{"flow":100}})"));
   run(10ms);
   ASSERT_TRUE(client->opened);
@@ -162,8 +164,9 @@ TEST_F(SessionTest, OddMessagesArePassedOverAndOversizedFramesEndTheConnection) 
   gateway.node->provider()->set_services({tcp(80)});
   RawPeer peer(host_, gateway, 2, 1, true);
   peer.say_hello();
-  for (const Bytes& odd : {Bytes{0, 0, 0, 0}, Bytes{0, 0, 0, 3, 1, 0, 0}, Bytes{0, 0, 0, 6, 99, 0, 0, 0, 0, 1}, Bytes{0, 0, 0, 6, 2, 0, 0, 0, 0, 9},
-                           Bytes{0, 0, 0, 6, 1, 0, 0, 0, 0, 9}, Bytes{0, 0, 0, 7, 1, 9, 0, 0, 0, 9, 34}, Bytes{0, 0, 0, 6, 4, 0, 0, 0, 0, 0}})
+  for (const Bytes& odd :
+       {Bytes{0, 0, 0, 0}, Bytes{0, 0, 0, 3, 1, 0, 0}, Bytes{0, 0, 0, 6, 99, 0, 0, 0, 0, 1}, Bytes{0, 0, 0, 6, 2, 0, 0, 0, 0, 9},
+        Bytes{0, 0, 0, 6, 1, 0, 0, 0, 0, 9}, Bytes{0, 0, 0, 7, 1, 9, 0, 0, 0, 9, 34}, Bytes{0, 0, 0, 6, 4, 0, 0, 0, 0, 0}})
     peer.raw(odd);
   run(10ms);
   EXPECT_FALSE(peer.closed);

@@ -41,7 +41,7 @@ size_t ShapedSide::grant(size_t want) {
   const size_t need = std::min(want, bucket.quantum_);
   const bool may = my_turn ? most > 0 && bucket.tokens_ >= 1 : bucket.first_ == nullptr && bucket.tokens_ >= static_cast<double>(need);
   if (may) return std::min(most, static_cast<size_t>(bucket.tokens_));
-  bucket.enqueue(*this, need);
+  bucket.enqueue(*this, bucket.quantum_);
   return 0;
 }
 
@@ -51,7 +51,7 @@ bool ShapedSide::grant_whole(size_t size) {
   bucket.refill();
   const bool may_try = bucket.turn_ == this ? bucket.turn_left_ > 0 : bucket.first_ == nullptr;
   if (may_try && bucket.tokens_ >= bucket.needed(size)) return true;
-  bucket.enqueue(*this, size);
+  bucket.enqueue(*this, std::max(size, bucket.quantum_));
   return false;
 }
 
@@ -115,11 +115,13 @@ void Bucket::arm() {
   timer_.arm(runtime_.now() + std::max(wait, kLeastWait));
 }
 
-/// One turn for each side that waits now, as far as the tokens reach.
+/// Turns, as far as the tokens reach: each begins with enough for all of it, so that turns are equal.
 void Bucket::run() {
   const auto self = shared_from_this();
   refill();
-  for (size_t turns = waiting_; turns > 0 && first_ != nullptr && tokens_ >= needed(first_->need_); --turns) {
+  double before = tokens_;
+  size_t round = waiting_;
+  while (first_ != nullptr && tokens_ >= needed(first_->need_)) {
     ShapedSide& side = *first_;
     dequeue(side);
     turn_ = &side;
@@ -127,6 +129,10 @@ void Bucket::run() {
     const auto on_turn = side.on_turn_;  // the side may be destroyed in there
     on_turn();
     turn_ = nullptr;
+    if (round-- > 1) continue;
+    if (tokens_ >= before) break;  // a whole round took nothing: let the loop turn
+    before = tokens_;
+    round = waiting_;
   }
   if (first_ != nullptr) arm();
 }

@@ -18,10 +18,20 @@ namespace hg::sim {
 
 enum class NatKind { kConsistent, kRandom };
 
+struct NatCounters {
+  size_t made = 0;  // sockets, ever
+  size_t open = 0;
+  size_t probes_to_lose = 0;  // so many of the next incoming ones vanish
+};
+
 class NatSocket final : public UdpSocket, private UdpReceiver {
  public:
-  NatSocket(UdpNetwork& outside, NatKind kind, const Endpoint& inside, size_t& open) : outside_(outside), kind_(kind), inside_(inside), count_(open) { count_++; }
-  ~NatSocket() override { count_--; }
+  NatSocket(UdpNetwork& outside, NatKind kind, const Endpoint& inside, NatCounters& counters)
+      : outside_(outside), kind_(kind), inside_(inside), counters_(counters) {
+    counters_.open++;
+    counters_.made++;
+  }
+  ~NatSocket() override { counters_.open--; }
 
   Endpoint local_endpoint() const override { return inside_; }
   void set_receiver(UdpReceiver* receiver) override { receiver_ = receiver; }
@@ -54,7 +64,12 @@ class NatSocket final : public UdpSocket, private UdpReceiver {
     return *mapping;
   }
   void on_datagram(UdpSocket& mapping, const Endpoint& from, ByteView data) override {
-    if (open_.contains({&mapping, from}) && receiver_ != nullptr) receiver_->on_datagram(*this, from, data);
+    if (!open_.contains({&mapping, from}) || receiver_ == nullptr) return;
+    if (data.size() == 1 && counters_.probes_to_lose > 0) {
+      counters_.probes_to_lose--;
+      return;
+    }
+    receiver_->on_datagram(*this, from, data);
   }
   void on_drained(UdpSocket&) override {
     if (receiver_ != nullptr) receiver_->on_drained(*this);
@@ -63,7 +78,7 @@ class NatSocket final : public UdpSocket, private UdpReceiver {
   UdpNetwork& outside_;
   NatKind kind_;
   Endpoint inside_;
-  size_t& count_;
+  NatCounters& counters_;
   UdpReceiver* receiver_ = nullptr;
   std::map<Endpoint, std::unique_ptr<UdpSocket>> mappings_;
   std::set<std::pair<UdpSocket*, Endpoint>> open_;
@@ -82,16 +97,14 @@ class NatRuntime final : public Runtime, public UdpNetwork {
 
   Expected<std::unique_ptr<UdpSocket>> open_udp(const Endpoint& bind) override {
     const uint16_t port = bind.port != 0 ? bind.port : next_port_++;
-    made++;
-    return std::unique_ptr<UdpSocket>(std::make_unique<NatSocket>(host_, kind_, Endpoint{inside_, port}, open));
+    return std::unique_ptr<UdpSocket>(std::make_unique<NatSocket>(host_, kind_, Endpoint{inside_, port}, counters));
   }
   std::vector<uint32_t> interface_addresses() const override { return {inside_}; }
   void resolve(const std::string& name, std::function<void(Expected<std::vector<uint32_t>>)> callback) override {
     host_.resolve(name, std::move(callback));
   }
 
-  size_t made = 0;  // sockets, ever
-  size_t open = 0;
+  NatCounters counters;
 
  private:
   Host& host_;
@@ -173,7 +186,9 @@ class PeerNetwork {
 /// Collects what happens on a connection, and owns it until it closes.
 class Collector final : public ByteStreamHandler {
  public:
-  explicit Collector(std::unique_ptr<noise::Connection> c, bool echo = false) : connection(std::move(c)), echo_(echo) { connection->set_handler(this); }
+  explicit Collector(std::unique_ptr<noise::Connection> c, bool echo = false) : connection(std::move(c)), echo_(echo) {
+    connection->set_handler(this);
+  }
   void on_open() override { opened = true; }
   void on_data(ByteView data) override {
     append_bytes(received, data);

@@ -7,8 +7,8 @@
 
 #include "crypto/crypto.h"
 #include "sim/world.h"
-#include "tunnel/node.h"
 #include "support/tunnel_pipe.h"
+#include "tunnel/node.h"
 
 namespace hg::tunnel::test {
 
@@ -151,14 +151,18 @@ class RawPeer final : public ByteStreamHandler {
     pipe->set_handler(this);
     far = theirs.get();
     other.node->add_connection(std::move(theirs));
-    hello = to_bytes(make_hello_frame({}, says_gateway, make_auth(router(), key(own_key), key(other_key), runtime.wall_ms() + own_key)).view());
+    hello =
+        to_bytes(make_hello_frame({}, says_gateway, make_auth(router(), key(own_key), key(other_key), runtime.wall_ms() + own_key)).view());
   }
   void say_hello() { raw(hello); }
   void raw(ByteView bytes) { pipe->write(Buffer::copy_of(bytes)); }
   void send(const Buffer& frame) { raw(frame.view()); }
-  void advertise(std::vector<Service> services) { send(make_frame({}, Action::kAdvRoutes, 0, as_bytes(encode_advertisement(services, {})))); }
+  void advertise(std::vector<Service> services) {
+    send(make_frame({}, Action::kAdvRoutes, 0, as_bytes(encode_advertisement(services, {}))));
+  }
   size_t count(Action action) const {
-    return static_cast<size_t>(std::count_if(messages.begin(), messages.end(), [&](const auto& m) { return m.first.action == static_cast<uint8_t>(action); }));
+    return static_cast<size_t>(
+        std::count_if(messages.begin(), messages.end(), [&](const auto& m) { return m.first.action == static_cast<uint8_t>(action); }));
   }
   const Message* last(Action action) const {
     for (auto m = messages.rbegin(); m != messages.rend(); ++m) {

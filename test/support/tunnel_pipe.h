@@ -179,7 +179,7 @@ class PipeEnd final : public noise::Connection {
 };
 
 inline std::pair<std::unique_ptr<PipeEnd>, std::unique_ptr<PipeEnd>> make_pipe(Runtime& runtime, const PublicKey& a, const PublicKey& b,
-                                                                              const PipeOptions& options = {}) {
+                                                                               const PipeOptions& options = {}) {
   auto first = std::make_unique<PipeEnd>(runtime, a, b, options);
   auto second = std::make_unique<PipeEnd>(runtime, b, a, options);
   PipeEnd::join(*first, *second);

@@ -76,6 +76,9 @@ test('malformed filters, addresses, ports, switches and limits', async () => {
   await refused(['gateway', '--router', secret, '--openRequestTimeoutMs', '-1'], ['openRequestTimeoutMs', '-1'])
   await refused(['gateway', '--router', secret, '--maxBufferPerPeer', '1e9'], ['maxBufferPerPeer', '1e9'])
   await refused(['gateway', '--router', secret, '--exposeOnlyServices', ','], ['exposeOnlyServices'])
+  await refused(['gateway', '--router', secret, '--docker', 'docker.sock'], ['--docker', 'docker.sock', '/var/run/docker.sock'])
+  await refused(['gateway', '--router', secret, '--docker', '--refreshTime', 'soon'], ['--refreshTime', 'soon'])
+  await refused(['gateway', '--router', secret, '--network', 'n'], ['--network', '--docker'])
   await refused(['--unheardOf'], ['--unheardOf'])
   await refused(['gateway', 'a', 'b', '--router', secret], ['b'])
   await refused(['scan'], ['scan'])
@@ -90,8 +93,31 @@ test('environment values are checked like flags', async () => {
   await refused(['gateway'], ['bootstrap', 'x'], { HYPERGATE_ROUTER: secret, HYPERGATE_BOOTSTRAP: 'x' })
 })
 
-test('options of later versions are refused, not ignored', async () => {
-  const later = ['docker', 'network=n', 'image=i', 'refreshTime=1', 'ingressPolicy={}', 'fingerprintResolverHost=h', 'fingerprintResolverPort=1',
-    'fingerprintResolverBasicAuth=a:b', 'unlimitedSecret=s', 'unlimitedHost=h', 'unlimitedPort=1']
-  for (const option of later) await refused(['gateway', '--router', secret, '--' + option], ['--' + option.split('=')[0], 'not available'])
+test('policies and endpoints that cannot be are refused, with the place of the fault', async () => {
+  const provider = (...args) => ['provider', '[{"gatePort":80}]', '--router', secret, ...args]
+  const gateway = (...args) => ['gateway', '--router', secret, ...args]
+  await refused(provider('--ingressPolicy', '{"ips":{"10.0.0.1":{"allow":"no"}}}'), ['--ingressPolicy', '$.ips["10.0.0.1"].allow', 'true or false'])
+  await refused(provider('--ingressPolicy', '{}', '--ingressPolicy', file('policy.json', '{"ips":{"10.0.0.300":{}}}')), ['policy.json', '$.ips["10.0.0.300"]', 'CIDR'])
+  await refused(provider('--ingressPolicy', file('broken.json', '{"ips":')), ['broken.json', 'line 1'])
+  await refused(provider('--ingressPolicy', '{"defaults":{"bandwidthLimit":{"mbps":0}}}'), ['$.defaults.bandwidthLimit', 'mbps'])
+  await refused(provider('--ingressPolicy', '/nonexistent.json'), ['--ingressPolicy', '/nonexistent.json'])
+  await refused(provider('--ingressPolicy', 'http://127.0.0.1:9/p.json'), ['--ingressPolicy', 'http://127.0.0.1:9/p.json'])
+  await refused(provider('--ingressPolicy', ''), ['--ingressPolicy'])
+  await refused(gateway('--ingressPolicy', '{}'), ['--ingressPolicy', 'provider'])
+  await refused(provider('--fingerprintResolverHost', 'localhost'), ['--fingerprintResolverHost', 'localhost', 'IP'])
+  await refused(provider('--fingerprintResolverPort', '0'), ['--fingerprintResolverPort', '0'])
+  await refused(provider('--fingerprintResolverBasicAuth', 'hidden'), ['--fingerprintResolverBasicAuth', 'not shown'])
+  await refused(gateway('--unlimitedPort', '1'), ['--unlimitedPort', '--unlimitedSecret'])
+  await refused(gateway('--unlimitedSecret', 's', '--unlimitedHost', '0.0.0.0'), ['--unlimitedHost', '0.0.0.0', '--unlimitedPublic'])
+  await refused(provider('--unlimitedSecret', 's'), ['--unlimitedSecret', 'gateway'])
+  await refused(gateway('--metrics', '9090'), ['--metrics', '9090', 'HOST:PORT'])
+  await refused(['provider', '[{"gatePort":80,"protocol":"udp","proxyProtocol":"v1"}]', '--router', secret], ['$[0].proxyProtocol', 'v2'])
+})
+
+test('check says what files are, and where they are wrong', async () => {
+  const good = await run(binary, ['check', file('s.json', '[{"gatePort":"80-82"}]'), file('p.json', '{"ips":{"10.0.0.0/8":{}}}')])
+  assert.equal(good.status, 0, good.stderr)
+  assert.match(good.stdout, /s\.json: services, 3 gates\n.*p\.json: ingress policy, 1 rules\n/)
+  await refused(['check', file('bad.json', '{"ips":{"10.0.0.0/33":{}}}')], ['bad.json', '10.0.0.0/33'])
+  await refused(['check'], ['check', 'files'])
 })

@@ -7,7 +7,8 @@
 //   peer_interop stream  initiator=0|1 tx=HEX rx=HEX hash=HEX [work=…]   one encrypted stream on a bare UDX stream
 //
 // work=echo returns what arrives; work=N sends N bytes of a pattern and checks their echo; work=none. Events are JSON
-// lines on stdout. Commands on stdin: "connect PORT ID" (stream), "say" (one byte), "end", "destroy", "close" (polite exit); end of input closes too.
+// lines on stdout. Commands on stdin: "connect PORT ID" (stream), "say" (one byte), "end", "destroy", "close" (polite exit); end of input
+// closes too.
 #include <signal.h>
 #include <unistd.h>
 
@@ -54,7 +55,8 @@ class Worker final : public ByteStreamHandler {
       : connection_(std::move(connection)), echo_(work == "echo") {
     key_ = to_hex(connection_->remote_key());
     if (!echo_ && work != "none") left_ = size_ = std::stoull(work);
-    say(fmt::format("{{\"event\":\"connection\",{},\"initiator\":{},\"client\":{}}}", field("key", key_), connection_->is_initiator(), client));
+    say(fmt::format("{{\"event\":\"connection\",{},\"initiator\":{},\"client\":{}}}", field("key", key_), connection_->is_initiator(),
+                    client));
     connection_->set_handler(this);
     if (size_ > 0) pump();
   }
@@ -85,7 +87,8 @@ class Worker final : public ByteStreamHandler {
     }
     for (const uint8_t byte : data) intact_ = intact_ && byte == pattern(received_++);
     if (received_ >= size_)
-      say(fmt::format("{{\"event\":\"echoed\",{},\"bytes\":{},\"intact\":{}}}", field("key", key_), received_, intact_ && received_ == size_));
+      say(fmt::format("{{\"event\":\"echoed\",{},\"bytes\":{},\"intact\":{}}}", field("key", key_), received_,
+                      intact_ && received_ == size_));
   }
   void on_drain() override { pump(); }
   void on_end() override { say(fmt::format("{{\"event\":\"end\",{}}}", field("key", key_))); }
@@ -185,7 +188,8 @@ class Program {
     swarm::SwarmOptions options;
     options.key_pair = key_pair();
     swarm_ = std::make_unique<swarm::Swarm>(loop_, *host_, std::move(options));
-    swarm_->set_on_connection([this](std::unique_ptr<noise::Connection> c, const swarm::PeerInfo& info) { take(std::move(c), info.client); });
+    swarm_->set_on_connection(
+        [this](std::unique_ptr<noise::Connection> c, const swarm::PeerInfo& info) { take(std::move(c), info.client); });
     if (args_.contains("ban")) swarm_->ban(hex<32>(args_, "ban"));
     watch_duplicates();
     discovery_ = swarm_->join(hex<32>(args_, "topic"));
@@ -221,28 +225,30 @@ class Program {
   }
 
   void read_command() {
-    boost::asio::async_read_until(input_, boost::asio::dynamic_buffer(line_), '\n', [this](const boost::system::error_code& error, size_t n) {
-      if (error) return close();
-      std::stringstream words(line_.substr(0, n));
-      line_.erase(0, n);
-      std::string command;
-      words >> command;
-      if (command == "connect") {
-        uint16_t port = 0;
-        uint32_t id = 0;
-        words >> port >> id;
-        start_stream(port, id);
-      } else if (command == "end" || command == "destroy") {
-        for (const auto& worker : workers_)
-          if (!worker->closed()) command == "end" ? worker->connection()->end() : worker->connection()->destroy();
-      } else if (command == "say") {
-        for (const auto& worker : workers_)
-          if (!worker->closed()) worker->connection()->write(Buffer::copy_of(Bytes(1)));
-      } else if (command == "close") {
-        return close();
-      }
-      read_command();
-    });
+    boost::asio::async_read_until(input_, boost::asio::dynamic_buffer(line_), '\n',
+                                  [this](const boost::system::error_code& error, size_t n) {
+                                    if (error) return close();
+                                    std::stringstream words(line_.substr(0, n));
+                                    line_.erase(0, n);
+                                    std::string command;
+                                    words >> command;
+                                    if (command == "connect") {
+                                      uint16_t port = 0;
+                                      uint32_t id = 0;
+                                      words >> port >> id;
+                                      start_stream(port, id);
+                                    } else if (command == "end" || command == "destroy") {
+                                      for (const auto& worker : workers_)
+                                        if (!worker->closed())
+                                          command == "end" ? worker->connection()->end() : worker->connection()->destroy();
+                                    } else if (command == "say") {
+                                      for (const auto& worker : workers_)
+                                        if (!worker->closed()) worker->connection()->write(Buffer::copy_of(Bytes(1)));
+                                    } else if (command == "close") {
+                                      return close();
+                                    }
+                                    read_command();
+                                  });
   }
   void close() {
     const auto bye = [this] {

@@ -1,0 +1,142 @@
+#include "app/metrics.h"
+
+#ifdef HG_METRICS
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <vector>
+#endif
+
+namespace hg::app {
+
+#ifdef HG_METRICS
+
+namespace {
+
+using Labels = std::vector<prometheus::ClientMetric::Label>;
+using Rows = std::vector<std::pair<const char*, uint64_t>>;
+
+class Sheet {
+ public:
+  void gauge(const char* name, const char* help, double value, Labels labels = {}) {
+    prometheus::ClientMetric metric;
+    metric.label = std::move(labels);
+    metric.gauge.value = value;
+    family(name, help, prometheus::MetricType::Gauge).metric.push_back(std::move(metric));
+  }
+  void counter(const char* name, const char* help, double value, Labels labels = {}) {
+    prometheus::ClientMetric metric;
+    metric.label = std::move(labels);
+    metric.counter.value = value;
+    family(name, help, prometheus::MetricType::Counter).metric.push_back(std::move(metric));
+  }
+  std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
+
+ private:
+  prometheus::MetricFamily& family(const char* name, const char* help, prometheus::MetricType type) {
+    if (families_.empty() || families_.back().name != name) families_.push_back({name, help, type, {}});
+    return families_.back();
+  }
+  std::vector<prometheus::MetricFamily> families_;
+};
+
+double number(uint64_t value) { return static_cast<double>(value); }
+
+void add_channels(Sheet& sheet, const tunnel::Counters& c) {
+  sheet.gauge("hypergate_channels_open", "Channels open or being opened", number(c.channels_open));
+  sheet.counter("hypergate_channels_total", "Channels opened", number(c.channels_opened));
+  sheet.counter("hypergate_bytes_total", "Payload bytes through channels", number(c.bytes_to_peers), {{"direction", "to_peers"}});
+  sheet.counter("hypergate_bytes_total", "Payload bytes through channels", number(c.bytes_from_peers), {{"direction", "from_peers"}});
+  for (const auto& [reason, value] : Rows{{"no_route", c.refused_no_route},
+                                          {"provider", c.refused_by_provider},
+                                          {"timeout", c.refused_timeout},
+                                          {"ingress", c.refused_ingress},
+                                          {"no_service", c.refused_no_service},
+                                          {"connect", c.refused_connect_failed},
+                                          {"limit", c.refused_limit},
+                                          {"stopping", c.refused_stopping}})
+    sheet.counter("hypergate_channels_refused_total", "Channels that did not come about", number(value), {{"reason", reason}});
+  for (const auto& [reason, value] : Rows{{"ingress", c.closed_ingress}, {"shaping", c.closed_shaping}})
+    sheet.counter("hypergate_channels_dropped_total", "Open channels ended by policy or limit", number(value), {{"reason", reason}});
+}
+
+void add_drops(Sheet& sheet, const tunnel::Counters& c) {
+  for (const auto& [reason, value] :
+       Rows{{"too_big", c.datagrams_too_big}, {"backlog", c.datagrams_backlog}, {"kernel", c.datagrams_not_sent}})
+    sheet.counter("hypergate_datagrams_dropped_total", "Datagrams not carried", number(value), {{"reason", reason}});
+  sheet.counter("hypergate_udp_flows_evicted_total", "UDP flows that made room for new ones", number(c.udp_flows_evicted));
+  for (const auto& [kind, value] : Rows{{"malformed", c.malformed_messages},
+                                        {"oversized", c.oversized_frames},
+                                        {"unknown_action", c.unknown_actions},
+                                        {"unknown_channel", c.unknown_channels},
+                                        {"before_hello", c.before_hello},
+                                        {"window_overrun", c.window_overruns},
+                                        {"bad_route", c.routes_skipped},
+                                        {"bad_hello", c.hello_refused}})
+    sheet.counter("hypergate_peer_messages_refused_total", "What peers sent and was not taken", number(value), {{"kind", kind}});
+  sheet.counter("hypergate_reads_paused_total", "Times a whole connection waited for a slow local reader", number(c.reads_paused));
+  sheet.counter("hypergate_sessions_lost_total", "Connections to peers that broke", number(c.sessions_lost));
+}
+
+void add_ingress(Sheet& sheet, const tunnel::Counters& c, tunnel::Gateway* gateway) {
+  sheet.counter("hypergate_shaping_waits_total", "Times a channel waited for its client's bandwidth", number(c.shaping_waits));
+  sheet.counter("hypergate_shaping_delay_seconds_total", "Sum of these waits", to_seconds(c.shaping_delay));
+  sheet.counter("hypergate_unlimited_grants_total", "Overrides granted by /unlimited", number(c.overrides));
+  if (gateway == nullptr) return;
+  sheet.gauge("hypergate_unlimited_overrides", "Overrides in force", number(gateway->admissions().overrides().size()));
+  sheet.gauge("hypergate_shaped_clients", "Token buckets in memory", number(gateway->admissions().buckets()));
+  sheet.gauge("hypergate_routes", "Routes learned from providers", number(gateway->routes().size()));
+  sheet.gauge("hypergate_gates", "Gates that should be open", number(gateway->gates().size()));
+}
+
+void add_peers(Sheet& sheet, std::vector<tunnel::PeerInfo> peers) {
+  const auto gateways = std::count_if(peers.begin(), peers.end(), [](const auto& peer) { return peer.ready && peer.is_gateway; });
+  const auto ready = std::count_if(peers.begin(), peers.end(), [](const auto& peer) { return peer.ready; });
+  sheet.gauge("hypergate_peers", "Peers that proved to know the secret", static_cast<double>(gateways), {{"role", "gateway"}});
+  sheet.gauge("hypergate_peers", "Peers that proved to know the secret", static_cast<double>(ready - gateways), {{"role", "provider"}});
+  const auto name = [](const tunnel::PeerInfo& peer) { return to_hex(ByteView(peer.key).first(4)); };
+  for (const auto& peer : peers)
+    sheet.gauge("hypergate_peer_rtt_seconds", "Smoothed round trip", to_seconds(peer.stats.smoothed_rtt), {{"peer", name(peer)}});
+  for (const auto& peer : peers)
+    sheet.counter("hypergate_peer_packets_sent_total", "UDX packets sent", number(peer.stats.packets_sent), {{"peer", name(peer)}});
+  for (const auto& peer : peers)
+    sheet.counter("hypergate_peer_packets_retransmitted_total", "UDX packets sent again", number(peer.stats.packets_retransmitted),
+                  {{"peer", name(peer)}});
+  for (const auto& peer : peers)
+    sheet.gauge("hypergate_peer_path_mtu_bytes", "UDP payload of the path", number(peer.stats.path_mtu), {{"peer", name(peer)}});
+  for (const auto& peer : peers)
+    sheet.gauge("hypergate_peer_relayed", "1 when the connection goes through a relay", peer.stats.relayed ? 1 : 0, {{"peer", name(peer)}});
+}
+
+}  // namespace
+
+bool has_metrics() { return true; }
+
+std::string render_metrics(const tunnel::Node* node, tunnel::Gateway* gateway, const dht::Node* dht, double uptime_seconds) {
+  Sheet sheet;
+  sheet.gauge("hypergate_uptime_seconds", "Since the start", uptime_seconds);
+  if (dht != nullptr) {
+    sheet.gauge("hypergate_dht_ready", "1 once the DHT was joined", dht->ready() ? 1 : 0);
+    sheet.gauge("hypergate_dht_nodes", "Nodes in the routing table", number(dht->table_size()));
+    sheet.gauge("hypergate_dht_firewalled", "1 while we count as unreachable", dht->firewalled() ? 1 : 0);
+    sheet.gauge("hypergate_dht_persistent", "1 while we store for others", dht->ephemeral() ? 0 : 1);
+  }
+  if (node != nullptr) {
+    add_peers(sheet, node->peers());
+    add_channels(sheet, node->counters());
+    add_drops(sheet, node->counters());
+    add_ingress(sheet, node->counters(), gateway);
+  }
+  return sheet.text();
+}
+
+#else
+
+bool has_metrics() { return false; }
+
+std::string render_metrics(const tunnel::Node*, tunnel::Gateway*, const dht::Node*, double) { return {}; }
+
+#endif
+
+}  // namespace hg::app

@@ -1,0 +1,124 @@
+// How much a session takes in and in what order its channels send: windows, pauses, turns.
+#include <algorithm>
+
+#include "tunnel/session.h"
+
+namespace hg::tunnel {
+
+// ---------------------------------------------------------------------------------------------------- flow control
+
+uint32_t Session::initial_window() const {
+  const Limits& limits = context_.limits;
+  const bool room_left = promised_ + limits.initial_window <= limits.max_buffer_per_peer;
+  return static_cast<uint32_t>(std::min(room_left ? limits.initial_window : limits.min_window, limits.max_buffer_per_channel));
+}
+
+void Session::set_window(Channel& channel, size_t window) {
+  if (window > channel.window_) channel.receive_credit_ += window - channel.window_;
+  promised_ = promised_ - channel.window_ + window;
+  channel.window_ = window;
+}
+
+void Session::account_consumed(Channel& channel, size_t bytes) {
+  channel.unconsumed_ -= bytes;
+  unconsumed_ -= bytes;
+  if (channel.over_limit_ && channel.unconsumed_ <= context_.limits.max_buffer_per_channel / 2) {
+    channel.over_limit_ = false;
+    --over_limit_channels_;
+  }
+  if (channel.flow_ && !channel.end_received_) {
+    channel.since_grant_ += bytes;
+    if (channel.since_grant_ >= channel.window_ / 2) grant_more(channel);
+  }
+  update_pause();
+}
+
+// The window doubles while its reader keeps up and half of it goes through within a few round trips: then the window is what limits.
+void Session::grant_more(Channel& channel) {
+  constexpr Duration kFastAnyway = 20ms;
+  const TimePoint now = context_.runtime.now();
+  const size_t before = channel.window_;
+  size_t credit = channel.since_grant_;
+  const bool keeps_up = channel.unconsumed_ <= before / 8;
+  const size_t doubled = std::min(before * 2, context_.limits.max_buffer_per_channel);
+  if (keeps_up && doubled > before && promised_ - before + doubled <= context_.limits.max_buffer_per_peer) {
+    const Duration patience = std::max<Duration>(kFastAnyway, 4 * connection_->stats().smoothed_rtt);
+    if (now - channel.last_grant_ <= patience) {
+      set_window(channel, doubled);
+      credit += doubled - before;
+    }
+  }
+  channel.receive_credit_ += channel.since_grant_;
+  channel.since_grant_ = 0;
+  channel.last_grant_ = now;
+  send_frame(make_credit_frame(room(), channel.id_, static_cast<uint32_t>(credit)));
+}
+
+void Session::update_pause() {
+  const size_t limit = context_.limits.max_buffer_per_peer;
+  const bool should = over_limit_channels_ > 0 || unconsumed_ >= (paused_ ? limit / 2 : limit);
+  if (state_ == State::kClosed || should == paused_) return;
+  if (should) {
+    paused_ = true;
+    ++context_.counters.reads_paused;
+    connection_->pause_reading();
+    return;
+  }
+  // Resuming may deliver data at once, and the caller may be in the middle of a channel's callback.
+  if (resume_posted_) return;
+  resume_posted_ = true;
+  context_.runtime.post([this, alive = alive_] {
+    if (!*alive) return;
+    resume_posted_ = false;
+    const bool still = over_limit_channels_ == 0 && unconsumed_ < context_.limits.max_buffer_per_peer;
+    if (!still || !paused_ || state_ == State::kClosed) return;
+    paused_ = false;
+    connection_->resume_reading();
+  });
+}
+
+// ---------------------------------------------------------------------------------------------------- turns
+
+void Session::enqueue_turn(Channel& channel) {
+  if (channel.waiting_) return;
+  channel.waiting_ = true;
+  channel.next_ = nullptr;
+  channel.previous_ = turn_last_;
+  (turn_last_ == nullptr ? turn_first_ : turn_last_->next_) = &channel;
+  turn_last_ = &channel;
+  if (backed_up_ || turns_posted_) return;
+  turns_posted_ = true;
+  context_.runtime.post([this, alive = alive_] {
+    if (!*alive) return;
+    turns_posted_ = false;
+    run_turns();
+  });
+}
+
+void Session::dequeue_turn(Channel& channel) {
+  channel.wants_to_send_ = false;
+  if (!channel.waiting_) return;
+  channel.waiting_ = false;
+  (channel.previous_ == nullptr ? turn_first_ : channel.previous_->next_) = channel.next_;
+  (channel.next_ == nullptr ? turn_last_ : channel.next_->previous_) = channel.previous_;
+  channel.next_ = nullptr;
+  channel.previous_ = nullptr;
+}
+
+/// One message per channel and round, until the connection is full or every waiting channel had its turn in this call's first round.
+void Session::run_turns() {
+  Channel* last = turn_last_;
+  while (!backed_up_ && turn_first_ != nullptr) {
+    Channel& channel = *turn_first_;
+    const bool round_over = &channel == last;
+    dequeue_turn(channel);
+    if (channel.flow_ && channel.send_credit_ == 0) {
+      channel.wants_to_send_ = true;
+    } else {
+      channel.handler_->on_channel_sendable();
+    }
+    if (round_over) last = turn_last_;
+  }
+}
+
+}  // namespace hg::tunnel

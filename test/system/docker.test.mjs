@@ -1,0 +1,251 @@
+// Docker mode on real Docker Engines: the three machines of the manual, started by its own commands, with Redis behind a web page; then
+// containers come, go and change, helpers are killed, an engine is killed. Skipped, saying why, where no engine can be started.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { Lab, imageSize } from './docker/lab.mjs'
+import { newSecret, run, untilWorks } from './harness.mjs'
+
+const network = 'hypergatenet'
+const here = (name) => new URL(`./docker/${name}`, import.meta.url).pathname
+const measured = []
+const logs = {}
+let lab, reason, secret, m1, m2, m3, imageTar
+
+before(async () => {
+  lab = await Lab.start(3)
+  if (lab.reason) {
+    reason = lab.reason
+    console.log(`Docker mode is not tested here: ${reason}`)
+    return
+  }
+  [m1, m2, m3] = lab.machines
+  await lab.startDht()
+  const images = {
+    hypergate: [imageTar = lab.hypergateImage(), 'ENTRYPOINT ["/hypergate"]', 'LABEL hypergate.EXCLUDE=true'],
+    redis: [{ tar: lab.image('redis', { programs: [['/usr/bin/redis-server', '/redis-server'], ['/usr/bin/redis-cli', '/redis-cli']] }) },
+      'CMD ["/redis-server","--bind","0.0.0.0","--protected-mode","no","--save",""]'],
+    page: [{ tar: lab.image('page', {
+      programs: [['/bin/busybox', '/bin/busybox']],
+      links: { '/bin/sh': 'busybox', '/bin/nc': 'busybox', '/bin/hostname': 'busybox' },
+      files: { '/www/cgi-bin/page': here('page.cgi'), '/www/cgi-bin/who': here('who.cgi') }
+    }) }, 'CMD ["/bin/busybox","httpd","-f","-p","80","-h","/www"]', 'ENV PATH=/bin']
+  }
+  for (const [name, [{ tar }, ...changes]] of Object.entries(images))
+    await Promise.all(lab.machines.map((machine) => machine.import(tar, name, ...changes)))
+}, { timeout: 240000 })
+
+after(async () => {
+  if (!lab || lab.reason) return
+  await lab.stop()
+  for (const line of measured) console.log(line)
+}, { timeout: 120000 })
+
+function onDocker (name, body, ms = 120000) {
+  test(name, { timeout: ms }, async (t) => {
+    if (reason) return t.skip(reason)
+    await body(t)
+  })
+}
+
+// As the manual starts them, in the background and with our own DHT.
+async function startHypergate (machine, name, ...rest) {
+  const [own, published] = rest[0] === '-p' ? [rest.slice(2), rest.slice(0, 2)] : [rest, []]
+  await machine.docker('run', '-d', '-u', 'root', `--name=${name}`, '-v', `${machine.socket}:/var/run/docker.sock`, ...published,
+    'hypergate', '--router', secret, '--docker', ...own, '--network', network, '--bootstrap', lab.bootstrap, '--log', 'json')
+  return machine.logs(name)
+}
+
+function helperName (host) {
+  return new RegExp(`^${host.replaceAll('.', '\\.')}-hypergate-gateway-[0-9a-f]{12}$`)
+}
+
+async function helpers (machine) {
+  return (await machine.docker('ps', '--filter', 'label=hypergate.helper', '--format', '{{.Names}}')).split('\n').filter(Boolean)
+}
+
+async function helperRuns (machine, host, limitMs = 60000) {
+  return untilWorks(async () => assert.ok((await helpers(machine)).some((name) => helperName(host).test(name)), `no helper for ${host}`), limitMs)
+}
+
+// When a line was logged (JSON logs), in Unix milliseconds.
+async function loggedAt (log, pattern, since, limitMs = 30000) {
+  const [line] = await log.line(new RegExp(`^.*${pattern.source}.*$`), limitMs, since)
+  return Date.parse(JSON.parse(line).time)
+}
+
+function note (what, ms) {
+  measured.push(`docker: ${what}: ${Math.round(ms)} ms`)
+}
+
+async function addressOf (machine, name) {
+  return (await machine.api('GET', `/containers/${name}/json`)).NetworkSettings.Networks[network].IPAddress
+}
+
+onDocker('the image is small, and makes a router secret', async () => {
+  const bytes = imageSize(imageTar.tar)
+  measured.push(`docker: image ${(bytes / 1e6).toFixed(1)} MB (${imageTar.static ? 'static' : 'with its libraries'})`)
+  assert.ok(bytes < 20e6, `${bytes} bytes`)
+  secret = await m1.docker('run', '--rm', 'hypergate', '--new')
+  assert.match(secret, /^[0-9a-f]{64}$/)
+})
+
+onDocker('three machines: Redis on the first, a page that reads it on the second, a client on the third', async () => {
+  const begun = Date.now()
+  logs.sp1 = await startHypergate(m1, 'hypergate-sp-machine1', '--provider')
+  await logs.sp1.line(/network hypergatenet created/)
+  await logs.sp1.line(/own container attached/)
+  await m1.docker('run', '-d', '--rm', '--name', 'test-redis', '--label', 'hypergate.EXPOSE=6379', 'redis')
+  await m1.docker('network', 'connect', network, 'test-redis', '--alias', 'redis.hyper')
+  await m1.docker('exec', 'test-redis', '/redis-cli', 'set', 'greeting', 'a greeting out of Redis')
+
+  logs.gw2 = await startHypergate(m2, 'hypergate-gw-machine2', '--gateway', '--listen', '0.0.0.0')
+  logs.sp2 = await startHypergate(m2, 'hypergate-sp-machine2', '--provider')
+  await logs.sp2.line(/own container attached/)
+  await m2.docker('run', '-d', '--rm', '--name', 'test-page', '--label', 'hypergate.EXPOSE=80', 'page')
+  await m2.docker('network', 'connect', network, 'test-page', '--alias', 'page.hyper')
+
+  logs.gw3 = await startHypergate(m3, 'hypergate-gw-machine3', '-p', '8080:80', '--gateway', '--listen', '0.0.0.0', '--exposeOnlyServices', 'page.hyper')
+  let text
+  await untilWorks(async () => {
+    text = await lab.curl(lab.middle, 'http://10.89.0.3:8080/cgi-bin/page')
+    assert.match(text, /a greeting out of Redis/)
+  }, 90000)
+  note('three machines, first command to first page', Date.now() - begun)
+})
+
+onDocker('helpers stand for remote hosts only, and show no secret', async () => {
+  await helperRuns(m2, 'redis.hyper')
+  await helperRuns(m3, 'page.hyper')
+  const second = await helpers(m2)
+  assert.ok(!second.some((name) => name.startsWith('page.hyper')), `page.hyper is local on machine 2: ${second}`)
+  const third = await helpers(m3)
+  assert.ok(!third.some((name) => name.startsWith('redis.hyper')), `machine 3 asked for page.hyper only: ${third}`)
+  for (const [machine, names] of [[m2, second], [m3, third]]) {
+    const shown = await machine.docker('inspect', ...names) + await machine.docker('ps', '-a', '--no-trunc', '--filter', 'label=hypergate.helper')
+    assert.ok(!shown.includes(secret), 'the secret shows')
+    for (const container of JSON.parse(await machine.docker('inspect', ...names))) {
+      assert.equal(container.Config.Labels['hypergate.EXCLUDE'], 'true')
+      assert.equal(container.Config.Hostname, container.Config.Labels['hypergate.host'])
+      assert.notEqual(container.Config.User, '')
+    }
+  }
+})
+
+onDocker('containers that start, stop and change are followed within a second', async () => {
+  const gates = logs.gw2
+  const start = async (name, ...options) => {
+    const from = { mark: gates.lines.length, ms: Date.now() }
+    await m1.docker('run', '-d', '--name', name, '--network', network, ...options, 'page')
+    return from
+  }
+  const follow = async (what, name, action, from, pattern) => {
+    const seen = await loggedAt(gates, pattern, from.mark)
+    const delay = seen - await m1.eventTime(name, action, from.ms)
+    note(`${what}, engine's event to the other machine's gate`, delay)
+    assert.ok(delay < 1000, `${what} took ${delay} ms`)
+  }
+  let from = await start('extra', '--label', 'hypergate.EXPOSE=7001')
+  await follow('container starts', 'extra', 'start', from, /tcp 0\.0\.0\.0:7001 open for extra:7001/)
+  from = { mark: gates.lines.length, ms: Date.now() }
+  await m1.docker('rm', '-f', 'extra')
+  await follow('container is killed', 'extra', 'die', from, /no more: tcp 0\.0\.0\.0:7001/)
+  from = await start('extra', '--label', 'hypergate.EXPOSE=7001:7002,53/udp')
+  await follow('container comes back with other labels', 'extra', 'start', from, /tcp 0\.0\.0\.0:7002 open for extra:7001/)
+  await gates.line(/udp 0\.0\.0\.0:53 open for extra:53/, 5000, from.mark)
+  from = { mark: gates.lines.length, ms: Date.now() }
+  await m1.docker('network', 'disconnect', network, 'extra')
+  const seen = await loggedAt(gates, /no more: tcp 0\.0\.0\.0:7002/, from.mark)
+  note('container leaves the network, command to the other machine\'s gate', seen - from.ms)
+  await m1.docker('rm', '-f', 'extra')
+})
+
+onDocker('labels decide', async () => {
+  const gates = logs.gw2
+  const mark = gates.lines.length
+  const place = ['-d', '--network', network]
+  await m1.docker('run', ...place, '--name', 'excluded', '--label', 'hypergate.EXCLUDE=true', '--label', 'hypergate.EXPOSE=7101', 'page')
+  await m1.docker('run', ...place, '--name', 'unexposed', '--expose', '7102', '--expose', '7103', '--label', 'hypergate.UNEXPOSE=7102', 'page')
+  await m1.docker('run', ...place, '--name', 'published', '-p', '7105:7104', 'page')
+  await gates.line(/tcp 0\.0\.0\.0:7103 open for unexposed:7103/, 10000, mark)
+  await gates.line(/tcp 0\.0\.0\.0:7105 open for published:7104/, 10000, mark)
+  await gates.line(/tcp 0\.0\.0\.0:7104 open for published:7104/, 10000, mark)
+  const shown = gates.lines.slice(mark).join('\n')
+  assert.ok(!/:7101 open|:7102 open/.test(shown), shown)
+  await m1.docker('rm', '-f', 'excluded', 'unexposed', 'published')
+})
+
+onDocker('two containers with the same port are each reached by name', async () => {
+  const names = ['one', 'two']
+  for (const name of names) await m1.docker('run', '-d', '--network', network, '--name', name, '--hostname', name, '--label', 'hypergate.EXPOSE=80', 'page')
+  for (const name of names) {
+    await helperRuns(m2, name)
+    let answer
+    await untilWorks(async () => { answer = await m2.docker('exec', 'test-page', '/bin/busybox', 'wget', '-T', '5', '-qO-', `http://${name}/cgi-bin/who`) }, 30000)
+    assert.equal(answer, name)
+  }
+  await m1.docker('rm', '-f', ...names)
+  await untilWorks(async () => assert.equal((await helpers(m2)).length, 1, 'helpers go with their routes'), 20000)
+})
+
+onDocker('a helper that is killed is made again', async () => {
+  const name = (await helpers(m2)).find((candidate) => candidate.startsWith('redis.hyper'))
+  const from = Date.now()
+  await m2.docker('kill', name)
+  const died = await m2.eventTime(name, 'die', from)
+  const started = await m2.eventTime(name, 'start', died)
+  note('helper killed, its end to its successor\'s start', started - died)
+  await untilWorks(async () => assert.match(await lab.curl(lab.middle, 'http://10.89.0.3:8080/cgi-bin/page'), /out of Redis/), 30000)
+})
+
+onDocker('a provider outside containers reaches them, and adds them to its files', async () => {
+  const router = await newSecret()
+  const files = JSON.stringify([{ gatePort: 7201, serviceHost: '127.0.0.1', servicePort: 1, protocol: 'tcp' }])
+  const provider = lab.process(m2, ['provider', files, '--docker', m2.socket, '--network', network], { name: 'provider on the host', env: { HYPERGATE_ROUTER: router } })
+  const gateway = lab.process(m3, ['gateway', '--listen', m3.address], { name: 'gateway on the host', env: { HYPERGATE_ROUTER: router } })
+  await gateway.line(/10\.89\.0\.3:7201 open for 127\.0\.0\.1:1/)
+  await gateway.line(/10\.89\.0\.3:80 open for page\.hyper:80/)
+  assert.match(await lab.curl(m3.namespace, 'http://10.89.0.3/cgi-bin/page', 15), /out of Redis/)
+  assert.equal(await gateway.stop(), 0)
+  assert.equal(await provider.stop(), 0)
+})
+
+onDocker('the image resolves names by the engine\'s DNS', async () => {
+  const router = await newSecret()
+  const services = JSON.stringify([{ gatePort: 7401, serviceHost: 'redis.hyper', servicePort: 6379, protocol: 'tcp' }])
+  await m1.docker('run', '-d', '--name', 'by-name', '--network', network, '-e', `HYPERGATE_ROUTER=${router}`, 'hypergate', 'provider', services, '--bootstrap', lab.bootstrap)
+  const gateway = lab.process(m3, ['gateway', '--listen', m3.address], { name: 'gateway on the host', env: { HYPERGATE_ROUTER: router } })
+  await gateway.line(/10\.89\.0\.3:7401 open for redis\.hyper:6379/)
+  const ping = "printf 'PING\\r\\nQUIT\\r\\n' | busybox nc -w 10 10.89.0.3 7401"
+  const { stdout } = await run(...lab.inside(m3.namespace, 'busybox', 'sh', '-c', ping))
+  assert.match(stdout, /\+PONG/)
+  assert.equal(await gateway.stop(), 0)
+  await m1.docker('rm', '-f', 'by-name')
+})
+
+onDocker('an engine that is killed and started again is followed', async () => {
+  const provider = lab.process(m1, ['provider', '--docker', m1.socket, '--network', network], { name: 'provider on the host', env: { HYPERGATE_ROUTER: await newSecret() } })
+  await provider.line(/containers on network/)
+  let mark = provider.lines.length
+  await m1.kill()
+  await provider.line(/Docker Engine at .*trying again/, 10000, mark)
+  mark = provider.lines.length
+  await untilWorks(() => m1.start(), 90000)
+  const back = Date.now()
+  note('engine answers again, to the provider\'s look-up', Math.max(0, await loggedAt(provider, /containers on network/, mark) - back))
+  mark = provider.lines.length
+  await m1.docker('run', '-d', '--name', 'afterwards', '--network', network, '--label', 'hypergate.EXPOSE=7301', 'page')
+  await provider.line(/[1-9]\d* services offered/, 15000, mark)
+  assert.equal(await provider.stop(), 0)
+})
+
+onDocker('helpers go with their gateway, and leftovers with the next', async () => {
+  await m3.docker('kill', '--signal', 'KILL', 'hypergate-gw-machine3')
+  await m3.docker('rm', '-f', 'hypergate-gw-machine3')
+  assert.equal((await helpers(m3)).length, 1)
+  const log = await startHypergate(m3, 'hypergate-gw-again', '--gateway', '--exposeOnlyServices', 'none.hyper')
+  await log.line(/left behind by an earlier gateway, removed/)
+  await untilWorks(async () => assert.deepEqual(await helpers(m3), []), 20000)
+  await m2.docker('stop', '-t', '15', 'hypergate-gw-machine2')
+  assert.equal(await m2.docker('inspect', '-f', '{{.State.ExitCode}}', 'hypergate-gw-machine2'), '0')
+  assert.deepEqual(await helpers(m2), [])
+})

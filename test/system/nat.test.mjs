@@ -1,0 +1,51 @@
+// Two homes behind routers of their own, in network namespaces: a provider in one, a gateway in the other, and a page that comes
+// through. How they are connected is told by what the network between the homes forwarded. `node test/system/nat/matrix.mjs`
+// prints the whole grid.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { Lab, unavailable } from './nat/lab.mjs'
+import { connectPair } from './nat/pair.mjs'
+
+const skip = (await unavailable()) ?? false
+const LIMIT_MS = 60000 // generous: what is tested is that and how they connect, not this machine's speed
+let lab
+
+before(async () => { if (!skip) lab = await Lab.open() })
+after(() => lab?.close())
+
+// An open host that does not know yet that it is open punches; one that knows does not.
+const OPEN = 'direct or punched'
+
+function connects (provider, gateway, how, options = {}) {
+  const name = gateway === null ? `two hosts behind one ${provider}` : `${provider} – ${gateway}`
+  test(`${name}: ${how}`, { skip }, async (t) => {
+    const result = await connectPair(lab, provider, gateway, { limitMs: LIMIT_MS, ...options })
+    assert.notEqual(result.seconds, null, result.why)
+    assert.ok(how.split(' or ').includes(result.how), `${result.how} ${JSON.stringify(result.counted)}`)
+    t.diagnostic(`${result.seconds} s`)
+  })
+}
+
+connects('none', 'port-cone', OPEN)
+connects('full-cone', 'address-cone', 'punched')
+connects('port-cone', 'port-cone', 'punched')
+connects('remap-cone', 'remap-cone', 'punched')
+connects('cgnat-cone', 'address-cone', 'punched')
+connects('symmetric', 'none', OPEN)
+connects('symmetric', 'address-cone', 'punched')
+connects('port-cone', 'symmetric', 'punched')
+connects('port-cone', null, 'lan')
+
+test('a host whose UDP is blocked is told so in one line', { skip }, async (t) => {
+  let spoken
+  const during = async ({ gateway }) => {
+    const start = Date.now()
+    const [line] = await gateway.line(/"level":"warning".*no DHT node answers/, 30000)
+    t.diagnostic(`after ${(Date.now() - start) / 1000} s: ${line}`)
+    await gateway.line(/"router/, 30000).catch(() => {})
+    spoken = gateway.lines.filter((text) => text.includes('no DHT node answers')).length
+  }
+  const result = await connectPair(lab, 'none', 'blocked', { limitMs: 1000, during })
+  assert.equal(result.seconds, null, 'UDP was not blocked')
+  assert.equal(spoken, 1)
+})

@@ -1,0 +1,180 @@
+// A small Internet of network namespaces:
+//
+//   host A ─ router(s) A ─┐              ┌─ router(s) B ─ host B
+//   192.168.1.2           ├─── core ─────┤           192.168.2.2
+//   (or both hosts behind router A)  10.77.9.1 … 8: DHT nodes of ours, each bound to an address of its own
+//
+// The core forwards packets between the homes and nothing else, so its counters tell how two homes are connected. Nothing here
+// is connected to the machine's own network. Names are unique per run; close() removes every namespace and ends every process.
+import { spawnSync } from 'node:child_process'
+import { binary, Process, run, timeout } from '../harness.mjs'
+import { HOMES, rules } from './routers.mjs'
+
+export const DHT_NODES = 8
+const DHT_PORT = 49737
+const LOWEST_TTL = 8 // real paths are long enough that a probe with a TTL of 5 does not arrive
+
+/** Why there can be no lab here, or null. */
+export async function unavailable () {
+  const name = `hgprobe${process.pid}`
+  const script = `
+    ip netns add ${name} || exit 1
+    trap 'ip netns del ${name}' EXIT
+    ip -n ${name} link add type veth && ip -n ${name} link add lan type bridge || exit 1
+    printf 'table ip t { chain c { type nat hook postrouting priority srcnat; oifname "wan" masquerade fully-random; }; }' | ip netns exec ${name} nft -f -`
+  const { status, stderr } = await run('sh', ['-c', script])
+  return status === 0 ? null : `network namespaces with nftables are not available here: ${stderr.trim().split('\n')[0] || status}`
+}
+
+export class Lab {
+  /** `dropLowTtl`: probes meant only to open the sender's own NAT end in the core, as on real paths. */
+  constructor ({ dropLowTtl = true } = {}) {
+    this.prefix = `hg${process.pid}x${Lab.count++}`
+    this.dropLowTtl = dropLowTtl
+    this.namespaces = []
+    this.nodes = []
+    this.atExit = () => this.removeNamespaces(this.namespaces)
+    process.on('exit', this.atExit)
+    this.atSignal = () => process.exit(1)
+    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, this.atSignal)
+  }
+
+  static count = 0
+  static async open (options) {
+    const lab = new Lab(options)
+    try {
+      await lab.start()
+    } catch (error) {
+      await lab.close()
+      throw error
+    }
+    return lab
+  }
+
+  ns (name) { return `${this.prefix}${name}` }
+  get bootstrap () { return [1, 2, 3].map((i) => `10.77.9.${i}:${DHT_PORT}`).join(',') }
+
+  async script (lines) {
+    const { status, stderr, stdout } = await run('sh', ['-ec', lines.join('\n')])
+    if (status !== 0) throw new Error(`${stderr}\nin:\n${lines.join('\n')}`)
+    return stdout
+  }
+
+  addNamespace (name) {
+    const full = this.ns(name)
+    this.namespaces.push(full)
+    return [`ip netns add ${full}`, `ip -n ${full} link set lo up`, `ip netns exec ${full} sysctl -qw net.ipv4.ip_forward=1`]
+  }
+
+  removeNamespaces (names) {
+    for (const name of names) spawnSync('ip', ['netns', 'del', name])
+    this.namespaces = this.namespaces.filter((name) => !names.includes(name))
+  }
+
+  /** Runs a program in a namespace; the process is the program itself. */
+  exec (name, command, args, options = {}) {
+    return new Process('nsenter', [`--net=/run/netns/${this.ns(name)}`, command, ...args], options)
+  }
+
+  hypergate (name, args, options = {}) {
+    return this.exec(name, binary, [...args, '--log', 'json'], options)
+  }
+
+  async start () {
+    const core = this.ns('core')
+    const nodes = Array.from({ length: DHT_NODES }, (_, i) => `10.77.9.${i + 1}`)
+    await this.script([
+      ...this.addNamespace('core'),
+      `ip -n ${core} link add net type bridge`, `ip -n ${core} link set net up`,
+      ...nodes.map((address) => `ip -n ${core} addr add ${address}/24 dev net`),
+      `ip netns exec ${core} nft -f - <<'.'
+table ip lab {
+  counter probes { }
+  counter tunnel { }
+  chain forward { type filter hook forward priority 0;
+    ${this.dropLowTtl ? `ip ttl < ${LOWEST_TTL} drop` : ''}
+    udp length 9 counter name probes accept
+    counter name tunnel
+  }
+}
+.`])
+    for (const [i, address] of nodes.entries()) {
+      const others = i === 0 ? [] : ['--bootstrap', `${nodes[0]}:${DHT_PORT}`]
+      const node = this.hypergate('core', ['dht', '--host', address, '--port', String(DHT_PORT), ...others], { name: `dht ${address}` })
+      this.nodes.push(node)
+      if (i === 0) await node.line(/"ready/, 60000)
+    }
+    await Promise.all(this.nodes.map((node) => node.line(/"ready/, 60000)))
+  }
+
+  /** A cable between two namespaces, with a name for each end. */
+  cable (left, leftName, right, rightName) {
+    return [`ip -n ${this.ns(left)} link add ${leftName} type veth peer name ${rightName} netns ${this.ns(right)}`,
+      `ip -n ${this.ns(left)} link set ${leftName} up`, `ip -n ${this.ns(right)} link set ${rightName} up`]
+  }
+
+  router (name, kind, { wan, gateway, lan, host }) {
+    const ns = this.ns(name)
+    return [
+      `ip -n ${ns} addr add ${wan}/24 dev wan`, `ip -n ${ns} route add default via ${gateway}`,
+      `ip -n ${ns} link add lan type bridge`, `ip -n ${ns} addr add ${lan}/24 dev lan`, `ip -n ${ns} link set lan up`,
+      `ip netns exec ${ns} nft -f - <<'.'\n${rules(kind, { wan, host })}\n.`]
+  }
+
+  /** Builds the home `letter` ('a' or 'b') of a kind; its host is the namespace of that letter. */
+  async addHome (letter, home) {
+    const number = letter === 'a' ? 1 : 2
+    const stages = HOMES[home]
+    const lines = [...this.addNamespace(letter)]
+    // From the network inwards: where the next thing is plugged in, its address, its gateway.
+    let outer = { ns: 'core', port: `home${letter}`, address: `10.77.${number}.2`, gateway: `10.77.${number}.1` }
+    stages.toReversed().forEach((kind, i) => {
+      const inner = i === stages.length - 1
+        ? { lan: `192.168.${number}.1`, host: `192.168.${number}.2` }
+        : { lan: `100.64.${number}.1`, host: `100.64.${number}.2` }
+      const name = `r${letter}${i}`
+      lines.push(...this.addNamespace(name), ...this.cable(outer.ns, outer.port, name, 'wan'))
+      if (outer.ns !== 'core') lines.push(`ip -n ${this.ns(outer.ns)} link set ${outer.port} master lan`)
+      lines.push(...this.router(name, kind, { wan: outer.address, gateway: outer.gateway, ...inner }))
+      outer = { ns: name, port: 'p0', address: inner.host, gateway: inner.lan }
+    })
+    lines.push(...this.plugIn(letter, outer), `ip -n ${this.ns('core')} addr add 10.77.${number}.1/24 dev home${letter}`)
+    await this.script(lines)
+  }
+
+  /** Host B as a second host of home A's inner network. */
+  async addNeighbour (home) {
+    const router = `ra${HOMES[home].length - 1}`
+    await this.script([...this.addNamespace('b'), ...this.plugIn('b', { ns: router, port: 'p1', address: '192.168.1.3', gateway: '192.168.1.1' })])
+  }
+
+  plugIn (name, { ns, port, address, gateway }) {
+    return [...this.cable(ns, port, name, 'eth0'),
+      ...(ns === 'core' ? [] : [`ip -n ${this.ns(ns)} link set ${port} master lan`]),
+      `ip -n ${this.ns(name)} addr add ${address}/24 dev eth0`, `ip -n ${this.ns(name)} route add default via ${gateway}`]
+  }
+
+  /** Removes both homes and forgets what was counted. */
+  async removeHomes () {
+    const core = this.ns('core')
+    // The kernel takes namespaces down some time later: the cables must be gone now, or the next home finds its name taken.
+    await this.script(['homea', 'homeb'].map((port) => `ip -n ${core} link del ${port} 2>/dev/null || true`))
+    this.removeNamespaces(this.namespaces.filter((name) => name !== core))
+    await this.script([`ip netns exec ${core} nft reset counters >/dev/null`])
+  }
+
+  /** What the core forwarded between the homes: {probes, packets, bytes}, probes being datagrams of one byte. */
+  async counted () {
+    const listing = JSON.parse(await this.script([`ip netns exec ${this.ns('core')} nft -j list counters`]))
+    const counters = Object.fromEntries(listing.nftables.filter((e) => e.counter).map((e) => [e.counter.name, e.counter]))
+    return { probes: counters.probes.packets, packets: counters.tunnel.packets, bytes: counters.tunnel.bytes }
+  }
+
+  async close () {
+    await Promise.all(this.nodes.map((node) => node.status === undefined ? node.stop('SIGKILL').catch(() => {}) : null))
+    await timeout(10)
+    this.removeNamespaces(this.namespaces)
+    process.off('exit', this.atExit)
+    for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, this.atSignal)
+  }
+}

@@ -1,0 +1,60 @@
+// One provider in home A, one gateway in home B: do they find each other, how, and in what time?
+import path from 'node:path'
+import { writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { modules, newSecret, root, scratch, service } from '../harness.mjs'
+
+const GATE = 8080
+const SERVICE = 8000
+const PAGE_BYTES = 24 * 1024
+const pageProgram = path.join(path.dirname(fileURLToPath(import.meta.url)), 'page.mjs')
+
+function startNative (lab, role, secret, files) {
+  const args = role === 'provider' ? ['provider', files.path('services.json')] : ['gateway']
+  return lab.hypergate(role === 'provider' ? 'a' : 'b', [...args, '--bootstrap', lab.bootstrap, ...(process.env.VERBOSE ? ['--verbose'] : [])],
+    { name: role, env: { HYPERGATE_ROUTER: secret } })
+}
+
+function startJavascript (lab, role, secret, files) {
+  const args = [path.join(root, 'test/interop/tunnel/peer.mjs'), '--role', role, '--router', secret, '--bootstrap', lab.bootstrap, '--modules', modules]
+  args.push(...(role === 'provider' ? ['--services', files.path('services.json')] : ['--listen', '127.0.0.1']))
+  return lab.exec(role === 'provider' ? 'a' : 'b', 'node', args, { name: `javascript ${role}` })
+}
+
+/** 'direct' (one side needed no punching), 'punched', or 'lan': told from what the core forwarded between the homes. */
+export function howConnected ({ probes, bytes }) {
+  if (bytes < PAGE_BYTES) return 'lan'
+  return probes > 0 ? 'punched' : 'direct'
+}
+
+/**
+ * Runs the pair of homes `a` and `b` (b === null: B is a neighbour in A's home). `provider` and `gateway` are 'native' or 'javascript'.
+ * {seconds, how, counted} or {seconds: null, why}. `during(processes)` may look at the running pair before it is stopped.
+ */
+export async function connectPair (lab, a, b, { provider = 'native', gateway = 'native', limitMs = 60000, during } = {}) {
+  const files = scratch()
+  const started = []
+  try {
+    await lab.addHome('a', a)
+    await (b === null ? lab.addNeighbour(a) : lab.addHome('b', b))
+    const secret = await newSecret()
+    writeFileSync(files.path('services.json'), JSON.stringify([service(GATE, SERVICE)]))
+    const server = lab.exec('a', 'node', [pageProgram, 'serve', String(SERVICE)], { name: 'web' })
+    const client = lab.exec('b', 'node', [pageProgram, 'fetch', String(GATE)], { name: 'client' })
+    started.push(server, client)
+    await server.line(/serving/)
+    const begin = Date.now()
+    const start = (kind, role) => (kind === 'native' ? startNative : startJavascript)(lab, role, secret, files)
+    const pair = { provider: start(provider, 'provider'), gateway: start(gateway, 'gateway') }
+    started.push(pair.provider, pair.gateway)
+    if (during) await during(pair)
+    const page = await client.line(/^page (\d+)/, limitMs).catch((error) => ({ error }))
+    if (page.error) return { seconds: null, why: page.error.message, processes: pair }
+    const counted = await lab.counted()
+    return { seconds: (Number(page[1]) - begin) / 1000, how: howConnected(counted), counted, processes: pair }
+  } finally {
+    await Promise.all(started.map((p) => p.status === undefined ? p.stop('SIGKILL').catch(() => {}) : null))
+    await lab.removeHomes()
+    files.remove()
+  }
+}
