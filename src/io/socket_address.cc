@@ -59,7 +59,7 @@ std::optional<SocketAddress> SocketAddress::parse(std::string_view ip, uint16_t 
 std::optional<SocketAddress> SocketAddress::unix_path(std::string_view path) {
   SocketAddress out;
   auto& local = view_as<sockaddr_un>(out.storage_);
-  if (path.empty() || path.size() >= sizeof local.sun_path) return std::nullopt;
+  if (path.empty() || path.front() != '/' || path.size() >= sizeof local.sun_path) return std::nullopt;
   local.sun_family = AF_UNIX;
   std::memcpy(local.sun_path, path.data(), path.size());
   out.length_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
