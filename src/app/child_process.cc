@@ -23,7 +23,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 }  // namespace
 
-ChildProcess::ChildProcess(io::Loop& loop, const std::vector<std::string>& arguments, const std::vector<std::string>& environment, OnLine on_line)
+ChildProcess::ChildProcess(io::Loop& loop, const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                           OnLine on_line)
     : on_line_(std::move(on_line)) {
   std::vector<std::string> words = {"hypergate"};
   words.insert(words.end(), arguments.begin(), arguments.end());
@@ -47,7 +48,8 @@ ChildProcess::ChildProcess(io::Loop& loop, const std::vector<std::string>& argum
   }
   ::close(ends[1]);
   ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  output_ = std::make_unique<io::DescriptorWatch>(loop, io::FileDescriptor(ends[0]), [this] { read_lines(); }, [] {});
+  output_ = std::make_unique<io::DescriptorWatch>(
+      loop, io::FileDescriptor(ends[0]), [this] { read_lines(); }, [] {});
   output_->watch_read(true);
 }
 

@@ -16,7 +16,8 @@ class ChildProcess {
  public:
   using OnLine = std::function<void(const std::string& line)>;
 
-  /// Runs this program with `arguments` and, besides ours, the variables `environment` ("NAME=value"). `on_line` gets each line of its standard error.
+  /// Runs this program with `arguments` and, besides ours, the variables `environment` ("NAME=value"). `on_line` gets each line of its
+  /// standard error.
   ChildProcess(io::Loop& loop, const std::vector<std::string>& arguments, const std::vector<std::string>& environment, OnLine on_line);
   /// Kills it if it still runs.
   ~ChildProcess();

@@ -51,11 +51,16 @@ Expected<MemberPlan> plan_member(Config config) {
 
 Expected<std::function<int()>> prepare(Config config) {
   switch (config.command) {
-    case Command::kNew: return std::function<int()>(print_new_secret);
-    case Command::kDht: return std::function<int()>([config] { return run_dht(config); });
-    case Command::kScan: return std::function<int()>([config] { return run_scan(config); });
-    case Command::kCheck: return std::function<int()>([config] { return run_check(config.check_files); });
-    case Command::kDemo: return std::function<int()>([config] { return run_demo(config); });
+    case Command::kNew:
+      return std::function<int()>(print_new_secret);
+    case Command::kDht:
+      return std::function<int()>([config] { return run_dht(config); });
+    case Command::kScan:
+      return std::function<int()>([config] { return run_scan(config); });
+    case Command::kCheck:
+      return std::function<int()>([config] { return run_check(config.check_files); });
+    case Command::kDemo:
+      return std::function<int()>([config] { return run_demo(config); });
     case Command::kRun: {
       auto plan = plan_member(std::move(config));
       if (!plan) return plan.error();
@@ -65,7 +70,8 @@ Expected<std::function<int()>> prepare(Config config) {
       });
     }
     case Command::kHelp:
-    case Command::kVersion: break;
+    case Command::kVersion:
+      break;
   }
   return Error{"USAGE", "nothing to do; see hypergate --help"};
 }

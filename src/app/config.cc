@@ -109,9 +109,9 @@ constexpr NumericLimit kLimits[] = {
     {"udpSocketTimeoutMs", set_ms<&Limits::udp_socket_timeout>},
 };
 constexpr Duration kShortestRefresh = 250ms;  // of the Docker Engine
-constexpr uint64_t kMaxLimit = 1ull << 40;  // a terabyte, or 34 years of milliseconds
+constexpr uint64_t kMaxLimit = 1ull << 40;    // a terabyte, or 34 years of milliseconds
 
-constexpr uint16_t kResolverPort = 8080;   // the brief's defaults
+constexpr uint16_t kResolverPort = 8080;  // the brief's defaults
 constexpr uint16_t kUnlimitedPort = 8091;
 constexpr size_t kMaxUnlimitedSecret = 1024;
 
@@ -121,9 +121,9 @@ class Builder {
   explicit Builder(const RawOptions& raw) : raw_(raw) {}
 
   Expected<Config> build() {
-    for (auto step : {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::read_listen, &Builder::read_docker, &Builder::read_exposure,
-                      &Builder::read_dht, &Builder::read_log, &Builder::read_limits, &Builder::read_resolver, &Builder::read_unlimited,
-                      &Builder::read_metrics, &Builder::read_policies, &Builder::check_together}) {
+    for (auto step : {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::read_listen, &Builder::read_docker,
+                      &Builder::read_exposure, &Builder::read_dht, &Builder::read_log, &Builder::read_limits, &Builder::read_resolver,
+                      &Builder::read_unlimited, &Builder::read_metrics, &Builder::read_policies, &Builder::check_together}) {
       const Expected<void> result = (this->*step)();
       if (!result) return result.error();
     }
@@ -132,23 +132,34 @@ class Builder {
 
  private:
   Expected<void> choose_command() {
-    if (raw_.has("help")) config_.command = Command::kHelp;
-    else if (raw_.has("version")) config_.command = Command::kVersion;
-    else if (raw_.verb == "new" || raw_.has("new")) config_.command = Command::kNew;
-    else if (raw_.verb == "scan" || raw_.has("scan")) config_.command = Command::kScan;
-    else if (raw_.verb == "dht") config_.command = Command::kDht;
-    else if (raw_.verb == "demo") config_.command = Command::kDemo;
-    else if (raw_.verb == "check") return choose_check();
-    else if (raw_.verb == "provider" || raw_.verb == "gateway" || raw_.has("provider") || raw_.has("gateway")) config_.command = Command::kRun;
-    else if (raw_.values.empty()) config_.command = Command::kHelp;
-    else return usage("nothing to do: give --provider, --gateway or both (or: hypergate new | scan | dht | demo); see hypergate --help");
+    if (raw_.has("help"))
+      config_.command = Command::kHelp;
+    else if (raw_.has("version"))
+      config_.command = Command::kVersion;
+    else if (raw_.verb == "new" || raw_.has("new"))
+      config_.command = Command::kNew;
+    else if (raw_.verb == "scan" || raw_.has("scan"))
+      config_.command = Command::kScan;
+    else if (raw_.verb == "dht")
+      config_.command = Command::kDht;
+    else if (raw_.verb == "demo")
+      config_.command = Command::kDemo;
+    else if (raw_.verb == "check")
+      return choose_check();
+    else if (raw_.verb == "provider" || raw_.verb == "gateway" || raw_.has("provider") || raw_.has("gateway"))
+      config_.command = Command::kRun;
+    else if (raw_.values.empty())
+      config_.command = Command::kHelp;
+    else
+      return usage("nothing to do: give --provider, --gateway or both (or: hypergate new | scan | dht | demo); see hypergate --help");
     return {};
   }
 
   Expected<void> choose_check() {
     config_.command = Command::kCheck;
     if (raw_.has("check")) config_.check_files = raw_.values.at("check");
-    if (config_.check_files.empty()) return usage("check: no files; give services, filters or ingress policies, e.g. hypergate check services.json");
+    if (config_.check_files.empty())
+      return usage("check: no files; give services, filters or ingress policies, e.g. hypergate check services.json");
     return {};
   }
 
@@ -163,7 +174,8 @@ class Builder {
       if (!from_file) return from_file.error();
       text = *from_file;
     } else if (!raw_.has("router")) {
-      return usage("--router is missing: give the 64 digits of the router secret, or --routerFile FILE (make a secret with: hypergate new)");
+      return usage(
+          "--router is missing: give the 64 digits of the router secret, or --routerFile FILE (make a secret with: hypergate new)");
     }
     auto secret = parse_router_secret(option, text);
     if (!secret) return secret.error();
@@ -218,8 +230,10 @@ class Builder {
     }
     DockerOptions docker;
     constexpr std::string_view kScheme = "unix://";
-    docker.socket = given.empty() || given == "true" ? docker::kDefaultSocket : given.starts_with(kScheme) ? given.substr(kScheme.size()) : given;
-    if (!io::SocketAddress::unix_path(docker.socket))
+    docker.socket = given.empty() || given == "true" ? docker::kDefaultSocket
+                    : given.starts_with(kScheme)     ? given.substr(kScheme.size())
+                                                     : given;
+    if (!docker.socket.starts_with('/') || !io::SocketAddress::unix_path(docker.socket))
       return usage("--docker: '" + given + "' is not a Unix socket; give its absolute path, such as /var/run/docker.sock, or nothing");
     for (const auto& [flag, field] : {std::pair("network", &DockerOptions::network), std::pair("image", &DockerOptions::image)}) {
       if (!raw_.has(flag)) continue;
@@ -246,7 +260,8 @@ class Builder {
     if (raw_.has("exposeOnlyServices")) {
       for (const std::string& value : raw_.values.at("exposeOnlyServices"))
         for (std::string& name : split_list(value)) config_.expose_only_services.push_back(std::move(name));
-      if (config_.expose_only_services.empty()) return usage("--exposeOnlyServices: the list is empty; give service hosts such as db.hyper,web.hyper");
+      if (config_.expose_only_services.empty())
+        return usage("--exposeOnlyServices: the list is empty; give service hosts such as db.hyper,web.hyper");
     }
     return {};
   }
@@ -271,7 +286,8 @@ class Builder {
     }
     if (raw_.has("host")) {
       config_.dht_host = raw_.last("host");
-      if (!parse_ipv4(config_.dht_host)) return usage("--host: '" + config_.dht_host + "' is not an IPv4 address of this machine, such as 192.0.2.10");
+      if (!parse_ipv4(config_.dht_host))
+        return usage("--host: '" + config_.dht_host + "' is not an IPv4 address of this machine, such as 192.0.2.10");
     }
     return {};
   }
@@ -314,7 +330,8 @@ class Builder {
   }
 
   Expected<void> read_resolver() {
-    if (!raw_.has("fingerprintResolverHost") && !raw_.has("fingerprintResolverPort") && !raw_.has("fingerprintResolverBasicAuth")) return {};
+    if (!raw_.has("fingerprintResolverHost") && !raw_.has("fingerprintResolverPort") && !raw_.has("fingerprintResolverBasicAuth"))
+      return {};
     auto address = read_address("fingerprintResolverHost", "fingerprintResolverPort", kResolverPort);
     if (!address) return address.error();
     config_.endpoints.resolver = *address;
@@ -341,7 +358,8 @@ class Builder {
     if (!open_to_all) return open_to_all.error();
     const std::string host = address->canonical_host();
     if (!*open_to_all && !host.starts_with("127.") && host != "::1")
-      return usage("--unlimitedHost: '" + host + "' can be reached from other machines; add --unlimitedPublic if that is meant, or give 127.0.0.1");
+      return usage("--unlimitedHost: '" + host +
+                   "' can be reached from other machines; add --unlimitedPublic if that is meant, or give 127.0.0.1");
     config_.endpoints.unlimited = *address;
     return {};
   }
@@ -366,7 +384,8 @@ class Builder {
     if (!raw_.has("ingressPolicyIntervalMs")) return {};
     const auto interval = parse_number<uint64_t>(raw_.last("ingressPolicyIntervalMs"));
     if (!interval || *interval < 1000 || *interval > kMaxLimit)
-      return usage("--ingressPolicyIntervalMs: '" + raw_.last("ingressPolicyIntervalMs") + "' is not an interval; give at least 1000 (a second)");
+      return usage("--ingressPolicyIntervalMs: '" + raw_.last("ingressPolicyIntervalMs") +
+                   "' is not an interval; give at least 1000 (a second)");
     config_.endpoints.ingress_policy_interval = std::chrono::milliseconds(*interval);
     return {};
   }
@@ -405,13 +424,15 @@ const std::vector<std::string>& public_bootstrap() {
 Expected<Seed> parse_router_secret(const std::string& option, const std::string& text) {
   Seed seed;
   if (from_hex(text, seed)) return seed;
-  const std::string what = text.size() == kKeyHexDigits ? "holds a character that is no hexadecimal digit" : "has " + std::to_string(text.size()) + " characters";
+  const std::string what = text.size() == kKeyHexDigits ? "holds a character that is no hexadecimal digit"
+                                                        : "has " + std::to_string(text.size()) + " characters";
   return usage(option + ": the value (not shown) " + what + "; give exactly 64 hexadecimal digits (make a secret with: hypergate new)");
 }
 
 Expected<std::string> parse_bootstrap_entry(const std::string& text) {
   const size_t at = text.find('@');
-  const bool good = at == std::string::npos ? plausible_host_port(text) : parse_ipv4(text.substr(0, at)) && plausible_host_port(text.substr(at + 1));
+  const bool good =
+      at == std::string::npos ? plausible_host_port(text) : parse_ipv4(text.substr(0, at)) && plausible_host_port(text.substr(at + 1));
   if (!good) return usage("--bootstrap: '" + text + "' is not HOST:PORT; give e.g. 192.0.2.1:49737 or dht.example.org:49737");
   return text;
 }

@@ -50,26 +50,26 @@ struct EndpointOptions {
 struct Config {
   Command command = Command::kHelp;
 
-  std::optional<Seed> router;             // the secret
-  std::optional<PublicKey> router_name;   // scan: given directly or derived from the secret
+  std::optional<Seed> router;            // the secret
+  std::optional<PublicKey> router_name;  // scan: given directly or derived from the secret
   bool provider = false;
   bool gateway = false;
-  std::vector<std::string> services;      // JSON, paths or URLs
-  std::vector<std::string> filters;       // likewise
-  io::SocketAddress listen;               // port unused
+  std::vector<std::string> services;  // JSON, paths or URLs
+  std::vector<std::string> filters;   // likewise
+  io::SocketAddress listen;           // port unused
   bool expose_only_published = false;
   bool expose_only_docker = false;
   std::vector<std::string> expose_only_services;
   std::optional<DockerOptions> docker;
   EndpointOptions endpoints;
 
-  std::vector<std::string> bootstrap;     // "host:port" or "ip@host:port"; empty: the public network's
-  std::optional<uint16_t> dht_port;       // 0: any; not given: 49737, or (members) another free one
-  std::string dht_host;                   // dht: address to bind
+  std::vector<std::string> bootstrap;  // "host:port" or "ip@host:port"; empty: the public network's
+  std::optional<uint16_t> dht_port;    // 0: any; not given: 49737, or (members) another free one
+  std::string dht_host;                // dht: address to bind
   LogFormat log_format = LogFormat::kText;
   bool verbose = false;
-  bool json = false;                      // scan
-  std::vector<std::string> check_files;   // check
+  bool json = false;                     // scan
+  std::vector<std::string> check_files;  // check
   tunnel::Limits limits;
 };
 

@@ -39,7 +39,8 @@ TEST(Config, LimitsAreSetAndBounded) {
 }
 
 TEST(Config, BootstrapLists) {
-  const auto config = make_config(raw("gateway", {{"router", {kSecret}}, {"bootstrap", {"127.0.0.1:1, dht.example:2", "1.2.3.4@dht.example:3"}}}));
+  const auto config =
+      make_config(raw("gateway", {{"router", {kSecret}}, {"bootstrap", {"127.0.0.1:1, dht.example:2", "1.2.3.4@dht.example:3"}}}));
   ASSERT_TRUE(config.ok());
   EXPECT_EQ(config->bootstrap, (std::vector<std::string>{"127.0.0.1:1", "dht.example:2", "1.2.3.4@dht.example:3"}));
   for (const char* bad : {"x", ":1", "host:", "host:70000", "1.2.3:5", "a b:1", "x@host:1", "1.2.3.4@host"})
@@ -62,8 +63,11 @@ TEST(Config, DockerMode) {
   EXPECT_EQ(provider->docker->refresh, 20s);
   EXPECT_TRUE(provider->expose_only_docker);
 
-  const auto gateway = make_config(
-      raw("gateway", {{"router", {kSecret}}, {"docker", {"unix:///run/d.sock"}}, {"exposeOnlyDocker", {"false"}}, {"refreshTime", {"5000"}}, {"image", {"x"}}}));
+  const auto gateway = make_config(raw("gateway", {{"router", {kSecret}},
+                                                   {"docker", {"unix:///run/d.sock"}},
+                                                   {"exposeOnlyDocker", {"false"}},
+                                                   {"refreshTime", {"5000"}},
+                                                   {"image", {"x"}}}));
   ASSERT_TRUE(gateway.ok());
   EXPECT_EQ(gateway->docker->socket, "/run/d.sock");
   EXPECT_EQ(gateway->docker->image, "x");

@@ -81,8 +81,10 @@ class Demo {
       constexpr std::string_view kListening = "listening on ";
       if (number == 1 && log.message.starts_with(kListening)) bootstrap_ = log.message.substr(kListening.size());
       if (!log.message.starts_with("ready")) return;
-      if (dht_started_ < kDhtNodes) start_dht_node();
-      else if (number == kDhtNodes) start_members();
+      if (dht_started_ < kDhtNodes)
+        start_dht_node();
+      else if (number == kDhtNodes)
+        start_members();
     });
   }
 
@@ -103,7 +105,8 @@ class Demo {
       if (log.component != "gate") return;
       const bool web = log.message.find(web_gate_ + " open") != std::string::npos;
       if (web) read_page();
-      if (log.message.find(fmt::format(":{} open", echo)) != std::string::npos) say("demo", fmt::format("echo through the tunnel: nc 127.0.0.1 {}", echo));
+      if (log.message.find(fmt::format(":{} open", echo)) != std::string::npos)
+        say("demo", fmt::format("echo through the tunnel: nc 127.0.0.1 {}", echo));
     });
   }
 
@@ -111,12 +114,15 @@ class Demo {
   void read_page() {
     auto page = std::make_shared<Expected<std::string>>(Error{});
     const std::string url = "http://" + web_gate_ + "/";
-    loop_.run_blocking([page, url] { *page = http::fetch_url(url); },
-                       [this, page, url] {
-                         failed_ = !page->ok();
-                         if (failed_) say("demo", page->error().message);
-                         else say("demo", fmt::format("read {} bytes through the tunnel: open {} in a browser; Ctrl-C ends the demo", (*page)->size(), url));
-                       });
+    loop_.run_blocking(
+        [page, url] { *page = http::fetch_url(url); },
+        [this, page, url] {
+          failed_ = !page->ok();
+          if (failed_)
+            say("demo", page->error().message);
+          else
+            say("demo", fmt::format("read {} bytes through the tunnel: open {} in a browser; Ctrl-C ends the demo", (*page)->size(), url));
+        });
   }
 
   void stop() {

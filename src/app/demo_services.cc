@@ -28,7 +28,8 @@ distributed hash table, and opened the port you are reading from. Between them e
 // Sends back what it gets; what the client does not take yet is kept, and nothing more is read meanwhile.
 class DemoServices::Echo final : public io::TcpHandler {
  public:
-  Echo(std::unique_ptr<io::TcpSocket> socket, std::function<void(Echo*)> on_done) : socket_(std::move(socket)), on_done_(std::move(on_done)) {
+  Echo(std::unique_ptr<io::TcpSocket> socket, std::function<void(Echo*)> on_done)
+      : socket_(std::move(socket)), on_done_(std::move(on_done)) {
     socket_->set_handler(this);
     socket_->watch_read(true);
   }

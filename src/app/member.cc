@@ -140,8 +140,9 @@ void Member::log_gates() {
   std::vector<std::string> lines;
   for (const relay::GateStatus& status : gates_->status()) {
     const char* protocol = status.gate.key.protocol == tunnel::Protocol::kUdp ? "udp" : "tcp";
-    std::string line = status.listening ? fmt::format("{} {} open for {}:{}", protocol, status.address, status.gate.service_host, status.gate.service_port)
-                                        : fmt::format("{} {} not open: {}", protocol, status.gate.key.port, status.fault);
+    std::string line =
+        status.listening ? fmt::format("{} {} open for {}:{}", protocol, status.address, status.gate.service_host, status.gate.service_port)
+                         : fmt::format("{} {} not open: {}", protocol, status.gate.key.port, status.fault);
     for (const std::string& other : status.gate.conflicts) line += fmt::format(" (in conflict: {})", other);
     lines.push_back(std::move(line));
   }
@@ -159,8 +160,8 @@ void Member::warn_of_silence() {
 
 void Member::log_stats() {
   const tunnel::Counters& c = node_->counters();
-  std::string line = fmt::format("peers {} · channels {} open, {} in all · {} bytes to peers, {} from peers", node_->peers().size(), c.channels_open,
-                                 c.channels_opened, c.bytes_to_peers, c.bytes_from_peers);
+  std::string line = fmt::format("peers {} · channels {} open, {} in all · {} bytes to peers, {} from peers", node_->peers().size(),
+                                 c.channels_open, c.channels_opened, c.bytes_to_peers, c.bytes_from_peers);
   if (line != stats_shown_) HG_LOG(kInfo, "stats", "{}", line);
   stats_shown_ = std::move(line);
   stats_timer_.arm(loop_.now() + plan_.config.limits.stats_interval);

@@ -62,8 +62,10 @@ swarm::Swarm& Network::swarm() {
 
 void Network::close(std::function<void()> done) {
   auto close_node = [this, done = std::move(done)] { node_->close(done); };
-  if (swarm_) swarm_->close(std::move(close_node));
-  else close_node();
+  if (swarm_)
+    swarm_->close(std::move(close_node));
+  else
+    close_node();
 }
 
 }  // namespace hg::app

@@ -31,7 +31,8 @@ struct Row {
 };
 
 std::string describe(const tunnel::Service& service) {
-  return fmt::format("{}/{} {}:{}", service.gate_port, service.protocol == tunnel::Protocol::kUdp ? "udp" : "tcp", service.service_host, service.service_port);
+  return fmt::format("{}/{} {}:{}", service.gate_port, service.protocol == tunnel::Protocol::kUdp ? "udp" : "tcp", service.service_host,
+                     service.service_port);
 }
 
 // A peer of a router whose secret we lack: it is looked at, not spoken to.
@@ -94,7 +95,8 @@ class Scan {
     const bool member = std::find(info.topics.begin(), info.topics.end(), keys_.keys.public_key) != info.topics.end();
     if (member) return node_->add_connection(std::move(connection));
     const PublicKey key = connection->remote_key();
-    strangers_.push_back(std::make_unique<Stranger>(std::move(connection), [this, key](const noise::ConnectionStats& stats) { note(key, stats); }));
+    strangers_.push_back(
+        std::make_unique<Stranger>(std::move(connection), [this, key](const noise::ConnectionStats& stats) { note(key, stats); }));
   }
   Row& note(const PublicKey& key, const noise::ConnectionStats& stats) {
     Row& row = rows_[to_hex(key)];
@@ -125,8 +127,12 @@ class Scan {
     for (const auto& [key, row] : rows_) {
       boost::json::array routes;
       for (const std::string& route : row.routes) routes.push_back(boost::json::string(route));
-      peers.push_back({{"peer", key}, {"role", row.role}, {"address", row.address}, {"rttMs", static_cast<double>(row.rtt_us) / 1000},
-                       {"relayed", row.relayed}, {"routes", routes}});
+      peers.push_back({{"peer", key},
+                       {"role", row.role},
+                       {"address", row.address},
+                       {"rttMs", static_cast<double>(row.rtt_us) / 1000},
+                       {"relayed", row.relayed},
+                       {"routes", routes}});
     }
     fmt::print("{}\n", boost::json::serialize(boost::json::object{{"peers", peers}}));
   }

@@ -2,8 +2,8 @@
 // use their own address type in io.
 #pragma once
 
-#include <cstdint>
 #include <compare>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -32,7 +32,5 @@ std::string format_ipv4(uint32_t address);
 
 template <>
 struct std::hash<hg::Endpoint> {
-  size_t operator()(const hg::Endpoint& e) const noexcept {
-    return std::hash<uint64_t>{}(static_cast<uint64_t>(e.address) << 16 | e.port);
-  }
+  size_t operator()(const hg::Endpoint& e) const noexcept { return std::hash<uint64_t>{}(static_cast<uint64_t>(e.address) << 16 | e.port); }
 };

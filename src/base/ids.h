@@ -5,10 +5,10 @@
 
 namespace hg {
 
-using PublicKey = ByteArray<32>;   // Ed25519
-using SecretKey = ByteArray<64>;   // Ed25519, libsodium form: seed then public key
+using PublicKey = ByteArray<32>;  // Ed25519
+using SecretKey = ByteArray<64>;  // Ed25519, libsodium form: seed then public key
 using Seed = ByteArray<32>;
-using Hash32 = ByteArray<32>;      // BLAKE2b-256: node ids, targets, tokens
+using Hash32 = ByteArray<32>;  // BLAKE2b-256: node ids, targets, tokens
 using Hash64 = ByteArray<64>;
 using Topic = ByteArray<32>;
 

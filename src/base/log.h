@@ -21,8 +21,7 @@ void emit(Level level, std::string_view component, const std::string& message);
 
 }  // namespace hg::log
 
-#define HG_LOG(level, component, ...)                                                         \
-  do {                                                                                        \
-    if (::hg::log::enabled(::hg::log::Level::level))                                          \
-      ::hg::log::emit(::hg::log::Level::level, component, ::fmt::format(__VA_ARGS__));        \
+#define HG_LOG(level, component, ...)                                                                                                 \
+  do {                                                                                                                                \
+    if (::hg::log::enabled(::hg::log::Level::level)) ::hg::log::emit(::hg::log::Level::level, component, ::fmt::format(__VA_ARGS__)); \
   } while (false)

@@ -47,7 +47,8 @@ class TimerQueue {
   TimerQueue& operator=(const TimerQueue&) = delete;
 
   std::optional<TimePoint> next_deadline() const;
-  /// Fires every timer due at or before `now`, in order of deadline. A timer armed meanwhile for a time at or before `now` waits for the next call.
+  /// Fires every timer due at or before `now`, in order of deadline. A timer armed meanwhile for a time at or before `now` waits for the
+  /// next call.
   void run_due(TimePoint now);
   size_t size() const { return heap_.size(); }
 

@@ -13,10 +13,14 @@ namespace {
 
 spdlog::level::level_enum to_spdlog(log::Level level) {
   switch (level) {
-    case log::Level::kDebug: return spdlog::level::debug;
-    case log::Level::kInfo: return spdlog::level::info;
-    case log::Level::kWarn: return spdlog::level::warn;
-    case log::Level::kError: return spdlog::level::err;
+    case log::Level::kDebug:
+      return spdlog::level::debug;
+    case log::Level::kInfo:
+      return spdlog::level::info;
+    case log::Level::kWarn:
+      return spdlog::level::warn;
+    case log::Level::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -33,8 +37,10 @@ void install_log(app::LogFormat format, bool verbose) {
   logger->set_pattern(json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})" : "%H:%M:%S.%e %^%l%$ %v");
   log::install(verbose ? log::Level::kDebug : log::Level::kInfo,
                [logger, json](log::Level level, std::string_view component, const std::string& message) {
-                 if (json) logger->log(to_spdlog(level), "\"component\":{},\"message\":{}", as_json_field(component), as_json_field(message));
-                 else logger->log(to_spdlog(level), "{}: {}", component, message);
+                 if (json)
+                   logger->log(to_spdlog(level), "\"component\":{},\"message\":{}", as_json_field(component), as_json_field(message));
+                 else
+                   logger->log(to_spdlog(level), "{}: {}", component, message);
                });
 }
 

@@ -38,16 +38,19 @@ constexpr Flag kFlags[] = {
     {"exposeOnlyServices", Takes::kList, "HOSTS", "Open gates for these service hosts only (comma-separated)", kGateway},
     {"exposeOnlyPublished", Takes::kMaybe, "BOOL", "Open gates for published services only", kGateway},
     {"exposeOnlyDocker", Takes::kMaybe, "BOOL", "Open gates for services found by Docker only (default with --docker)", kGateway},
-    {"unlimitedSecret", Takes::kValue, "SECRET", "Serve /unlimited: who has this secret lifts the limits of its own address for 30 minutes", kGateway},
+    {"unlimitedSecret", Takes::kValue, "SECRET", "Serve /unlimited: who has this secret lifts the limits of its own address for 30 minutes",
+     kGateway},
     {"unlimitedHost", Takes::kValue, "IP", "Address of /unlimited (127.0.0.1)", kGateway},
     {"unlimitedPort", Takes::kValue, "PORT", "Port of /unlimited (8091)", kGateway},
     {"unlimitedPublic", Takes::kMaybe, "BOOL", "Let /unlimited listen where other machines reach it", kGateway},
-    {"ingressPolicy", Takes::kList, "POLICY", "Whom gateways let in, how fast, with which labels: JSON, file or URL (repeatable, merged)", kProvider},
+    {"ingressPolicy", Takes::kList, "POLICY", "Whom gateways let in, how fast, with which labels: JSON, file or URL (repeatable, merged)",
+     kProvider},
     {"ingressPolicyIntervalMs", Takes::kValue, "MS", "How often a policy's URL is asked for changes (60000)", kProvider},
     {"fingerprintResolverHost", Takes::kValue, "IP", "Address of the fingerprint resolver (127.0.0.1)", kProvider},
     {"fingerprintResolverPort", Takes::kValue, "PORT", "Its port (8080); on when any of the three is given", kProvider},
     {"fingerprintResolverBasicAuth", Takes::kValue, "USER:PASS", "Its password", kProvider},
-    {"docker", Takes::kMaybe, "SOCKET", "Provide what containers offer; give remote services names on the Docker network (/var/run/docker.sock)", kDocker},
+    {"docker", Takes::kMaybe, "SOCKET",
+     "Provide what containers offer; give remote services names on the Docker network (/var/run/docker.sock)", kDocker},
     {"network", Takes::kValue, "NAME", "Docker network (default hypergate-<router>), made if missing", kDocker},
     {"image", Takes::kValue, "NAME", "Image of helper gateways (default: our own container's, else hypergate)", kDocker},
     {"refreshTime", Takes::kValue, "MS", "Interval of full look-ups beside the engine's events (20000)", kDocker},
@@ -116,7 +119,8 @@ void describe(CLI::App& parser) {
       "  hypergate demo                                 see a tunnel work on this machine\n\n"
       "Every verb can be written as a flag; provider and gateway may run in one process.");
   parser.name("hypergate [new|provider|gateway|scan|dht|demo|check]");
-  parser.footer("Environment: every option is also read from HYPERGATE_ and its name (--routerFile: HYPERGATE_ROUTER_FILE);\nthe command line wins.");
+  parser.footer(
+      "Environment: every option is also read from HYPERGATE_ and its name (--routerFile: HYPERGATE_ROUTER_FILE);\nthe command line wins.");
 }
 
 // Words that are not flags: a verb's own argument, or (as the TypeScript program takes it) the router secret.
@@ -128,10 +132,14 @@ Expected<void> place_words(const std::vector<std::string>& words, app::RawOption
   }
   if (words.empty()) return {};
   if (words.size() > 1) return Error{"USAGE", "'" + words[1] + "': one word too many; see hypergate --help"};
-  if (raw.verb == "gateway" || raw.verb == "scan") values[raw.verb].push_back(words[0]);
-  else if (raw.verb.empty() && values.contains("scan") && raw.last("scan").empty()) values["scan"].push_back(words[0]);
-  else if (raw.verb.empty() && !values.contains("router")) values["router"].push_back(words[0]);
-  else return Error{"USAGE", "'" + words[0] + "': one word too many; see hypergate --help"};
+  if (raw.verb == "gateway" || raw.verb == "scan")
+    values[raw.verb].push_back(words[0]);
+  else if (raw.verb.empty() && values.contains("scan") && raw.last("scan").empty())
+    values["scan"].push_back(words[0]);
+  else if (raw.verb.empty() && !values.contains("router"))
+    values["router"].push_back(words[0]);
+  else
+    return Error{"USAGE", "'" + words[0] + "': one word too many; see hypergate --help"};
   return {};
 }
 

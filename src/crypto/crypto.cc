@@ -129,8 +129,8 @@ std::optional<ByteArray<32>> ed25519_dh(const SecretKey& local, const PublicKey&
 void aead_encrypt(MutableBytes out, ByteView message, ByteView associated, const ByteArray<12>& nonce, ByteView key32) {
   assert(out.size() == message.size() + 16 && key32.size() == 32);
   unsigned long long length = 0;
-  crypto_aead_chacha20poly1305_ietf_encrypt(out.data(), &length, message.data(), message.size(), associated.data(), associated.size(), nullptr,
-                                            nonce.data(), key32.data());
+  crypto_aead_chacha20poly1305_ietf_encrypt(out.data(), &length, message.data(), message.size(), associated.data(), associated.size(),
+                                            nullptr, nonce.data(), key32.data());
 }
 
 bool aead_decrypt(MutableBytes out, ByteView cipher, ByteView associated, const ByteArray<12>& nonce, ByteView key32) {

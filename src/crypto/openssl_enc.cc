@@ -26,8 +26,8 @@ struct Keys {
 };
 
 void derive(Keys& keys, std::string_view password, ByteView salt) {
-  const int done = PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), salt.data(), static_cast<int>(salt.size()), kRounds, EVP_sha256(),
-                                     static_cast<int>(keys.bytes.size()), keys.bytes.data());
+  const int done = PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), salt.data(), static_cast<int>(salt.size()),
+                                     kRounds, EVP_sha256(), static_cast<int>(keys.bytes.size()), keys.bytes.data());
   if (done != 1) std::abort();  // only without memory
 }
 

@@ -25,7 +25,8 @@ class SecretStreamCipher {
 
   /// Encrypts `unit` in place: on entry bytes [1, size-16) hold the plain text, on return all of it is the cipher unit.
   void seal(MutableBytes unit);
-  /// Decrypts `unit` in place and returns the plain text's view inside it; nullopt (state unchanged, unit unspecified) on a forgery or fewer than 17 bytes.
+  /// Decrypts `unit` in place and returns the plain text's view inside it; nullopt (state unchanged, unit unspecified) on a forgery or
+  /// fewer than 17 bytes.
   std::optional<MutableBytes> open(MutableBytes unit);
 
  private:

@@ -124,8 +124,8 @@ Expected<std::string> fetch_url(const std::string& url, Duration timeout) {
 Expected<Fetched> fetch_url_since(const std::string& url, const std::string& etag, Duration timeout) {
   const auto parsed = boost::urls::parse_uri(url);
   if (!parsed || parsed->host().empty()) return Error{"EFETCH", "'" + url + "' is not a URL; give http://HOST/PATH or https://HOST/PATH"};
-  Target target{std::string(parsed->scheme()), std::string(parsed->host_address()), std::string(parsed->port()), std::string(parsed->encoded_target()),
-                etag};
+  Target target{std::string(parsed->scheme()), std::string(parsed->host_address()), std::string(parsed->port()),
+                std::string(parsed->encoded_target()), etag};
   if (target.port.empty()) target.port = target.scheme == "https" ? "443" : "80";
   if (target.path.empty() || target.path.front() != '/') target.path.insert(0, "/");
   auto fetched = target.scheme == "https" ? get_secure(target, timeout) : get_plain(target, timeout);

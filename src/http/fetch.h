@@ -17,7 +17,7 @@ Expected<std::string> fetch_url(const std::string& url, Duration timeout = 10s);
 struct Fetched {
   bool unchanged = false;  // the server says so: `text` is empty
   std::string text;
-  std::string etag;        // as sent, empty without one
+  std::string etag;  // as sent, empty without one
 };
 /// The same, asking only for a change since the answer that had `etag` (empty: asks for all).
 Expected<Fetched> fetch_url_since(const std::string& url, const std::string& etag, Duration timeout = 10s);

@@ -32,7 +32,8 @@ class ResolverTest : public ::testing::Test {
     return resolver_.answer(request);
   }
   static std::string query(uint16_t port, const std::string& remote = "127.0.0.1", const std::string& server = "127.0.0.1") {
-    return "/resolve?proto=tcp&remote_addr=" + remote + "&remote_port=" + std::to_string(port) + "&server_addr=" + server + "&server_port=80";
+    return "/resolve?proto=tcp&remote_addr=" + remote + "&remote_port=" + std::to_string(port) + "&server_addr=" + server +
+           "&server_port=80";
   }
 
   sim::World world_{1};

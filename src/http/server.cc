@@ -1,10 +1,9 @@
 #include "http/server.h"
 
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-
-#include <algorithm>
 
 namespace hg::http {
 
@@ -23,7 +22,9 @@ struct Shared {
 // One connection; keeps itself alive through the pending operation.
 class Exchange : public std::enable_shared_from_this<Exchange> {
  public:
-  Exchange(tcp::socket socket, std::shared_ptr<Shared> shared) : stream_(std::move(socket)), shared_(std::move(shared)) { shared_->connections++; }
+  Exchange(tcp::socket socket, std::shared_ptr<Shared> shared) : stream_(std::move(socket)), shared_(std::move(shared)) {
+    shared_->connections++;
+  }
   ~Exchange() { shared_->connections--; }
 
   void read() {
@@ -84,7 +85,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
 class BeastServer final : public Server {
  public:
-  BeastServer(io::Loop& loop, LateHandler handler) : acceptor_(loop.context()), shared_(std::make_shared<Shared>()) { shared_->handler = std::move(handler); }
+  BeastServer(io::Loop& loop, LateHandler handler) : acceptor_(loop.context()), shared_(std::make_shared<Shared>()) {
+    shared_->handler = std::move(handler);
+  }
   ~BeastServer() override { shared_->alive = false; }
 
   Expected<void> open(const io::SocketAddress& address) {
@@ -123,7 +126,8 @@ class BeastServer final : public Server {
 }  // namespace
 
 Expected<std::unique_ptr<Server>> Server::listen(io::Loop& loop, const io::SocketAddress& address, Handler handler) {
-  return listen_late(loop, address, [handler = std::move(handler)](const Request& request, const Reply& reply) { reply(handler(request)); });
+  return listen_late(loop, address,
+                     [handler = std::move(handler)](const Request& request, const Reply& reply) { reply(handler(request)); });
 }
 
 Expected<std::unique_ptr<Server>> Server::listen_late(io::Loop& loop, const io::SocketAddress& address, LateHandler handler) {

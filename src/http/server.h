@@ -18,8 +18,8 @@ inline constexpr size_t kMaxConnections = 256;
 inline constexpr size_t kMaxRequestBytes = 64 << 10;
 
 struct Request {
-  std::string method;   // "GET"
-  std::string target;   // path and query as sent
+  std::string method;                          // "GET"
+  std::string target;                          // path and query as sent
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
   io::SocketAddress client;

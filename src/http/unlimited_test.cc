@@ -44,7 +44,8 @@ class UnlimitedTest : public ::testing::Test {
   sim::World world_{1};
   sim::Host& host_ = world_.add_host("10.0.0.1");
   std::vector<Grant> grants_;
-  Unlimited unlimited_{host_, "s", [](auto work, auto done) { work(), done(); }, [this](const Grant& grant) {
+  Unlimited unlimited_{host_, "s", [](auto work, auto done) { work(), done(); },
+                       [this](const Grant& grant) {
                          grants_.push_back(grant);
                          return true;
                        }};
@@ -92,8 +93,8 @@ TEST_F(UnlimitedTest, AStrangerAlwaysHearsTheSame) {
   const std::string good = token(host_.wall_ms(), "203.0.113.10");
   std::set<std::string> answers;
   int turn = 0;
-  for (const std::string& text : {other, std::string("x"), std::string("U2FsdGVkX18"), good.substr(0, 64), good.substr(8), std::string("***"), std::string(5000, 'a'),
-                                  sealed("no json")}) {
+  for (const std::string& text : {other, std::string("x"), std::string("U2FsdGVkX18"), good.substr(0, 64), good.substr(8),
+                                  std::string("***"), std::string(5000, 'a'), sealed("no json")}) {
     const Response answer = get(text, ("192.0.2." + std::to_string(++turn)).c_str());
     answers.insert(std::to_string(answer.status) + answer.body);
   }

@@ -40,9 +40,9 @@ void DescriptorWatch::watch_write(bool on) {
   if (on && !state_->write.waiting) wait(state_, Direction::kWrite);
 }
 
-FileDescriptor DescriptorWatch::release() {
-  state_->alive = false;
-  return FileDescriptor(state_->descriptor.release());
+void DescriptorWatch::set_callbacks(Callback on_readable, Callback on_writable) {
+  state_->read.callback = std::move(on_readable);
+  state_->write.callback = std::move(on_writable);
 }
 
 void DescriptorWatch::wait(const std::shared_ptr<State>& state, Direction direction) {
@@ -53,7 +53,8 @@ void DescriptorWatch::wait(const std::shared_ptr<State>& state, Direction direct
                                  State::Side& side = state->side(direction);
                                  side.waiting = false;
                                  if (error || !state->alive || !side.wanted) return;
-                                 side.callback();
+                                 const Callback callback = side.callback;  // it may be replaced while it runs
+                                 callback();
                                  if (state->alive && side.wanted && !side.waiting) wait(state, direction);
                                });
 }

@@ -22,8 +22,8 @@ class DescriptorWatch {
   int fd() const { return fd_; }
   void watch_read(bool on);
   void watch_write(bool on);
-  /// Stops watching and gives the descriptor away.
-  FileDescriptor release();
+  /// From the next readiness on; allowed inside a callback.
+  void set_callbacks(Callback on_readable, Callback on_writable);
 
  private:
   struct State;

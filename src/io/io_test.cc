@@ -132,7 +132,8 @@ TEST_F(Io, TcpConnectReportsRefusalByName) {
     free_port = listener->local_address().port();
   }
   std::string code;
-  auto connect = tcp_connect(loop, "127.0.0.1", free_port, 5s, [&](Expected<std::unique_ptr<TcpSocket>> result) { code = result.error().code; });
+  auto connect =
+      tcp_connect(loop, "127.0.0.1", free_port, 5s, [&](Expected<std::unique_ptr<TcpSocket>> result) { code = result.error().code; });
   ASSERT_TRUE(loop.run_until([&] { return !code.empty(); }, 5s));
   EXPECT_EQ(code, "ECONNREFUSED");
 }

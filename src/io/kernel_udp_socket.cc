@@ -25,14 +25,14 @@ namespace hg::io {
 
 namespace {
 
-constexpr size_t kBatch = 8;                 // buffers per recvmmsg
-constexpr size_t kBufferSize = 65536;        // a GRO buffer holds up to 64 KiB
-constexpr int kMaxRounds = 4;                // then timers and other sockets get their turn
-constexpr int kReceiveBuffer = 4 << 20;      // bytes asked for; the reference asks for 1 MiB
-constexpr int kSendBuffer = 2 << 20;         // bytes asked for; the reference's 212992 is three GSO calls
-constexpr int kTtl = 64;                     // dht-rpc's default TTL
-constexpr size_t kMaxGsoSegments = 64;       // UDP_MAX_SEGMENTS of older kernels
-constexpr size_t kMaxGsoBytes = 65000;       // below the 65507 bytes of one UDP payload
+constexpr size_t kBatch = 8;             // buffers per recvmmsg
+constexpr size_t kBufferSize = 65536;    // a GRO buffer holds up to 64 KiB
+constexpr int kMaxRounds = 4;            // then timers and other sockets get their turn
+constexpr int kReceiveBuffer = 4 << 20;  // bytes asked for; the reference asks for 1 MiB
+constexpr int kSendBuffer = 2 << 20;     // bytes asked for; the reference's 212992 is three GSO calls
+constexpr int kTtl = 64;                 // dht-rpc's default TTL
+constexpr size_t kMaxGsoSegments = 64;   // UDP_MAX_SEGMENTS of older kernels
+constexpr size_t kMaxGsoBytes = 65000;   // below the 65507 bytes of one UDP payload
 constexpr size_t kMaxSlices = 192;
 constexpr size_t kIpUdpHeader = 28;
 
@@ -290,7 +290,8 @@ std::vector<uint32_t> KernelUdpNetwork::interface_addresses() const {
   ifaddrs* list = nullptr;
   if (getifaddrs(&list) != 0) return out;
   for (const ifaddrs* i = list; i != nullptr; i = i->ifa_next) {
-    const bool usable = i->ifa_addr != nullptr && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) && !(i->ifa_flags & IFF_LOOPBACK);
+    const bool usable =
+        i->ifa_addr != nullptr && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) && !(i->ifa_flags & IFF_LOOPBACK);
     if (usable) out.push_back(ntohl(reinterpret_cast<const sockaddr_in*>(i->ifa_addr)->sin_addr.s_addr));
   }
   freeifaddrs(list);

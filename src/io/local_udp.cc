@@ -9,8 +9,8 @@ namespace hg::io {
 namespace {
 
 constexpr size_t kMaxDatagram = 65536;
-constexpr int kMaxPerTurn = 64;          // then other sockets get their turn
-constexpr int kBufferBytes = 4 << 20;    // best effort
+constexpr int kMaxPerTurn = 64;        // then other sockets get their turn
+constexpr int kBufferBytes = 4 << 20;  // best effort
 
 Expected<FileDescriptor> open_socket(const SocketAddress& address) {
   FileDescriptor fd(::socket(address.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -22,7 +22,11 @@ Expected<FileDescriptor> open_socket(const SocketAddress& address) {
 
 class KernelLocalUdp final : public LocalUdp {
  public:
-  KernelLocalUdp(Loop& loop, FileDescriptor fd) : watch_(loop, std::move(fd), [this] { receive(); }, [] {}) { watch_.watch_read(true); }
+  KernelLocalUdp(Loop& loop, FileDescriptor fd)
+      : watch_(
+            loop, std::move(fd), [this] { receive(); }, [] {}) {
+    watch_.watch_read(true);
+  }
   ~KernelLocalUdp() override { *alive_ = false; }
 
   void set_handler(Handler handler) override { handler_ = std::move(handler); }

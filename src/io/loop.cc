@@ -14,8 +14,8 @@ namespace {
 
 TimePoint monotonic_now() { return TimePoint(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())); }
 
-constexpr int kHandlersPerTurn = 64;        // ready sockets served before timers and posted tasks get their turn
-constexpr Duration kLongestSleep = 1h;      // keeps time arithmetic away from the clock's limits
+constexpr int kHandlersPerTurn = 64;    // ready sockets served before timers and posted tasks get their turn
+constexpr Duration kLongestSleep = 1h;  // keeps time arithmetic away from the clock's limits
 constexpr size_t kBlockingThreads = 2;  // name resolution and key derivation are rare
 
 }  // namespace

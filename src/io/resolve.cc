@@ -32,7 +32,8 @@ void resolve_host(Loop& loop, const std::string& host, uint16_t port, std::funct
     return;
   }
   auto found = std::make_shared<Expected<std::vector<SocketAddress>>>(Error{"ENOTFOUND", "cannot resolve " + host});
-  loop.run_blocking([found, host, port] { *found = lookup(host, port); }, [found, callback = std::move(callback)] { callback(std::move(*found)); });
+  loop.run_blocking([found, host, port] { *found = lookup(host, port); },
+                    [found, callback = std::move(callback)] { callback(std::move(*found)); });
 }
 
 }  // namespace hg::io

@@ -129,7 +129,7 @@ size_t SocketAddress::hash() const {
   } else if (family() == AF_UNIX) {
     address = view_as<sockaddr_un>(storage_).sun_path;
   }
-  return std::hash<std::string_view>{}(address) * 31 + port();
+  return std::hash<std::string_view>{}(address)*31 + port();
 }
 
 }  // namespace hg::io

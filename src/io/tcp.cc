@@ -13,8 +13,8 @@ namespace {
 
 constexpr int kBacklog = 4096;
 constexpr size_t kMaxSlices = 64;
-constexpr int kMaxAcceptsPerTurn = 64;        // then other sockets get their turn
-constexpr Duration kAcceptPause = 100ms;      // out of file descriptors
+constexpr int kMaxAcceptsPerTurn = 64;    // then other sockets get their turn
+constexpr Duration kAcceptPause = 100ms;  // out of file descriptors
 constexpr int kKeepAliveIdleSeconds = 60;
 constexpr int kKeepAliveIntervalSeconds = 15;
 constexpr int kKeepAliveProbes = 4;
@@ -39,16 +39,23 @@ SocketAddress address_of(int fd, int (*call)(int, sockaddr*, socklen_t*)) {
 
 class KernelTcpSocket final : public TcpSocket {
  public:
-  KernelTcpSocket(Loop& loop, FileDescriptor fd)
-      : watch_(loop, std::move(fd), [this] { if (handler_ != nullptr) handler_->on_readable(); },
-               [this] { if (handler_ != nullptr) handler_->on_writable(); }) {}
+  /// Takes over a watch that a connect began, registration included.
+  explicit KernelTcpSocket(std::unique_ptr<DescriptorWatch> watch) : watch_(std::move(watch)) {
+    watch_->set_callbacks(
+        [this] {
+          if (handler_ != nullptr) handler_->on_readable();
+        },
+        [this] {
+          if (handler_ != nullptr) handler_->on_writable();
+        });
+  }
 
   void set_handler(TcpHandler* handler) override { handler_ = handler; }
-  void watch_read(bool on) override { watch_.watch_read(on); }
-  void watch_write(bool on) override { watch_.watch_write(on); }
+  void watch_read(bool on) override { watch_->watch_read(on); }
+  void watch_write(bool on) override { watch_->watch_write(on); }
 
   IoResult read(MutableBytes into) override {
-    const ssize_t got = ::recv(watch_.fd(), into.data(), into.size(), MSG_DONTWAIT);
+    const ssize_t got = ::recv(watch_->fd(), into.data(), into.size(), MSG_DONTWAIT);
     if (got > 0) return {IoResult::Kind::kBytes, static_cast<size_t>(got), 0};
     if (got == 0) return {IoResult::Kind::kEnd, 0, 0};
     return failure(errno);
@@ -61,18 +68,18 @@ class KernelTcpSocket final : public TcpSocket {
     msghdr message{};
     message.msg_iov = vectors;
     message.msg_iovlen = count;
-    const ssize_t sent = ::sendmsg(watch_.fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t sent = ::sendmsg(watch_->fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent >= 0) return {IoResult::Kind::kBytes, static_cast<size_t>(sent), 0};
     return failure(errno);
   }
 
-  void shutdown_write() override { ::shutdown(watch_.fd(), SHUT_WR); }
+  void shutdown_write() override { ::shutdown(watch_->fd(), SHUT_WR); }
   void reset_on_close() override {
     const linger abort{1, 0};
-    setsockopt(watch_.fd(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+    setsockopt(watch_->fd(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
   }
-  SocketAddress local_address() const override { return address_of(watch_.fd(), ::getsockname); }
-  SocketAddress remote_address() const override { return address_of(watch_.fd(), ::getpeername); }
+  SocketAddress local_address() const override { return address_of(watch_->fd(), ::getsockname); }
+  SocketAddress remote_address() const override { return address_of(watch_->fd(), ::getpeername); }
 
  private:
   static IoResult failure(int number) {
@@ -81,14 +88,17 @@ class KernelTcpSocket final : public TcpSocket {
   }
 
   TcpHandler* handler_ = nullptr;
-  DescriptorWatch watch_;
+  std::unique_ptr<DescriptorWatch> watch_;
 };
 
 class KernelTcpListener final : public TcpListener {
  public:
   KernelTcpListener(Loop& loop, FileDescriptor fd, std::function<void(std::unique_ptr<TcpSocket>)> on_accept)
-      : loop_(loop), on_accept_(std::move(on_accept)), resume_(loop.timers(), [this] { watch_.watch_read(true); }),
-        watch_(loop, std::move(fd), [this] { accept_ready(); }, [] {}) {
+      : loop_(loop),
+        on_accept_(std::move(on_accept)),
+        resume_(loop.timers(), [this] { watch_.watch_read(true); }),
+        watch_(
+            loop, std::move(fd), [this] { accept_ready(); }, [] {}) {
     watch_.watch_read(true);
   }
   ~KernelTcpListener() override { *alive_ = false; }
@@ -104,8 +114,8 @@ class KernelTcpListener final : public TcpListener {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause();
         return;
       }
-      set_stream_options(fd.get(), address_of(fd.get(), ::getsockname).family());
-      on_accept_(std::make_unique<KernelTcpSocket>(loop_, std::move(fd)));
+      on_accept_(std::make_unique<KernelTcpSocket>(std::make_unique<DescriptorWatch>(
+          loop_, std::move(fd), [] {}, [] {})));
       if (!*alive) return;
     }
   }
@@ -124,7 +134,9 @@ class KernelTcpListener final : public TcpListener {
 class AddressConnect final : public TcpConnect {
  public:
   AddressConnect(Loop& loop, const SocketAddress& address, Duration timeout, ConnectCallback callback)
-      : loop_(loop), address_(address), callback_(std::move(callback)),
+      : loop_(loop),
+        address_(address),
+        callback_(std::move(callback)),
         timeout_(loop.timers(), [this] { finish(errno_error(ETIMEDOUT, "connect to " + address_.to_string())); }) {
     timeout_.arm(loop.now() + timeout);
     start();
@@ -138,7 +150,8 @@ class AddressConnect final : public TcpConnect {
     set_stream_options(fd.get(), address_.family());
     const int result = ::connect(fd.get(), address_.data(), address_.size());
     if (result != 0 && errno != EINPROGRESS) return fail_later(errno);
-    watch_ = std::make_unique<DescriptorWatch>(loop_, std::move(fd), [] {}, [this] { completed(); });
+    watch_ = std::make_unique<DescriptorWatch>(
+        loop_, std::move(fd), [] {}, [this] { completed(); });
     watch_->watch_write(true);
   }
   void fail_later(int number) {
@@ -152,8 +165,7 @@ class AddressConnect final : public TcpConnect {
     socklen_t length = sizeof number;
     getsockopt(watch_->fd(), SOL_SOCKET, SO_ERROR, &number, &length);
     if (number != 0) return finish(errno_error(number, "connect to " + address_.to_string()));
-    FileDescriptor fd = watch_->release();
-    finish(std::unique_ptr<TcpSocket>(std::make_unique<KernelTcpSocket>(loop_, std::move(fd))));
+    finish(std::unique_ptr<TcpSocket>(std::make_unique<KernelTcpSocket>(std::move(watch_))));
   }
   void finish(Expected<std::unique_ptr<TcpSocket>> result) {
     timeout_.disarm();
@@ -216,6 +228,7 @@ Expected<std::unique_ptr<TcpListener>> tcp_listen(Loop& loop, const SocketAddres
   FileDescriptor fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return errno_error(errno, what);
   if (address.family() != AF_UNIX) set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  set_stream_options(fd.get(), address.family());  // accepted sockets inherit them
   if (address.family() == AF_INET6) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
   if (::bind(fd.get(), address.data(), address.size()) != 0 || ::listen(fd.get(), kBacklog) != 0) return errno_error(errno, what);
   return std::unique_ptr<TcpListener>(std::make_unique<KernelTcpListener>(loop, std::move(fd), std::move(on_accept)));

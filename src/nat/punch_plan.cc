@@ -9,9 +9,10 @@ constexpr int kConsistentTries = 10;
 constexpr int kUnverifiedEvery = 4;  // unverified hosts are tried on tries 4 and 8 only
 constexpr Duration kConsistentPause = 1s;
 constexpr Duration kRandomPause = 20ms;
-constexpr int kVolley = 4;           // guesses at a time while hits are likely: one in 252 hits, so most punches end within two seconds
+constexpr int kVolley = 4;            // guesses at a time while hits are likely: one in 252 hits, so most punches end within two seconds
 constexpr int kVolleyGuesses = 1000;  // afterwards one at a time, for a peer that was late
-constexpr size_t kOpeningEvery = 8;  // of the first cycle's probes every so many may arrive: enough where the other NAT looks at addresses only
+constexpr size_t kOpeningEvery =
+    8;  // of the first cycle's probes every so many may arrive: enough where the other NAT looks at addresses only
 constexpr Duration kBirthdayPause = 100ms;  // after the first volley
 constexpr uint32_t kFirstRandomPort = 1000;
 constexpr uint32_t kRandomPorts = 64536;

@@ -116,8 +116,9 @@ void Connector::punch_round() {
     if (!context_.random_punches.free(context_.now()))
       return punch_failed({"HOLEPUNCH_ABORTED", "another random punch is running or just ran"});
     holding_random_ = true;
-    context_.random_punches.claim(options_.key_pair.public_key, remote_,
-                                  [this] { punch_failed({"HOLEPUNCH_ABORTED", "the peer's own attempt goes first"}); });
+    context_.random_punches.claim(options_.key_pair.public_key, remote_, [this] {
+      punch_failed({"HOLEPUNCH_ABORTED", "the peer's own attempt goes first"});
+    });
   }
   wire::HolepunchPayload payload = round_payload();
   payload.punching = true;

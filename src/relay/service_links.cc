@@ -28,11 +28,9 @@ size_t ServiceLinks::links() const { return sets_->tcp.size() + sets_->udp.size(
 
 void ServiceLinks::connect(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel) {
   if (request.service.protocol == tunnel::Protocol::kUdp) {
-    sets_->udp.add(std::make_unique<UdpLink>(context_, sets_->udp))
-        .connect_to(std::move(request), std::move(channel));
+    sets_->udp.add(std::make_unique<UdpLink>(context_, sets_->udp)).connect_to(std::move(request), std::move(channel));
   } else {
-    sets_->tcp.add(std::make_unique<TcpLink>(context_, sets_->tcp))
-        .connect_to(std::move(request), std::move(channel));
+    sets_->tcp.add(std::make_unique<TcpLink>(context_, sets_->tcp)).connect_to(std::move(request), std::move(channel));
   }
 }
 

@@ -40,7 +40,8 @@ void TcpLink::connect_to(tunnel::ServiceRequest request, std::unique_ptr<tunnel:
 /// Who the client is, for the resolver and, where the service wants it, as the first bytes. A fresh socket takes them as a whole.
 bool TcpLink::introduce() {
   follow(announce_flow(context_, *request_, channel_->id(), socket_->local_address(), socket_->remote_address()));
-  const Bytes header = tunnel::make_proxy_header(request_->service.proxy_header, tunnel::Protocol::kTcp, request_->fingerprint, request_->gateway);
+  const Bytes header =
+      tunnel::make_proxy_header(request_->service.proxy_header, tunnel::Protocol::kTcp, request_->fingerprint, request_->gateway);
   request_.reset();
   if (header.empty()) return true;
   const ByteView slice = header;

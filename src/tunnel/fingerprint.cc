@@ -101,7 +101,8 @@ OpenTerms parse_terms(std::string_view text) {
   if (hg == nullptr || !hg->is_object()) return terms;
   terms.window = positive_u32(hg->get_object().if_contains("flow"));
   terms.datagram = positive_u32(hg->get_object().if_contains("datagram"));
-  if (const json::value* host = hg->get_object().if_contains("host"); host != nullptr && host->is_string()) terms.host = std::string(host->get_string());
+  if (const json::value* host = hg->get_object().if_contains("host"); host != nullptr && host->is_string())
+    terms.host = std::string(host->get_string());
   return terms;
 }
 

@@ -29,7 +29,8 @@ void Provider::encode() {
   }
   advertisement_ = encode_advertisement(services, kFeatures);
   if (advertisement_.size() + kMessageHeaderBytes > kMaxMessage)
-    HG_LOG(kError, kLog, "{} services with their ingress policies make a message of {} bytes, more than peers take: gateways hear of none of them",
+    HG_LOG(kError, kLog,
+           "{} services with their ingress policies make a message of {} bytes, more than peers take: gateways hear of none of them",
            services.size(), advertisement_.size());
 }
 
@@ -64,7 +65,8 @@ void Provider::handle_open(Session& session, std::unique_ptr<Channel> channel, c
   }
   const std::string host = parse_terms(request.json).host;
   const auto service = std::find_if(services_.begin(), services_.end(), [&](const Service& candidate) {
-    return candidate.gate_port == request.gate_port && candidate.protocol == request.protocol && (host.empty() || host == candidate.service_host);
+    return candidate.gate_port == request.gate_port && candidate.protocol == request.protocol &&
+           (host.empty() || host == candidate.service_host);
   });
   if (service == services_.end()) {
     ++context_.counters.refused_no_service;

@@ -29,7 +29,8 @@ class SimSocket final : public UdpSocket {
     Bytes all;
     for (ByteView slice : slices) append_bytes(all, slice);
     for (size_t at = 0; at < all.size(); at += segment_size)
-      if (send(to, ByteView(all).subspan(at, std::min(segment_size, all.size() - at)), kDefaultTtl) != SendResult::kSent) return SendResult::kFailed;
+      if (send(to, ByteView(all).subspan(at, std::min(segment_size, all.size() - at)), kDefaultTtl) != SendResult::kSent)
+        return SendResult::kFailed;
     return SendResult::kSent;
   }
   void on_writable(std::function<void()> callback) override { host_.post(std::move(callback)); }
@@ -65,8 +66,10 @@ Expected<std::unique_ptr<UdpSocket>> Host::open_udp(const Endpoint& bind) {
 void Host::resolve(const std::string& host, std::function<void(Expected<std::vector<uint32_t>>)> callback) {
   const auto address = parse_ipv4(host);
   post([address, host, callback = std::move(callback)] {
-    if (address) callback(std::vector<uint32_t>{*address});
-    else callback(Error{"ENOTFOUND", "no address for " + host});
+    if (address)
+      callback(std::vector<uint32_t>{*address});
+    else
+      callback(Error{"ENOTFOUND", "no address for " + host});
   });
 }
 
@@ -160,7 +163,8 @@ void World::deliver_due() {
     const auto host = by_address_.find(at.address);
     if (host == by_address_.end()) continue;
     const auto socket = host->second->sockets_.find(at.port);
-    if (socket != host->second->sockets_.end() && socket->second->receiver() != nullptr) socket->second->receiver()->on_drained(*socket->second);
+    if (socket != host->second->sockets_.end() && socket->second->receiver() != nullptr)
+      socket->second->receiver()->on_drained(*socket->second);
   }
 }
 

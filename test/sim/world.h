@@ -21,13 +21,13 @@ namespace hg::sim {
 
 struct Path {
   Duration delay = 1ms;
-  Duration jitter{};            // uniform extra delay; with keep_order false it reorders
-  double loss = 0;              // probability that a datagram vanishes
-  double duplicate = 0;         // probability that a datagram arrives twice
-  double reorder = 0;           // probability that a datagram is held back by 2 × delay + 5 ms
-  double rate_bps = 0;          // 0: unlimited
-  size_t queue_bytes = 1 << 20; // behind the rate limit; beyond it datagrams are dropped
-  size_t mtu = 65535;           // longer UDP payloads vanish (a black hole)
+  Duration jitter{};             // uniform extra delay; with keep_order false it reorders
+  double loss = 0;               // probability that a datagram vanishes
+  double duplicate = 0;          // probability that a datagram arrives twice
+  double reorder = 0;            // probability that a datagram is held back by 2 × delay + 5 ms
+  double rate_bps = 0;           // 0: unlimited
+  size_t queue_bytes = 1 << 20;  // behind the rate limit; beyond it datagrams are dropped
+  size_t mtu = 65535;            // longer UDP payloads vanish (a black hole)
 };
 
 struct PathCounters {

@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
-import { Process, freePort, gateOpen, get, modules, newSecret, root, run, scratch, service, startDht, startGateway, startProvider, within } from './harness.mjs'
+import { Process, freePort, gateOpen, get, modules, newSecret, root, run, scratch, service, startDht, startGateway, startProvider, untilWorks, within } from './harness.mjs'
 import { startNginx } from './servers.mjs'
 
 const files = scratch()
@@ -135,8 +135,9 @@ test('a JavaScript provider and ours share one gate', async (t) => {
   const gateway = startGateway(network, secret)
   t.after(() => Promise.all([gateway, ours, theirs].filter((p) => p.status === undefined).map((p) => p.stop())))
   await gateOpen(gateway, gate)
-  await gateway.line(/provider \w+ joined/)
+  await untilWorks(async () => assert.equal(gateway.lines.filter((line) => /provider \w+ joined/.test(line)).length, 2))
   assert.equal((await get(gate, '/small.html')).toString(), 'a small page\n')
   await ours.stop()
+  await untilWorks(() => get(gate, '/small.html'))  // theirs may not have advertised yet: it does so every 5 s
   for (let i = 0; i < 5; i++) assert.equal((await get(gate, '/small.html', 20000)).toString(), 'a small page\n')
 })
