@@ -415,12 +415,6 @@ std::string RawOptions::last(const std::string& name) const {
   return found == values.end() || found->second.empty() ? std::string() : found->second.back();
 }
 
-const std::vector<std::string>& public_bootstrap() {
-  static const std::vector<std::string> nodes = {"88.99.3.86@node1.hyperdht.org:49737", "142.93.90.113@node2.hyperdht.org:49737",
-                                                 "138.68.147.8@node3.hyperdht.org:49737"};
-  return nodes;
-}
-
 Expected<Seed> parse_router_secret(const std::string& option, const std::string& text) {
   Seed seed;
   if (from_hex(text, seed)) return seed;

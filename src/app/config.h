@@ -73,9 +73,6 @@ struct Config {
   tunnel::Limits limits;
 };
 
-/// The public Hyperswarm bootstrap nodes (hyperdht 6.34 lib/constants).
-const std::vector<std::string>& public_bootstrap();
-
 /// The error's message is the line to print; its code is "USAGE".
 Expected<Config> make_config(const RawOptions& raw);
 

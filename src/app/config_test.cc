@@ -52,6 +52,8 @@ TEST(Config, SecretsAreNeverRepeated) {
   const auto result = parse_router_secret("--router", bad);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().message.find(bad), std::string::npos);
+  for (const std::string& other : {std::string(), std::string(63, '1'), std::string(65, '1'), " " + std::string(63, '1')})
+    EXPECT_FALSE(parse_router_secret("--router", other).ok()) << other.size();
 }
 
 TEST(Config, DockerMode) {

@@ -16,7 +16,7 @@ Network::~Network() {
 
 Expected<void> Network::open(const Config& config) {
   dht::NodeOptions options;
-  options.bootstrap = config.bootstrap.empty() ? public_bootstrap() : config.bootstrap;
+  if (!config.bootstrap.empty()) options.bootstrap = config.bootstrap;
   if (config.dht_port) {
     options.port = *config.dht_port;
     options.port_range = 1;

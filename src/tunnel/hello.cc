@@ -25,16 +25,6 @@ int64_t load_i64_be(ByteView bytes) {
 
 }  // namespace
 
-Expected<Seed> parse_router_secret(std::string_view text) {
-  Seed secret;
-  if (!from_hex(text, secret)) {
-    return Error{"BAD_ROUTER_SECRET",
-                 fmt::format("a router secret is exactly 64 hexadecimal digits ({} characters were given); make one with: hypergate --new",
-                             text.size())};
-  }
-  return secret;
-}
-
 std::string format_router_secret(const Seed& secret) { return to_hex(secret); }
 
 RouterKeys derive_router_keys(const Seed& secret) {

@@ -19,8 +19,6 @@
 
 namespace hg::tunnel {
 
-/// Exactly 64 hexadecimal digits; the error never repeats the text.
-Expected<Seed> parse_router_secret(std::string_view text);
 /// The secret as text (`--new`).
 std::string format_router_secret(const Seed& secret);
 

@@ -59,19 +59,5 @@ TEST_F(HelloTest, RefusesAnotherSecretOtherKeysAndAnyChangedByte) {
   EXPECT_EQ(HelloVerdict::kMalformed, verify({}));
 }
 
-TEST(RouterSecret, IsExactly64HexDigits) {
-  const std::string digits(64, '1');
-  EXPECT_TRUE(parse_router_secret(digits));
-  EXPECT_EQ(digits, format_router_secret(*parse_router_secret(digits)));
-  for (const std::string& bad :
-       {std::string(), std::string(63, '1'), std::string(65, '1'), std::string(63, '1') + "g", " " + std::string(63, '1')}) {
-    const auto parsed = parse_router_secret(bad);
-    ASSERT_FALSE(parsed);
-    if (bad.size() > 1) {
-      EXPECT_EQ(std::string::npos, parsed.error().message.find(bad));
-    }
-  }
-}
-
 }  // namespace
 }  // namespace hg::tunnel

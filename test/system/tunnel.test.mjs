@@ -151,10 +151,7 @@ test('UDP datagrams of every size come back whole', async () => {
   const socket = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 })
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
-  // All small sizes, then strides around every boundary of the layers below: packets, GSO runs, frames.
-  const sizes = [...Array(1500).keys()]
-  for (let size = 1500; size <= 61440; size += 997) sizes.push(size)
-  sizes.push(8192, 16384, 32768, 61439, 61440, 61441, 65506, 65507)
-  for (const size of sizes) assert.equal(await echoed(socket, size, 5000), 'whole', `${size} bytes`)
+  const largest = 65507  // of a UDP payload over IPv4
+  for (let size = 0; size <= largest; size++) assert.equal(await echoed(socket, size, 5000), 'whole', `${size} bytes`)
   socket.close()
 })
