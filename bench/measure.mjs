@@ -39,8 +39,13 @@ export function residentKb (processes) {
 export async function iperf (port, seconds, { streams = 1, reverse = false } = {}) {
   const args = ['-c', '127.0.0.1', '-p', String(port), '-t', String(seconds), '-P', String(streams), '-J']
   if (reverse) args.push('-R')
-  const { stdout } = await run('iperf3', args)
-  const report = JSON.parse(stdout)
+  let report
+  // The connection that proved the tunnel open may still occupy the server, which serves one client at a time.
+  for (let attempt = 0; attempt < 4; attempt++) {
+    report = JSON.parse((await run('iperf3', args)).stdout)
+    if (!report.error) break
+    await timeout(500)
+  }
   if (report.error) throw new Error(report.error)
   return { gbps: report.end.sum_received.bits_per_second / 1e9, bytes: report.end.sum_received.bytes }
 }
