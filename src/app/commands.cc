@@ -5,6 +5,7 @@
 #include "app/check.h"
 #include "app/demo.h"
 #include "app/dht_command.h"
+#include "app/doctor.h"
 #include "app/member.h"
 #include "app/scan.h"
 #include "app/source.h"
@@ -57,6 +58,8 @@ Expected<std::function<int()>> prepare(Config config) {
       return std::function<int()>([config] { return run_dht(config); });
     case Command::kScan:
       return std::function<int()>([config] { return run_scan(config); });
+    case Command::kDoctor:
+      return std::function<int()>([config] { return run_doctor(config); });
     case Command::kCheck:
       return std::function<int()>([config] { return run_check(config.check_files); });
     case Command::kDemo:

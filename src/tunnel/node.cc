@@ -57,6 +57,7 @@ std::vector<PeerInfo> Node::peers() const {
                   session->remote_is_gateway(),
                   session->ready(),
                   session->since(),
+                  session->clock_skew_ms(),
                   session->stats(),
                   session->channel_count(),
                   {}};

@@ -42,6 +42,7 @@ struct PeerInfo {
   bool is_gateway = false;
   bool ready = false;
   TimePoint since;
+  int64_t clock_skew_ms = 0;  // its clock minus ours
   noise::ConnectionStats stats;
   size_t channels = 0;
   std::vector<Service> offers;  // gateway role
