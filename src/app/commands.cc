@@ -1,5 +1,7 @@
 #include "app/commands.h"
 
+#include <fmt/format.h>
+
 #include <cstdio>
 
 #include "app/check.h"
@@ -11,6 +13,7 @@
 #include "app/source.h"
 #include "crypto/crypto.h"
 #include "tunnel/hello.h"
+#include "tunnel/routes.h"
 
 namespace hg::app {
 
@@ -44,6 +47,12 @@ Expected<MemberPlan> plan_member(Config config) {
   auto policies = load_policies(config.endpoints.ingress_policies);
   if (!policies) return policies.error();
   plan.policies = std::move(*policies);
+  if (const size_t left_out =
+          tunnel::fit_advertisement(plan.services, plan.policies.merged, {.flow = true, .big_datagrams = true}).left_out)
+    return Error{"USAGE",
+                 fmt::format("--ingressPolicy: with it {} of {} services do not fit into what providers tell gateways (each service "
+                             "carries the policy, together at most {} MiB); give fewer rules, CIDRs, or fewer services per provider",
+                             left_out, plan.services.size(), tunnel::kMaxMessage >> 20)};
   plan.config = std::move(config);
   return plan;
 }
