@@ -2,6 +2,8 @@
 // It is a ByteStream that keeps message boundaries (one write = one on_data), 5 s keepalives included.
 #pragma once
 
+#include <optional>
+
 #include "base/byte_stream.h"
 #include "base/endpoint.h"
 #include "base/ids.h"
@@ -19,6 +21,7 @@ struct ConnectionStats {
   uint64_t packets_retransmitted = 0;
   size_t path_mtu = 0;
   bool relayed = false;
+  std::optional<PublicKey> relay;  // through which key, while relayed
 };
 
 class Connection : public ByteStream {
