@@ -271,6 +271,7 @@ void Connector::run_on(UdpSocket& socket, const Endpoint& to, uint32_t id, std::
   if (relay_) BlindRelayClient::attach(relay_, *connection);
   proof_ = std::make_unique<Proof>(context_.runtime, std::move(connection), [this](auto proven) {
     if (finished_) return;
+    if (!proven && proven.error().code == "ETIMEDOUT") return fail(proven.error());
     if (!proven) return fail({"PEER_CONNECTION_FAILED", proven.error().code + ": " + proven.error().message});
     connection_ = std::move(*proven);
     finished_ = true;

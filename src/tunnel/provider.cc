@@ -27,7 +27,7 @@ void Provider::encode() {
       if (merged) service.ingress_policy = *merged;
     }
   }
-  advertisement_ = encode_advertisement(services, kFeatures);
+  advertisement_ = encode_advertisement(services, kFeatures, relay_);
   if (advertisement_.size() + kMessageHeaderBytes > kMaxMessage)
     HG_LOG(kError, kLog,
            "{} services with their ingress policies make a message of {} bytes, more than peers take: gateways hear of none of them",
@@ -46,6 +46,13 @@ void Provider::set_services(std::vector<Service> services) {
   services_ = std::move(services);
   encode();
   HG_LOG(kInfo, kLog, "{} services offered", services_.size());
+  broadcast();
+}
+
+void Provider::set_relay(const std::optional<PublicKey>& relay) {
+  if (stopping_ || relay == relay_) return;
+  relay_ = relay;
+  encode();
   broadcast();
 }
 
@@ -80,6 +87,7 @@ void Provider::stop() {
   if (stopping_) return;
   stopping_ = true;
   services_.clear();
+  relay_.reset();
   encode();
   broadcast();
 }

@@ -42,6 +42,9 @@ class Provider {
   /// For every service, JSON text, empty: none. A service's own policy comes before it and wins. Peers are told at once.
   void set_ingress_policy(std::string policy);
 
+  /// The key under which this process relays, to be advertised beside the routes.
+  void set_relay(const std::optional<PublicKey>& relay);
+
   // From Node.
   void add_session(Session& session);
   void remove_session(Session& session) { sessions_.erase(&session); }
@@ -59,6 +62,7 @@ class Provider {
   ServiceConnector& connector_;
   std::vector<Service> services_;
   std::string ingress_policy_;
+  std::optional<PublicKey> relay_;
   std::string advertisement_;
   std::unordered_set<Session*> sessions_;
   bool stopping_ = false;

@@ -57,7 +57,7 @@ bool decode_entry(const json::value& value, Service& service) {
 
 }  // namespace
 
-std::string encode_advertisement(std::span<const Service> services, const Features& features) {
+std::string encode_advertisement(std::span<const Service> services, const Features& features, const std::optional<PublicKey>& relay) {
   json::object message;
   json::array& routes = message["routes"].emplace_array();
   routes.reserve(services.size());
@@ -66,6 +66,7 @@ std::string encode_advertisement(std::span<const Service> services, const Featur
   if (features.flow) names.emplace_back(kFeatureFlow);
   if (features.big_datagrams) names.emplace_back(kFeatureBigDatagrams);
   if (!names.empty()) message["features"] = std::move(names);
+  if (relay) message["relay"] = to_hex(*relay);
   return json::serialize(message);
 }
 
@@ -90,6 +91,10 @@ Expected<Advertisement> decode_advertisement(std::string_view text) {
       if (feature.get_string() == kFeatureFlow) advertisement.features.flow = true;
       if (feature.get_string() == kFeatureBigDatagrams) advertisement.features.big_datagrams = true;
     }
+  }
+  if (const json::value* relay = message->if_contains("relay"); relay != nullptr && relay->is_string()) {
+    PublicKey key{};
+    if (from_hex(std::string_view(relay->get_string()), key)) advertisement.relay = key;
   }
   return advertisement;
 }
