@@ -48,7 +48,7 @@ Expected<MemberPlan> plan_member(Config config) {
   if (!policies) return policies.error();
   plan.policies = std::move(*policies);
   if (const size_t left_out =
-          tunnel::fit_advertisement(plan.services, plan.policies.merged, {.flow = true, .big_datagrams = true}).left_out)
+          tunnel::fit_advertisement(plan.services, plan.policies.merged, tunnel::kProviderFeatures, PublicKey{}).left_out)
     return Error{"USAGE",
                  fmt::format("--ingressPolicy: with it {} of {} services do not fit into what providers tell gateways (each service "
                              "carries the policy, together at most {} MiB); give fewer rules, CIDRs, or fewer services per provider",

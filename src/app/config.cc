@@ -1,5 +1,7 @@
 #include "app/config.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <fstream>
 #include <sstream>
@@ -40,6 +42,19 @@ std::optional<T> parse_number(const std::string& text) {
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (failure != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
   return value;
+}
+
+// "10mbit", "500 kbit", "1gbit"; a bare number is Mbit, as in an ingress policy. Bits a second.
+std::optional<uint64_t> parse_rate(const std::string& text) {
+  constexpr std::pair<std::string_view, uint64_t> kUnits[] = {
+      {"kbit", 1'000}, {"mbit", 1'000'000}, {"gbit", 1'000'000'000}, {"", 1'000'000}};
+  const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = parse_number<uint32_t>(text.substr(0, digits));
+  std::string unit = trimmed(text.substr(digits));
+  std::transform(unit.begin(), unit.end(), unit.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (const auto& [name, factor] : kUnits)
+    if (number && unit == name) return *number * factor;
+  return std::nullopt;
 }
 
 Expected<uint16_t> parse_port(const std::string& option, const std::string& text, bool zero_allowed) {
@@ -111,6 +126,8 @@ constexpr NumericLimit kLimits[] = {
 constexpr Duration kShortestRefresh = 250ms;  // of the Docker Engine
 constexpr uint64_t kMaxLimit = 1ull << 40;    // a terabyte, or 34 years of milliseconds
 
+constexpr uint64_t kLeastRelayBandwidth = 128'000;  // bits a second; less would not carry a keyboard
+
 constexpr uint16_t kResolverPort = 8080;  // the brief's defaults
 constexpr uint16_t kUnlimitedPort = 8091;
 constexpr size_t kMaxUnlimitedSecret = 1024;
@@ -121,9 +138,10 @@ class Builder {
   explicit Builder(const RawOptions& raw) : raw_(raw) {}
 
   Expected<Config> build() {
-    for (auto step : {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::read_listen, &Builder::read_docker,
-                      &Builder::read_exposure, &Builder::read_dht, &Builder::read_log, &Builder::read_limits, &Builder::read_resolver,
-                      &Builder::read_unlimited, &Builder::read_metrics, &Builder::read_policies, &Builder::check_together}) {
+    for (auto step :
+         {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::read_listen, &Builder::read_docker,
+          &Builder::read_exposure, &Builder::read_dht, &Builder::read_log, &Builder::read_limits, &Builder::read_resolver,
+          &Builder::read_unlimited, &Builder::read_metrics, &Builder::read_policies, &Builder::read_relay, &Builder::check_together}) {
       const Expected<void> result = (this->*step)();
       if (!result) return result.error();
     }
@@ -293,6 +311,19 @@ class Builder {
       if (!parse_ipv4(config_.dht_host))
         return usage("--host: '" + config_.dht_host + "' is not an IPv4 address of this machine, such as 192.0.2.10");
     }
+    return {};
+  }
+
+  Expected<void> read_relay() {
+    const auto refused = parse_switch("noRelay", raw_, false);
+    if (!refused) return refused.error();
+    config_.relay = !*refused;
+    if (!raw_.has("relayBandwidth")) return {};
+    const auto rate = parse_rate(raw_.last("relayBandwidth"));
+    if (!rate || *rate < kLeastRelayBandwidth)
+      return usage("--relayBandwidth: '" + raw_.last("relayBandwidth") +
+                   "' is not a rate; give at least 128kbit, such as 10mbit (or --noRelay)");
+    config_.relay_bandwidth = *rate;
     return {};
   }
 

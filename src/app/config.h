@@ -63,9 +63,11 @@ struct Config {
   std::optional<DockerOptions> docker;
   EndpointOptions endpoints;
 
-  std::vector<std::string> bootstrap;  // "host:port" or "ip@host:port"; empty: the public network's
-  std::optional<uint16_t> dht_port;    // 0: any; not given: 49737, or (members) another free one
-  std::string dht_host;                // dht: address to bind
+  std::vector<std::string> bootstrap;     // "host:port" or "ip@host:port"; empty: the public network's
+  std::optional<uint16_t> dht_port;       // 0: any; not given: 49737, or (members) another free one
+  std::string dht_host;                   // dht: address to bind
+  bool relay = true;                      // for other members of the router
+  uint64_t relay_bandwidth = 20'000'000;  // bits a second, over all that is relayed
   LogFormat log_format = LogFormat::kText;
   bool verbose = false;
   bool json = false;                     // scan, doctor

@@ -81,6 +81,9 @@ void Member::join() {
     HG_LOG(kInfo, "hypergate", "peer {} left", short_key(peer));
     if (docker_) docker_->routes_changed();
   };
+  callbacks.relay_learned = [this](const PublicKey& peer, const std::optional<PublicKey>& relay) {
+    network_.swarm().set_relay(peer, relay);
+  };
   callbacks.routes_learned = [this](const PublicKey&) {
     if (docker_) docker_->routes_changed();
   };
@@ -100,9 +103,16 @@ void Member::join() {
   }
   endpoints_->attach(*node_, network_.dht());
   network_.swarm().set_on_connection([this](std::unique_ptr<noise::Connection> connection, const swarm::PeerInfo&) {
-    HG_LOG(kDebug, "hypergate", "connected to {} at {}", short_key(connection->remote_key()), connection->stats().remote.to_string());
+    const noise::ConnectionStats stats = connection->stats();
+    const std::string peer = short_key(connection->remote_key());
+    if (stats.relayed)
+      HG_LOG(kInfo, "hypergate", "no direct path to {}: connected through relay {}", peer, short_key(*stats.relay));
+    else
+      HG_LOG(kDebug, "hypergate", "connected to {} at {}", peer, stats.remote.to_string());
     node_->add_connection(std::move(connection));
   });
+  network_.swarm().set_relay_proof(relay_proof(loop_, keys_, network_.swarm().public_key()));
+  if (plan_.config.relay) relay_ = std::make_unique<RelayRole>(loop_, network_, *node_, keys_, plan_.config.relay_bandwidth);
   discovery_ = network_.swarm().join(keys_.keys.public_key);
   HG_LOG(kInfo, "hypergate", "router {} joined as {}{}{}", to_hex(keys_.keys.public_key), plan_.config.provider ? "provider" : "",
          plan_.config.provider && plan_.config.gateway ? " and " : "", plan_.config.gateway ? "gateway" : "");
@@ -132,10 +142,14 @@ void Member::leave_network() {
   discovery_.reset();
   auto limit = std::make_shared<Timer>(loop_.timers(), [this] { loop_.stop(); });
   limit->arm(loop_.now() + kLeaveLimit);
-  network_.close([this, limit] {
+  auto left = std::make_shared<int>(relay_ ? 2 : 1);
+  const auto stopped = [this, limit, left] {
+    if (--*left > 0) return;
     HG_LOG(kInfo, "hypergate", "stopped");
     loop_.stop();
-  });
+  };
+  if (relay_) relay_->stop(stopped);
+  network_.close(stopped);
 }
 
 void Member::log_gates() {

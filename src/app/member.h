@@ -13,6 +13,7 @@
 #include "app/endpoints.h"
 #include "app/network.h"
 #include "app/policy_source.h"
+#include "app/relay_role.h"
 #include "relay/gate_set.h"
 #include "relay/service_links.h"
 #include "tunnel/node.h"
@@ -51,6 +52,7 @@ class Member {
   bool stopping_ = false;
   std::unique_ptr<relay::ServiceLinks> links_;
   std::unique_ptr<tunnel::Node> node_;
+  std::unique_ptr<RelayRole> relay_;
   std::unique_ptr<Endpoints> endpoints_;
   std::unique_ptr<PolicyWatch> policies_;
   std::unique_ptr<DockerMode> docker_;

@@ -58,6 +58,8 @@ constexpr Flag kFlags[] = {
     {"dhtPort", Takes::kValue, "PORT", "UDP port of the DHT node (default: 49737 or another free one)", kNetwork},
     {"port", Takes::kValue, "PORT", "dht: UDP port of the node", kNetwork},
     {"host", Takes::kValue, "IP", "dht: IPv4 address under which others reach the node", kNetwork},
+    {"noRelay", Takes::kMaybe, "BOOL", "Do not relay for members that reach each other in no other way", kNetwork},
+    {"relayBandwidth", Takes::kValue, "RATE", "Most that is relayed, such as 10mbit (20mbit); one pair gets half", kNetwork},
     {"metrics", Takes::kValue, "HOST:PORT", "Serve /metrics (Prometheus), /healthz and /readyz", kOutput},
     {"log", Takes::kValue, "FORMAT", "text or json (default text)", kOutput},
     {"json", Takes::kNothing, "", "scan, doctor: print JSON", kOutput},

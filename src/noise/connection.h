@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "base/byte_stream.h"
 #include "base/endpoint.h"
@@ -21,6 +22,7 @@ struct ConnectionStats {
   uint64_t packets_retransmitted = 0;
   size_t path_mtu = 0;
   bool relayed = false;
+  std::optional<PublicKey> relay;  // through which key, while relayed
 };
 
 class Connection : public ByteStream {

@@ -270,6 +270,8 @@ ConnectionStats SecureConnection::stats() const {
   out.packets_sent = s.packets_sent;
   out.packets_retransmitted = s.packets_retransmitted;
   out.path_mtu = s.mtu;
+  out.relayed = relay_.has_value();
+  out.relay = relay_;
   return out;
 }
 

@@ -81,6 +81,16 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   void send_keepalive();
   /// Told once, before the handler's on_close, or by the destructor. Must not destroy the connection.
   void set_close_observer(CloseObserver observer) { close_observer_ = std::move(observer); }
+  /// Where its packets go at present. The socket is not to be used once the connection is closed.
+  struct Path {
+    UdpSocket* socket = nullptr;
+    Endpoint remote{};
+  };
+  Path path() const { return {stream_->socket(), stream_->remote()}; }
+  /// Says that the path runs through a relay (nullopt: no longer); for stats() and whoever looks for a direct one.
+  void set_relay(const std::optional<PublicKey>& relay) { relay_ = relay; }
+  bool relayed() const { return relay_.has_value(); }
+
   /// Messages, keepalives included (hyperswarm's rule for duplicate connections asks for them).
   uint64_t messages_sent() const { return messages_sent_; }
   uint64_t messages_received() const { return messages_received_; }
@@ -122,6 +132,7 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   PublicKey remote_key_;
   PublicKey local_key_;
   Hash64 handshake_hash_;
+  std::optional<PublicKey> relay_;
   ByteArray<32> rx_;
   std::optional<crypto::SecretStreamCipher> encrypt_;
   std::optional<crypto::SecretStreamCipher> decrypt_;

@@ -16,6 +16,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/ids.h"
@@ -55,6 +56,7 @@ struct SwarmStats {
   uint64_t failures = 0;
   uint64_t duplicates = 0;
   uint64_t banned = 0;
+  uint64_t relayed = 0;  // connections that came about through a relay
 };
 
 class DiscoveryHub;
@@ -98,6 +100,12 @@ class Swarm {
   /// beyond 4096.
   void ban(const PublicKey& key);
   bool banned(const PublicKey& key) const;
+
+  /// `peer`, to whom we are connected, relays under the key `relay` (nullopt: no longer). Peers that could not be reached directly are
+  /// tried again through it at once.
+  void set_relay(const PublicKey& peer, const std::optional<PublicKey>& relay);
+  /// Makes what a relay is shown as proof that we may use it.
+  void set_relay_proof(std::function<Bytes(const PublicKey& relay)> proof);
 
   const PublicKey& public_key() const;
   SwarmStats stats() const;

@@ -28,9 +28,11 @@ Swarm::Impl::Impl(Runtime& runtime, peer::Host& host, SwarmOptions options)
                                                            [this](const Topic& topic, const wire::Peer& peer) { on_peer(topic, peer); },
                                                            [this] { return listening_ ? server_.get() : nullptr; }});
   host_.node().add_listener(this);
+  host_.set_relays(this);
 }
 
 Swarm::Impl::~Impl() {
+  host_.set_relays(nullptr);
   host_.node().remove_listener(this);
   for (auto& [key, link] : links_)
     if (link.connection != nullptr) link.connection->set_close_observer({});
@@ -48,6 +50,7 @@ void Swarm::Impl::start_listening() {
   listen.firewall = [this](const PublicKey& key, const wire::NoisePayload&, const Endpoint&) {
     return refused(key) || links_.size() >= options_.max_peers * kIncomingFactor;
   };
+  listen.relay_through = [this](const PublicKey& client) { return relay_for_client(client); };
   listen.on_connection = [this](std::unique_ptr<noise::SecureConnection> connection) { on_incoming(std::move(connection)); };
   auto server = host_.listen(options_.key_pair, std::move(listen));
   if (!server) {
@@ -135,6 +138,7 @@ void Swarm::Impl::connect(PeerRecord& record) {
   peer::ConnectOptions connect;
   connect.key_pair = options_.key_pair;
   connect.relay_addresses = record.relay_addresses;
+  plan_relay(record, link, connect);
   link.attempt =
       host_.connect(record.key, std::move(connect), [this, key = record.key](auto result) { on_attempt_over(key, std::move(result)); });
 }
@@ -151,8 +155,10 @@ void Swarm::Impl::on_attempt_over(const PublicKey& key, Expected<std::unique_ptr
     HG_LOG(kDebug, "swarm", "connect failed: {} ({})", result.error().code, result.error().message);
     stats_.failures++;
     const auto attempt = std::move(found->second.attempt);
+    const bool relay_offered = found->second.relay_offered;
     links_.erase(found);
     after_disconnect(peer, true);
+    after_failure(peer, result.error(), relay_offered);
   }
   connect_some();
 }
@@ -231,6 +237,7 @@ void Swarm::Impl::hand_out(std::unique_ptr<noise::SecureConnection> connection, 
   link.client = client;
   link.connection = connection.get();
   connection->set_close_observer([this, key, which = connection.get()](const std::optional<Error>&) { on_closed(key, which); });
+  if (link.connection->relayed()) stats_.relayed++;
   PeerInfo info;
   info.key = key;
   info.client = client;
@@ -238,6 +245,8 @@ void Swarm::Impl::hand_out(std::unique_ptr<noise::SecureConnection> connection, 
     record->second.queued = false;
     record->second.proven = true;
     record->second.connected_at = runtime_.now();
+    record->second.relay_first = link.connection->relayed();
+    record->second.relay_tries = 0;
     info.topics = record->second.topics;
   }
   if (on_connection) on_connection(std::move(connection), info);
@@ -250,6 +259,7 @@ void Swarm::Impl::on_closed(const PublicKey& key, const noise::SecureConnection*
   const bool client = found->second.client;
   auto heir = std::move(found->second.heir);
   links_.erase(found);
+  relays_.forget(peer);
   after_disconnect(peer, client);
   if (closed_) return;
   if (heir) {  // deferred: the receiver of the old connection must hear of its end before it gets the new one
@@ -315,6 +325,7 @@ void Swarm::Impl::close(std::function<void()> done) {
   close_timer_.arm(runtime_.now() + kCloseTimeout);
   for (auto& [key, record] : records_) record.queued = false;
   const auto links = std::exchange(links_, {});
+  relays_ = {};
   connecting_ = 0;
   for (const auto& [key, link] : links)
     if (link.connection != nullptr) {

@@ -14,13 +14,15 @@
 
 #include "base/timer.h"
 #include "dht/node.h"
+#include "peer/host.h"
 #include "swarm/discovery.h"
 #include "swarm/peer_record.h"
+#include "swarm/relay_book.h"
 #include "swarm/swarm.h"
 
 namespace hg::swarm {
 
-class Swarm::Impl final : private dht::NodeListener {
+class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
  public:
   Impl(Runtime& runtime, peer::Host& host, SwarmOptions options);
   ~Impl() override;
@@ -30,10 +32,12 @@ class Swarm::Impl final : private dht::NodeListener {
   bool banned(const PublicKey& key) const { return bans_.contains(key); }
   const PublicKey& public_key() const { return options_.key_pair.public_key; }
   SwarmStats stats() const;
+  void set_relay(const PublicKey& peer, const std::optional<PublicKey>& relay);
   void network_changed();
   void close(std::function<void()> done);
 
   OnConnection on_connection;
+  std::function<Bytes(const PublicKey& relay)> relay_proof;
 
  private:
   static constexpr size_t kMaxRecords = 4096;
@@ -41,10 +45,12 @@ class Swarm::Impl final : private dht::NodeListener {
   static constexpr size_t kIncomingFactor = 2;  // incoming connections may exceed max_peers this far
   static constexpr Duration kCloseTimeout = 4s;
   static constexpr Duration kRetryGrain = 50ms;
+  static constexpr int kRelayTries = 3;  // in a row and at once; then with the usual pauses
 
   struct Link {
     bool client = false;
     std::unique_ptr<peer::Attempt> attempt;         // while connecting
+    bool relay_offered = false;                     // by that attempt
     noise::SecureConnection* connection = nullptr;  // while open; owned by the receiver
     std::unique_ptr<noise::SecureConnection> heir;  // takes over once `connection` has closed
   };
@@ -61,6 +67,13 @@ class Swarm::Impl final : private dht::NodeListener {
   void arm_retry();
   void on_retry();
   void forget_old();
+
+  // Relays (swarm_relays.cc).
+  void plan_relay(PeerRecord& record, Link& link, peer::ConnectOptions& options);
+  void after_failure(const PublicKey& key, const Error& error, bool relay_offered);
+  std::optional<PublicKey> relay_for_client(const PublicKey& client) const;
+  std::optional<peer::DirectPath> path_to(const PublicKey& relay) override;
+  Bytes proof_for(const PublicKey& relay) override { return relay_proof ? relay_proof(relay) : Bytes(); }
 
   // Connections.
   void on_incoming(std::unique_ptr<noise::SecureConnection> connection);
@@ -84,6 +97,7 @@ class Swarm::Impl final : private dht::NodeListener {
 
   std::unordered_map<PublicKey, PeerRecord, ArrayHash> records_;
   std::unordered_map<PublicKey, Link, ArrayHash> links_;
+  RelayBook relays_;
   std::unordered_set<PublicKey, ArrayHash> bans_;
   std::deque<PublicKey> ban_order_;
   size_t connecting_ = 0;

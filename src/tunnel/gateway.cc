@@ -129,6 +129,7 @@ void Gateway::handle_routes(Session& session, ByteView json) {
   }
   member->second.last_routes = hash;
   session.set_remote_features(advertisement->features);
+  session.set_remote_relay(advertisement->relay);
   const uint64_t policies = routes_.policy_changes();
   const bool gates_may_differ = routes_.update(session.remote_key(), *advertisement, now);
   if (routes_.policy_changes() != policies) admissions_.recheck();

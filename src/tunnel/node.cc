@@ -8,6 +8,7 @@ namespace hg::tunnel {
 
 namespace {
 constexpr std::string_view kLog = "node";
+constexpr size_t kMaxRelayNotice = 4096;   // bytes of an advertisement that a mere provider reads, for the relay key in it
 constexpr Duration kEndPatience = 2s;      // for the streams' orderly end
 constexpr Duration kDestroyPatience = 1s;  // for the close that follows a destroy
 constexpr Duration kStatusInterval = 1s;   // a peer that asks more often is not answered
@@ -70,6 +71,23 @@ std::vector<PeerInfo> Node::peers() const {
   return peers;
 }
 
+bool Node::is_member(const PublicKey& peer) const {
+  return std::any_of(sessions_.begin(), sessions_.end(),
+                     [&](const auto& entry) { return entry.second->ready() && entry.second->remote_key() == peer; });
+}
+
+void Node::set_relay(const std::optional<PublicKey>& relay) {
+  if (phase_ != Phase::kRunning || relay == relay_) return;
+  relay_ = relay;
+  if (provider_ != nullptr) return provider_->set_relay(relay);
+  for (const auto& [key, session] : sessions_) send_relay(*session);
+}
+
+/// What a member without services has to advertise.
+void Node::send_relay(Session& session) {
+  if (session.ready()) session.send_routes(encode_advertisement({}, {}, relay_));
+}
+
 size_t Node::channel_count() const {
   size_t count = 0;
   for (const auto& [key, session] : sessions_) count += session->channel_count();
@@ -87,6 +105,7 @@ void Node::on_session_ready(Session& session) {
          session.remote_is_gateway() ? "gateway" : "provider");
   if (gateway_ != nullptr) gateway_->add_session(session);
   if (provider_ != nullptr) provider_->add_session(session);
+  if (provider_ == nullptr && relay_) send_relay(session);
   if (callbacks_.peer_ready) callbacks_.peer_ready(session.remote_key(), session.remote_is_gateway());
 }
 
@@ -119,9 +138,15 @@ void Node::handle_status(Session& session, StatusMessage status) {
 
 void Node::on_session_routes(Session& session, ByteView json) {
   if (auto status = parse_status(as_text(json))) return handle_status(session, std::move(*status));
-  if (gateway_ == nullptr) return;
-  gateway_->handle_routes(session, json);
-  if (callbacks_.routes_learned) callbacks_.routes_learned(session.remote_key());
+  const auto relay_before = session.remote_relay();
+  if (gateway_ != nullptr) {
+    gateway_->handle_routes(session, json);
+  } else if (json.size() <= kMaxRelayNotice) {
+    if (const auto notice = decode_advertisement(as_text(json))) session.set_remote_relay(notice->relay);
+  }
+  if (callbacks_.relay_learned && session.remote_relay() != relay_before)
+    callbacks_.relay_learned(session.remote_key(), session.remote_relay());
+  if (gateway_ != nullptr && callbacks_.routes_learned) callbacks_.routes_learned(session.remote_key());
 }
 
 void Node::on_session_open_request(Session& session, std::unique_ptr<Channel> channel, const OpenBody& request) {

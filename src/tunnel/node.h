@@ -27,6 +27,8 @@ struct NodeCallbacks {
   /// A peer proved that it knows the secret / its connection is gone.
   std::function<void(const PublicKey& peer, bool is_gateway)> peer_ready;
   std::function<void(const PublicKey& peer)> peer_lost;
+  /// A peer relays for others under this key / no longer.
+  std::function<void(const PublicKey& peer, const std::optional<PublicKey>& relay)> relay_learned;
   /// A peer's routes were learned or changed (gateway role).
   std::function<void(const PublicKey& peer)> routes_learned;
 };
@@ -58,6 +60,11 @@ class Node final : private SessionEvents {
   /// Takes a connection that the swarm made; the hello goes out at once.
   void add_connection(std::unique_ptr<noise::Connection> connection);
 
+  /// The key under which this process relays for other members (nullopt: it does not); every peer is told.
+  void set_relay(const std::optional<PublicKey>& relay);
+  /// `peer` has proved that it knows the secret, and its connection is open.
+  bool is_member(const PublicKey& peer) const;
+
   /// nullptr without the role.
   Gateway* gateway() { return gateway_.get(); }
   Provider* provider() { return provider_.get(); }
@@ -86,6 +93,7 @@ class Node final : private SessionEvents {
 
   enum class Phase { kRunning, kGrace, kEnding, kDone };
   void tick();
+  void send_relay(Session& session);
   void close_sessions();
   void advance_shutdown();
 
@@ -98,6 +106,7 @@ class Node final : private SessionEvents {
   NodeCallbacks callbacks_;
   std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<Provider> provider_;
+  std::optional<PublicKey> relay_;
   std::unordered_map<Session*, std::unique_ptr<Session>> sessions_;
   std::unordered_map<PublicKey, StatusMessage, ArrayHash> statuses_;  // of peers that were asked
   std::unordered_map<PublicKey, TimePoint, ArrayHash> answered_;      // when each peer was last told ours

@@ -1,16 +1,19 @@
 // The advRoutes message: what a provider offers, as JSON beside the features it has.
 //
 //   {"routes": [{"serviceHost", "servicePort", "protocol": 0|1, "gatePort", "tags"?, "routes": [], "ingressPolicy"?}, …],
-//    "features": ["flow", …]}
+//    "features": ["flow", …], "relay"?: "<64 hexadecimal digits>"}
 //
-// Unknown keys are ignored both ways, so TypeScript peers pass over "features".
+// A member that relays names its relay key; one that offers nothing sends an empty list beside it. Unknown keys are ignored both ways,
+// so TypeScript peers pass over "features" and "relay".
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/expected.h"
+#include "base/ids.h"
 #include "tunnel/service.h"
 
 namespace hg::tunnel {
@@ -29,14 +32,18 @@ struct Features {
   bool operator==(const Features&) const = default;
 };
 
+/// What our providers can do.
+inline constexpr Features kProviderFeatures{.flow = true, .big_datagrams = true, .unordered_datagrams = true};
+
 struct Advertisement {
   std::vector<Service> routes;
   Features features;
-  size_t skipped = 0;  // entries that did not fit (port, host length, policy that cannot be read, more than kMaxServices)
+  size_t skipped = 0;              // entries that did not fit (port, host length, policy that cannot be read, more than kMaxServices)
+  std::optional<PublicKey> relay;  // the key under which the sender relays
 };
 
 /// The message's body. With `features` all false the key is left out.
-std::string encode_advertisement(std::span<const Service> services, const Features& features);
+std::string encode_advertisement(std::span<const Service> services, const Features& features, const std::optional<PublicKey>& relay = {});
 
 struct FittedAdvertisement {
   std::string body;
@@ -45,7 +52,7 @@ struct FittedAdvertisement {
 /// The same with `common_policy` (JSON, empty: none) behind each service's own, whose rules come first and win. A message that peers would
 /// not take is not made: services are left out from where it would exceed `most` bytes.
 FittedAdvertisement fit_advertisement(std::span<const Service> services, const std::string& common_policy, const Features& features,
-                                      size_t most = kMaxMessage - kMessageHeaderBytes);
+                                      const std::optional<PublicKey>& relay = {}, size_t most = kMaxMessage - kMessageHeaderBytes);
 /// Error when it is no JSON object with a "routes" array.
 Expected<Advertisement> decode_advertisement(std::string_view json);
 

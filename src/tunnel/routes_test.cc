@@ -55,7 +55,7 @@ TEST(Advertisement, ServicesBeyondTheBoundAreLeftOutAndTheRestKeepsItsPolicy) {
   const auto whole = fit_advertisement(services, policy, {.flow = true, .big_datagrams = true});
   EXPECT_EQ(0u, whole.left_out);
   for (const size_t most : {whole.body.size(), whole.body.size() - 1, size_t{1000}, size_t{10}}) {
-    const auto fitted = fit_advertisement(services, policy, {.flow = true, .big_datagrams = true}, most);
+    const auto fitted = fit_advertisement(services, policy, {.flow = true, .big_datagrams = true}, {}, most);
     const auto decoded = decode_advertisement(fitted.body);
     ASSERT_TRUE(decoded);
     EXPECT_EQ(services.size(), decoded->routes.size() + fitted.left_out);

@@ -70,6 +70,9 @@ class Session final : public ByteStreamHandler {
   int64_t clock_skew_ms() const { return clock_skew_ms_; }
   const Features& remote_features() const { return remote_features_; }
   void set_remote_features(const Features& features) { remote_features_ = features; }
+  /// The key under which the remote member relays for others.
+  const std::optional<PublicKey>& remote_relay() const { return remote_relay_; }
+  void set_remote_relay(const std::optional<PublicKey>& relay) { remote_relay_ = relay; }
   size_t channel_count() const { return channels_.size(); }
   /// Bytes received and not yet taken by the local sockets, over all channels.
   size_t unconsumed() const { return unconsumed_; }
@@ -153,6 +156,7 @@ class Session final : public ByteStreamHandler {
   int64_t clock_skew_ms_ = 0;
   Timer hello_timer_;
   Features remote_features_;
+  std::optional<PublicKey> remote_relay_;
   FrameReader reader_;
   std::unordered_map<uint32_t, Channel*> channels_;
   bool opened_any_ = false;

