@@ -111,8 +111,7 @@ void Member::join() {
       HG_LOG(kDebug, "hypergate", "connected to {} at {}", peer, stats.remote.to_string());
     node_->add_connection(std::move(connection));
   });
-  network_.swarm().set_relay_proof(relay_proof(loop_, keys_, network_.swarm().public_key()));
-  if (plan_.config.relay) relay_ = std::make_unique<RelayRole>(loop_, network_, *node_, keys_, plan_.config.relay_bandwidth);
+  if (plan_.config.relay) relay_ = std::make_unique<RelayRole>(loop_, network_, *node_, plan_.config.relay_bandwidth);
   discovery_ = network_.swarm().join(keys_.keys.public_key);
   HG_LOG(kInfo, "hypergate", "router {} joined as {}{}{}", to_hex(keys_.keys.public_key), plan_.config.provider ? "provider" : "",
          plan_.config.provider && plan_.config.gateway ? " and " : "", plan_.config.gateway ? "gateway" : "");

@@ -13,13 +13,8 @@ constexpr uint64_t kBitsPerByte = 8;
 
 }  // namespace
 
-RelayRole::RelayRole(io::Loop& loop, Network& network, tunnel::Node& node, const tunnel::RouterKeys& keys, uint64_t bandwidth)
-    : loop_(loop),
-      network_(network),
-      node_(node),
-      bandwidth_(bandwidth),
-      verifier_(keys, tunnel::Limits{}.peer_stale),
-      review_(loop.timers(), [this] { review(); }) {
+RelayRole::RelayRole(io::Loop& loop, Network& network, tunnel::Node& node, uint64_t bandwidth)
+    : loop_(loop), network_(network), node_(node), bandwidth_(bandwidth), review_(loop.timers(), [this] { review(); }) {
   network_.dht().add_listener(this);
   review();
 }
@@ -43,9 +38,6 @@ void RelayRole::serve() {
   peer::BlindRelayOptions options;
   options.key_pair = crypto::random_key_pair(crypto::system_rng());
   options.admit = [this](const PublicKey& key) { return node_.is_member(key); };
-  options.verify = [this, own = options.key_pair.public_key](const PublicKey& key, ByteView proof) {
-    return verifier_.verify(proof, key, own, loop_.wall_ms()) == tunnel::HelloVerdict::kAccepted;
-  };
   options.total_rate = std::max<uint64_t>(1, bandwidth_ / kBitsPerByte);
   options.pair_rate = std::max<uint64_t>(1, options.total_rate / 2);
   auto served = network_.host().serve_relay(std::move(options));
@@ -67,14 +59,6 @@ void RelayRole::stop(std::function<void()> done) {
   review_.disarm();
   if (!server_) return loop_.post(std::move(done));
   server_->close(std::move(done));
-}
-
-std::function<Bytes(const PublicKey& relay)> relay_proof(Runtime& runtime, const tunnel::RouterKeys& keys, const PublicKey& own_key) {
-  return [&runtime, &keys, own_key, last_ms = int64_t{0}](const PublicKey& relay) mutable {
-    last_ms = std::max(last_ms + 1, runtime.wall_ms());
-    const auto auth = tunnel::make_auth(keys, own_key, relay, last_ms);
-    return to_bytes(auth);
-  };
 }
 
 }  // namespace hg::app

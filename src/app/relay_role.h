@@ -3,8 +3,8 @@
 //   reachable (open, or the same port for everybody) ─▶ serve under a fresh key, tell every peer
 //   random NAT, address unknown ─▶ stop, tell every peer
 //
-// Who has a session with us may use it; any other process must prove that it knows the router secret. Also makes that proof for
-// relays of others. Owned by Member; Network and tunnel node outlive it. One thread.
+// Members who have a session with us may use it, and go through it to whomever they like. Owned by Member; Network and tunnel node
+// outlive it. One thread.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,7 @@ namespace hg::app {
 class RelayRole final : private dht::NodeListener {
  public:
   /// `bandwidth`: bits a second over all pairs, both directions; one pair gets half of it.
-  RelayRole(io::Loop& loop, Network& network, tunnel::Node& node, const tunnel::RouterKeys& keys, uint64_t bandwidth);
+  RelayRole(io::Loop& loop, Network& network, tunnel::Node& node, uint64_t bandwidth);
   ~RelayRole() override;
 
   /// nullptr while not serving.
@@ -39,13 +39,9 @@ class RelayRole final : private dht::NodeListener {
   Network& network_;
   tunnel::Node& node_;
   const uint64_t bandwidth_;
-  tunnel::HelloVerifier verifier_;
   std::unique_ptr<peer::BlindRelayServer> server_;
   bool stopping_ = false;
   Timer review_;
 };
-
-/// What a relay is shown by a member: a hello to the relay's key. Never the same twice.
-std::function<Bytes(const PublicKey& relay)> relay_proof(Runtime& runtime, const tunnel::RouterKeys& keys, const PublicKey& own_key);
 
 }  // namespace hg::app

@@ -12,7 +12,6 @@
 #include <memory>
 #include <optional>
 
-#include "base/bytes.h"
 #include "base/endpoint.h"
 #include "base/ids.h"
 #include "base/udp_socket.h"
@@ -32,16 +31,12 @@ class RelaySource {
   virtual ~RelaySource() = default;
   /// A way to the process that has this relay key: a handshake on it saves looking the key up and punching again.
   virtual std::optional<DirectPath> path_to(const PublicKey& relay) = 0;
-  /// Shown to the relay behind the open message, where reference relays ignore it; may be empty.
-  virtual Bytes proof_for(const PublicKey& relay) = 0;
 };
 
 struct BlindRelayOptions {
   KeyPair key_pair;  // the relay key
-  /// True for who may use the relay as it is.
+  /// True for members. Every pair has at least one; the other side may be a guest, whoever the member gave the token to.
   std::function<bool(const PublicKey&)> admit;
-  /// Judges what anybody else brings as proof; not set: nobody else gets a handshake answered.
-  std::function<bool(const PublicKey&, ByteView proof)> verify;
   uint64_t total_rate = 2'500'000;  // bytes a second over all pairs, both directions
   uint64_t pair_rate = 1'250'000;   // the same, of one pair
   size_t max_pairs = 64;
@@ -49,7 +44,7 @@ struct BlindRelayOptions {
 
 struct BlindRelayCounters {
   uint64_t sessions = 0;  // control connections taken
-  uint64_t refused = 0;   // handshakes and sessions of strangers, and what is over a bound
+  uint64_t refused = 0;   // pairs without a member, and what is over a bound
   uint64_t malformed = 0;
   uint64_t pairs = 0;  // ever
   udx::BridgeCounters traffic;

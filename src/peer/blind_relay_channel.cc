@@ -8,9 +8,9 @@ void BlindRelayChannel::write(const Bytes& frame) {
   connection_.write(std::move(out));
 }
 
-void BlindRelayChannel::open(ByteView id, ByteView handshake) {
+void BlindRelayChannel::open(ByteView id) {
   opened_ = true;
-  write(wire::encode(wire::MuxOpen{kLocalId, std::string(wire::kBlindRelayProtocol), to_bytes(id), to_bytes(handshake)}));
+  write(wire::encode(wire::MuxOpen{kLocalId, std::string(wire::kBlindRelayProtocol), to_bytes(id), {}}));
 }
 
 void BlindRelayChannel::send(uint64_t type, const Bytes& body) {
@@ -36,7 +36,7 @@ bool BlindRelayChannel::read(ByteView frame) {
 
 void BlindRelayChannel::on_mux_open(const wire::MuxOpen& open) {
   const bool fits = open.protocol == wire::kBlindRelayProtocol && open.local_id != 0 && remote_id_ == 0;
-  if (!fits || (events_.on_open && !events_.on_open(open))) return write(wire::encode(wire::MuxReject{open.local_id}));
+  if (!fits) return write(wire::encode(wire::MuxReject{open.local_id}));
   remote_id_ = open.local_id;
   if (opened_) return;
   opened_ = true;

@@ -1,6 +1,6 @@
 // The one Protomux channel "blind-relay" on a control connection: opening, pairing, closing; either end.
 //
-//   client: open(id, proof) ─▶ send(Pair) …          server: on_open → true: answered with an open of the same id
+//   client: open(id)        ─▶ send(Pair) …          server: an open is answered with one of the same id
 //   both: read(frame) for each message of the connection below ─▶ on_pair, on_unpair, on_close
 //
 // Other channels are rejected. Owned by whoever owns the connection, which outlives it; a handler may destroy neither. Source:
@@ -17,8 +17,6 @@ namespace hg::peer {
 class BlindRelayChannel {
  public:
   struct Events {
-    /// Server: the client opens the channel; false rejects it. Not set: the end that opens itself.
-    std::function<bool(const wire::MuxOpen&)> on_open;
     std::function<void(const wire::Pair&)> on_pair;
     std::function<void(const wire::Unpair&)> on_unpair;
     std::function<void()> on_close;
@@ -26,8 +24,8 @@ class BlindRelayChannel {
 
   BlindRelayChannel(noise::Connection& connection, Events events) : connection_(connection), events_(std::move(events)) {}
 
-  /// Client: `id` is its own public key; `handshake` goes behind it.
-  void open(ByteView id, ByteView handshake);
+  /// Client: `id` is its own public key.
+  void open(ByteView id);
   void send(const wire::Pair& pair) { send(wire::kRelayPair, wire::encode(pair)); }
   void send(const wire::Unpair& unpair) { send(wire::kRelayUnpair, wire::encode(unpair)); }
   void close();

@@ -48,8 +48,7 @@ void BlindRelayClient::on_connected(Expected<std::unique_ptr<noise::SecureConnec
   events.on_pair = [this](const wire::Pair& pair) { on_pair(pair); };
   events.on_close = [this] { control_->destroy(Error{"RELAY_ABORTED", "the relay refuses"}); };
   channel_.emplace(*control_, std::move(events));
-  const Bytes proof = context_.relays != nullptr ? context_.relays->proof_for(setup_.relay) : Bytes();
-  channel_->open(setup_.key_pair.public_key, proof);
+  channel_->open(setup_.key_pair.public_key);
   channel_->send(wire::Pair{setup_.is_initiator, setup_.token, setup_.stream_id, 0});
   control_->set_handler(this);
 }

@@ -15,8 +15,8 @@ size_t burst_of(uint64_t rate, Duration span) { return static_cast<size_t>(stati
 /// One control connection.
 class BlindRelayServerImpl::Session final : private ByteStreamHandler {
  public:
-  Session(BlindRelayServerImpl& relay, std::unique_ptr<noise::SecureConnection> connection, bool may_pair)
-      : admitted(may_pair), since(relay.context_.now()), relay_(relay), control_(std::move(connection)), channel_(*control_, events()) {
+  Session(BlindRelayServerImpl& relay, std::unique_ptr<noise::SecureConnection> connection, bool of_member)
+      : member(of_member), since(relay.context_.now()), relay_(relay), control_(std::move(connection)), channel_(*control_, events()) {
     key = control_->remote_key();
     control_->set_handler(this);
   }
@@ -32,7 +32,8 @@ class BlindRelayServerImpl::Session final : private ByteStreamHandler {
   }
 
   PublicKey key{};
-  bool admitted;
+  const bool member;
+  bool bridged = false;
   size_t pairs = 0;
   bool closed = false;
   TimePoint since;
@@ -41,13 +42,10 @@ class BlindRelayServerImpl::Session final : private ByteStreamHandler {
  private:
   BlindRelayChannel::Events events() {
     BlindRelayChannel::Events events;
-    events.on_open = [this](const wire::MuxOpen& open) { return relay_.proven(*this, open); };
     events.on_pair = [this](const wire::Pair& pair) {
-      if (admitted && !ended_at) relay_.on_pair(*this, pair);
+      if (!ended_at) relay_.on_pair(*this, pair);
     };
-    events.on_unpair = [this](const wire::Unpair& unpair) {
-      if (admitted) relay_.on_unpair(*this, unpair);
-    };
+    events.on_unpair = [this](const wire::Unpair& unpair) { relay_.on_unpair(*this, unpair); };
     events.on_close = [this] { control_->end(); };
     return events;
   }
@@ -104,13 +102,13 @@ size_t BlindRelayServerImpl::waiting_halves() const { return pairs_.size() - ope
 
 bool BlindRelayServerImpl::refuses(const PublicKey& key) {
   size_t of_key = 0;
-  size_t unproven = 0;
+  size_t guests = 0;
   for (const auto& session : sessions_) {
     if (session->key == key) of_key++;
-    if (!session->admitted) unproven++;
+    if (!session->member && !session->bridged) guests++;
   }
   bool refused = closing_ || sessions_.size() >= kMaxSessions || of_key >= kMaxPerKey;
-  if (!refused && !options_.admit(key)) refused = !options_.verify || unproven >= kMaxUnproven;
+  if (!refused && guests >= kMaxGuests) refused = !options_.admit(key);
   if (refused) counters_.refused++;
   return refused;
 }
@@ -118,15 +116,9 @@ bool BlindRelayServerImpl::refuses(const PublicKey& key) {
 void BlindRelayServerImpl::accept(std::unique_ptr<noise::SecureConnection> connection) {
   if (connection->closed() || refuses(connection->remote_key())) return;
   counters_.sessions++;
-  const bool admitted = options_.admit(connection->remote_key());
-  sessions_.push_back(std::make_unique<Session>(*this, std::move(connection), admitted));
+  const bool member = options_.admit(connection->remote_key());
+  sessions_.push_back(std::make_unique<Session>(*this, std::move(connection), member));
   arm_sweep();
-}
-
-bool BlindRelayServerImpl::proven(Session& session, const wire::MuxOpen& open) {
-  if (!session.admitted) session.admitted = options_.verify && options_.verify(session.key, open.handshake);
-  if (!session.admitted) refuse(session);
-  return session.admitted;
 }
 
 void BlindRelayServerImpl::refuse(Session& session) {
@@ -168,11 +160,13 @@ void BlindRelayServerImpl::on_pair(Session& session, const wire::Pair& message) 
   half = {&session, static_cast<uint32_t>(message.id)};
   session.pairs++;
   if (pair.halves[0].session == nullptr || pair.halves[1].session == nullptr) return;
-  if (!bridge(pair)) refuse(session);
+  if (bridge(pair)) return;
+  for (Half& each : pair.halves) refuse(*each.session);
 }
 
 bool BlindRelayServerImpl::bridge(Pair& pair) {
-  if (open_pairs() >= options_.max_pairs) return false;
+  const bool invited = pair.halves[0].session->member || pair.halves[1].session->member;
+  if (!invited || open_pairs() >= options_.max_pairs) return false;
   udx::BridgeOptions options;
   options.remote_ids = {pair.halves[0].stream_id, pair.halves[1].stream_id};
   options.where = [this, &pair](size_t side) -> std::optional<udx::BridgePlace> {
@@ -189,6 +183,7 @@ bool BlindRelayServerImpl::bridge(Pair& pair) {
   counters_.pairs++;
   for (const bool initiator : {false, true}) {
     const size_t side = initiator ? 1 : 0;
+    pair.halves[side].session->bridged = true;
     pair.halves[side].session->channel().send(wire::Pair{initiator, pair.token, pair.bridge->id(side), 0});
   }
   HG_LOG(kDebug, "peer", "relaying between two peers, {} pairs", open_pairs());
@@ -234,8 +229,7 @@ void BlindRelayServerImpl::sweep() {
   }
   for (const auto& session : sessions_) {
     if (session->closed) continue;
-    const bool late = session->ended_at ? now - *session->ended_at > kFarewell
-                                        : session->pairs == 0 && now - session->since > (session->admitted ? kUselessFor : kProveIn);
+    const bool late = session->ended_at ? now - *session->ended_at > kFarewell : session->pairs == 0 && now - session->since > kUselessFor;
     if (late) session->control().destroy();
   }
   std::erase_if(sessions_, [](const auto& session) { return session->closed; });

@@ -1,6 +1,6 @@
 // Serves as a blind relay: control connections on the relay key, tokens that two of them show, a bridge for each pair.
 //
-//   connection ─ admitted by key │ proof in the open message ─▶ Session ─ pair(token) ─▶ Pair: one half ─ the other ─▶ bridged
+//   connection (a member's or a guest's) ─▶ Session ─ pair(token) ─▶ Pair: one half ─ the other ─▶ bridged, if one is a member's
 //   bridged ─ DESTROY passed │ a session closed ─▶ leaving (kFarewell, last packets still pass) ─▶ gone, sessions ended
 //           ─ nothing passed for kIdle ─▶ gone                     one half, no other in kHalfFor ─▶ gone
 //
@@ -22,11 +22,10 @@ namespace hg::peer {
 class BlindRelayServerImpl final : public BlindRelayServer {
  public:
   static constexpr size_t kMaxSessions = 256;
-  static constexpr size_t kMaxUnproven = 16;    // sessions of keys that are not admitted, until their proof has come
+  static constexpr size_t kMaxGuests = 16;      // sessions of others than members that are not paired
   static constexpr size_t kMaxHalves = 128;     // pairs that wait for their other half
   static constexpr size_t kMaxPerSession = 4;   // pairs of one control connection; the reference uses one
   static constexpr size_t kMaxPerKey = 32;      // control connections of one key
-  static constexpr Duration kProveIn = 5s;      // for the open message
   static constexpr Duration kUselessFor = 30s;  // a session without a pair
   static constexpr Duration kHalfFor = 20s;     // hyperdht's clients wait 15 s
   static constexpr Duration kFarewell = 3s;     // for the last words of two streams that end
@@ -64,7 +63,6 @@ class BlindRelayServerImpl final : public BlindRelayServer {
 
   Expected<void> listen(Host& host);
   bool refuses(const PublicKey& key);
-  bool proven(Session& session, const wire::MuxOpen& open);
   void on_pair(Session& session, const wire::Pair& message);
   void on_unpair(Session& session, const wire::Unpair& message);
   void on_session_closed(Session& session);

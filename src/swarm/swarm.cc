@@ -11,7 +11,6 @@ void Swarm::set_on_connection(OnConnection callback) { impl_->on_connection = st
 std::unique_ptr<Discovery> Swarm::join(const Topic& topic, JoinOptions options) { return impl_->join(topic, options); }
 void Swarm::ban(const PublicKey& key) { impl_->ban(key); }
 void Swarm::set_relay(const PublicKey& peer, const std::optional<PublicKey>& relay) { impl_->set_relay(peer, relay); }
-void Swarm::set_relay_proof(std::function<Bytes(const PublicKey&)> proof) { impl_->relay_proof = std::move(proof); }
 bool Swarm::banned(const PublicKey& key) const { return impl_->banned(key); }
 const PublicKey& Swarm::public_key() const { return impl_->public_key(); }
 SwarmStats Swarm::stats() const { return impl_->stats(); }

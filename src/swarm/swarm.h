@@ -104,8 +104,6 @@ class Swarm {
   /// `peer`, to whom we are connected, relays under the key `relay` (nullopt: no longer). Peers that could not be reached directly are
   /// tried again through it at once.
   void set_relay(const PublicKey& peer, const std::optional<PublicKey>& relay);
-  /// Makes what a relay is shown as proof that we may use it.
-  void set_relay_proof(std::function<Bytes(const PublicKey& relay)> proof);
 
   const PublicKey& public_key() const;
   SwarmStats stats() const;

@@ -21,6 +21,7 @@ Swarm::Impl::Impl(Runtime& runtime, peer::Host& host, SwarmOptions options)
                    [this] {
                      for (auto& heir : std::exchange(heirs_, {})) on_incoming(std::move(heir));
                    }),
+      relay_timer_(runtime.timers(), [this] { restart_without_relay(); }),
       close_timer_(runtime.timers(), [this] {
         if (const auto done = std::exchange(closed_done_, {})) done();
       }) {
@@ -321,6 +322,7 @@ void Swarm::Impl::close(std::function<void()> done) {
   if (closed_) return;
   closed_ = true;
   retry_.disarm();
+  relay_timer_.disarm();
   closed_done_ = std::move(done);
   close_timer_.arm(runtime_.now() + kCloseTimeout);
   for (auto& [key, record] : records_) record.queued = false;

@@ -37,7 +37,6 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   void close(std::function<void()> done);
 
   OnConnection on_connection;
-  std::function<Bytes(const PublicKey& relay)> relay_proof;
 
  private:
   static constexpr size_t kMaxRecords = 4096;
@@ -45,7 +44,8 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   static constexpr size_t kIncomingFactor = 2;  // incoming connections may exceed max_peers this far
   static constexpr Duration kCloseTimeout = 4s;
   static constexpr Duration kRetryGrain = 50ms;
-  static constexpr int kRelayTries = 3;  // in a row and at once; then with the usual pauses
+  static constexpr Duration kRelayPatience = 3s;  // with an attempt that began before any relay was known
+  static constexpr int kRelayTries = 3;           // in a row and at once; then with the usual pauses
 
   struct Link {
     bool client = false;
@@ -71,9 +71,9 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   // Relays (swarm_relays.cc).
   void plan_relay(PeerRecord& record, Link& link, peer::ConnectOptions& options);
   void after_failure(const PublicKey& key, const Error& error, bool relay_offered);
+  void restart_without_relay();
   std::optional<PublicKey> relay_for_client(const PublicKey& client) const;
   std::optional<peer::DirectPath> path_to(const PublicKey& relay) override;
-  Bytes proof_for(const PublicKey& relay) override { return relay_proof ? relay_proof(relay) : Bytes(); }
 
   // Connections.
   void on_incoming(std::unique_ptr<noise::SecureConnection> connection);
@@ -109,6 +109,7 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   std::vector<std::unique_ptr<noise::SecureConnection>> heirs_;
   Timer retry_;
   Timer heirs_timer_;
+  Timer relay_timer_;
   Timer close_timer_;
 };
 

@@ -2,6 +2,7 @@
 // at once through one, a few times.
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "base/log.h"
 #include "swarm/swarm_impl.h"
@@ -50,6 +51,21 @@ void Swarm::Impl::set_relay(const PublicKey& peer, const std::optional<PublicKey
     record.retry_at = runtime_.now();
   }
   arm_retry();
+  if (!relay_timer_.armed()) relay_timer_.arm(runtime_.now() + kRelayPatience);
+}
+
+void Swarm::Impl::restart_without_relay() {
+  std::vector<PublicKey> late;
+  for (const auto& [key, link] : links_)
+    if (link.attempt && !link.relay_offered && relays_.choose(key, 0)) late.push_back(key);
+  for (const PublicKey& key : late) {
+    const auto record = records_.find(key);
+    if (record == records_.end()) continue;
+    links_.erase(key);
+    connecting_--;
+    record->second.relay_first = true;
+    enqueue(record->second);
+  }
 }
 
 std::optional<PublicKey> Swarm::Impl::relay_for_client(const PublicKey& client) const {
