@@ -1,9 +1,11 @@
 // ./dev bench [ROW …]: every tunnel on the same machine in the same run, the ratio of Hypergate to each beside it.
 // Rows: stream, eight, http, connect, udp, memory, start, size. Seconds per measurement: BENCH_SECONDS (default 5).
+// ./dev bench shaping is a table of its own.
 import { statSync } from 'node:fs'
 import { Process, freePort, scratch } from '../test/system/harness.mjs'
 import { startNginx } from '../test/system/servers.mjs'
 import { absent, tunnels } from './tunnels.mjs'
+import { shaping } from './shaping.mjs'
 import { ab, cpuSeconds, idleConnections, iperf, iperfUdp, residentKb, wrk } from './measure.mjs'
 
 const seconds = Number(process.env.BENCH_SECONDS ?? 5)
@@ -106,6 +108,10 @@ function print () {
   console.log('\n(×N): Hypergate\'s figure divided by this one. For rates more is better, for times, CPU and memory less.')
 }
 
+if (rows.includes('shaping')) {
+  await shaping()
+  process.exit()
+}
 const nginx = await startNginx(files)
 const iperfPort = await freePort()
 const iperfServer = new Process('iperf3', ['-s', '-B', '127.0.0.1', '-p', String(iperfPort), '--forceflush'])

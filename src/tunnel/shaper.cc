@@ -12,7 +12,7 @@ namespace {
 constexpr double kBytesPerMbit = 1e6 / 8;
 constexpr double kLeastCapacity = 1500;  // one packet: below, a turn would move single bytes
 constexpr double kTurnSeconds = 0.005;   // of the rate, the size of a turn
-constexpr double kLateSeconds = 0.05;    // of the rate, kept beyond a full bucket while somebody waits
+constexpr double kLateSeconds = 1;       // of the rate, kept beyond a full bucket while somebody waits: a busy machine may stall that long
 constexpr Duration kLeastWait = 1ms;     // fewer, larger turns at high rates
 
 size_t quantum_of(double rate, double capacity) {
