@@ -126,8 +126,10 @@ export class EmulatedLink {
   /** {ab, ba}: what was offered, delivered and dropped from a to b and back. */
   counters () { return this.control.ask('counters') }
   async setMtu (bytes) { await this.control.ask(`mtu ${bytes}`) }
+  /** Of TCP connections made from now on. By route: namespaces may choose only among what the machine allows, a route may name any. */
   async setCongestionControl (name) {
-    await this.script(['a', 'b'].map((end) => `ip netns exec ${this.ns(end)} sysctl -qw net.ipv4.tcp_congestion_control=${name}`))
+    const gateways = { a: '10.90.1.1', b: '10.90.2.1' }
+    await this.script(Object.entries(gateways).map(([end, via]) => `ip -n ${this.ns(end)} route replace default via ${via} congctl ${name}`))
   }
 
   /** How many packets the devices lost although the emulated queue was not asked: those are faults of the measurement. */
