@@ -178,6 +178,7 @@ class KernelUdpSocket final : public UdpSocket {
       area.prepare();
       const int count = recvmmsg(native(), area.messages, kBatch, MSG_DONTWAIT, nullptr);
       if (count <= 0) break;
+      loop_.refresh_now();
       for (int i = 0; i < count; ++i) {
         delivered = true;
         deliver(area, static_cast<size_t>(i));
