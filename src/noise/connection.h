@@ -2,6 +2,8 @@
 // It is a ByteStream that keeps message boundaries (one write = one on_data), 5 s keepalives included.
 #pragma once
 
+#include <functional>
+
 #include "base/byte_stream.h"
 #include "base/endpoint.h"
 #include "base/ids.h"
@@ -28,6 +30,13 @@ class Connection : public ByteStream {
   virtual bool is_initiator() const = 0;
   virtual const Hash64& handshake_hash() const = 0;
   virtual ConnectionStats stats() const = 0;
+
+  /// The peer said that it, too, can carry this connection over to another path: from now on its silence ends nothing for a while.
+  virtual void allow_moves() {}
+  /// False while the peer is silent and the connection is held for it.
+  virtual bool answering() const { return true; }
+  /// Told when answering() changes. Must not destroy the connection.
+  virtual void set_answering_handler(std::function<void(bool answering)>) {}
 };
 
 }  // namespace hg::noise

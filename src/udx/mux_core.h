@@ -36,6 +36,7 @@ class MuxCore {
 
   void mark_dirty(StreamImpl& stream);
   void wait_writable(UdpSocket& socket, StreamImpl& stream);
+  void forget_waiting(StreamImpl& stream);
   void run();
 
   bool on_datagram(UdpSocket& socket, const Endpoint& from, ByteView data);
