@@ -62,8 +62,10 @@ void add_channels(Sheet& sheet, const tunnel::Counters& c) {
 }
 
 void add_drops(Sheet& sheet, const tunnel::Counters& c) {
-  for (const auto& [reason, value] :
-       Rows{{"too_big", c.datagrams_too_big}, {"backlog", c.datagrams_backlog}, {"kernel", c.datagrams_not_sent}})
+  for (const auto& [reason, value] : Rows{{"too_big", c.datagrams_too_big},
+                                          {"backlog", c.datagrams_backlog},
+                                          {"kernel", c.datagrams_not_sent},
+                                          {"astray", c.datagrams_astray}})
     sheet.counter("hypergate_datagrams_dropped_total", "Datagrams not carried", number(value), {{"reason", reason}});
   sheet.counter("hypergate_udp_flows_evicted_total", "UDP flows that made room for new ones", number(c.udp_flows_evicted));
   for (const auto& [kind, value] : Rows{{"malformed", c.malformed_messages},

@@ -31,6 +31,11 @@ class Connection : public ByteStream {
   virtual const Hash64& handshake_hash() const = 0;
   virtual ConnectionStats stats() const = 0;
 
+  /// One datagram beside the stream: may be lost, reordered, repeated. False when it does not fit a packet.
+  virtual bool send_unordered(ByteView message) = 0;
+  /// The view is valid during the call only.
+  virtual void set_unordered_handler(std::function<void(ByteView)> handler) = 0;
+
   /// The peer said that it, too, can carry this connection over to another path: from now on its silence ends nothing for a while.
   virtual void allow_moves() {}
   /// False while the peer is silent and the connection is held for it.

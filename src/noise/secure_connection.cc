@@ -279,7 +279,7 @@ ConnectionStats SecureConnection::stats() const {
   out.packets_sent = s.packets_sent;
   out.packets_retransmitted = s.packets_retransmitted;
   out.path_mtu = s.mtu;
-  out.relayed = relayed_;
+  out.relayed = relayed();
   return out;
 }
 

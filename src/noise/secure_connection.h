@@ -81,6 +81,8 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   bool is_initiator() const override { return is_initiator_; }
   const Hash64& handshake_hash() const override { return handshake_hash_; }
   ConnectionStats stats() const override;
+  bool send_unordered(ByteView message) override;
+  void set_unordered_handler(UnorderedHandler handler) override;
   void allow_moves() override;
   bool answering() const override { return !liveness_.silent(); }
   void set_answering_handler(std::function<void(bool)> handler) override { on_answering_ = std::move(handler); }
@@ -100,11 +102,6 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   /// Memory held for reassembly.
   size_t reassembly_bytes() const { return reader_.capacity() + stash_.capacity(); }
 
-  /// One datagram beside the stream: may be lost, reordered, repeated. False when it does not fit a packet.
-  bool send_unordered(ByteView message);
-  /// The view is valid during the call only.
-  void set_unordered_handler(UnorderedHandler handler);
-
   // The path (secure_connection_path.cc).
   bool movable() const { return liveness_.patient(); }
   /// Told of events of a connection that may move. Must not destroy it.
@@ -120,9 +117,9 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   /// Goes on over the path of `fresh`, whose continuation() names this connection; what was under way is sent again. `fresh` can be let go
   /// of some time later.
   void move_to(SecureConnection& fresh);
-  /// The path leads through a third member.
-  bool relayed() const { return relayed_; }
-  void set_relayed(bool relayed) { relayed_ = relayed; }
+  /// Says that the path runs through a relay (nullopt: no longer); for stats() and whoever looks for a direct one.
+  void set_relay(const std::optional<PublicKey>& relay) { relay_ = relay; }
+  bool relayed() const { return relay_.has_value(); }
 
  private:
   // ByteStreamHandler, from the UDX stream
@@ -177,6 +174,7 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   PublicKey remote_key_;
   PublicKey local_key_;
   Hash64 handshake_hash_;
+  std::optional<PublicKey> relay_;
   ByteArray<32> rx_;
   std::optional<crypto::SecretStreamCipher> encrypt_;
   std::optional<crypto::SecretStreamCipher> decrypt_;
@@ -205,7 +203,6 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   std::optional<PathFollower> follower_;
   PathPlace arrival_;  // of the packet being taken in; no socket: its numbers do not fit
   std::optional<Continuation> continuation_;
-  bool relayed_ = false;
   bool relocated_ = false;  // since the peer fell silent
   std::function<void(bool)> on_answering_;
   PathObserver path_observer_;

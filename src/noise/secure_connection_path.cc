@@ -56,7 +56,7 @@ void SecureConnection::move_to(SecureConnection& fresh) {
   if (!movable() || destroyed_ || closed_ || !fresh.continuation_ || fresh.stream_->socket() == nullptr) return;
   leave_path();
   attachment_ = fresh.attachment_;
-  relayed_ = fresh.relayed_;
+  relay_ = fresh.relay_;
   relocate(*fresh.stream_->socket(), fresh.stream_->remote(), fresh.continuation_->remote_stream_id);
   liveness_.suspect(runtime_.now());
 }
@@ -71,7 +71,7 @@ void SecureConnection::on_path_packet(UdpSocket& socket, const Endpoint& from, b
   if (liveness_.silent()) tick_.arm(now);
   if (arrival_ == place()) return follower_->heard_here(now);
   // A relay's stream id is not the peer's, and a socket of nobody's cannot be held on to.
-  if (relayed_ || (&socket != stream_->socket() && former(&socket) == nullptr)) return;
+  if (relayed() || (&socket != stream_->socket() && former(&socket) == nullptr)) return;
   const auto challenge = follower_->heard_elsewhere(arrival_, stream_->stats().smoothed_rtt, now, runtime_.rng());
   if (challenge) stream_->send_message_to(socket, from, unordered().seal(challenge->encode()));
 }
@@ -83,7 +83,7 @@ void SecureConnection::on_path_message(const PathMessage& message) {
     stream_->send_message_to(*arrival_.socket, arrival_.remote, unordered().seal(answer.encode()));
     return;
   }
-  if (relayed_ || !follower_->on_answer(message, arrival_, stream_->stats().smoothed_rtt, runtime_.now())) return;
+  if (relayed() || !follower_->on_answer(message, arrival_, stream_->stats().smoothed_rtt, runtime_.now())) return;
   if (arrival_.socket != stream_->socket()) {
     FormerPath* known = former(arrival_.socket);
     if (known == nullptr) return;

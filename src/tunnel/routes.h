@@ -19,10 +19,13 @@ namespace hg::tunnel {
 inline constexpr std::string_view kFeatureFlow = "flow";
 /// Datagrams of up to kMaxUdpPayload bytes in one stream message.
 inline constexpr std::string_view kFeatureBigDatagrams = "udp65507";
+/// Datagrams that fit a packet travel beside the stream: one that is lost holds no other up.
+inline constexpr std::string_view kFeatureUnorderedDatagrams = "udp-unordered";
 
 struct Features {
   bool flow = false;
   bool big_datagrams = false;
+  bool unordered_datagrams = false;
   bool operator==(const Features&) const = default;
 };
 

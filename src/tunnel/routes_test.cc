@@ -24,12 +24,13 @@ Advertisement offer(std::vector<Service> services) { return {std::move(services)
 TEST(Advertisement, RoundTripsWithFeatures) {
   std::vector<Service> services = {tcp(8080),
                                    {53, "dns.local", 5353, Protocol::kUdp, "docker published", R"({"defaults":{"allow":false}})"}};
-  const std::string text = encode_advertisement(services, {.flow = true, .big_datagrams = true});
+  const std::string text = encode_advertisement(services, {.flow = true, .big_datagrams = true, .unordered_datagrams = true});
   const auto decoded = decode_advertisement(text);
   ASSERT_TRUE(decoded);
   EXPECT_EQ(services, decoded->routes);
   EXPECT_TRUE(decoded->features.flow);
   EXPECT_TRUE(decoded->features.big_datagrams);
+  EXPECT_TRUE(decoded->features.unordered_datagrams);
   EXPECT_EQ(0u, decoded->skipped);
 }
 

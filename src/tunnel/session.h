@@ -111,6 +111,7 @@ class Session final : public ByteStreamHandler {
   void handle_hello(const Message& message);
   void handle_open(const Message& message);
   void handle_stream(const Message& message);
+  void handle_unordered(ByteView message);
   void handle_close(const Message& message);
   void handle_end(const Message& message);
   void handle_credit(const Message& message);
