@@ -67,6 +67,7 @@ bool Connector::write_first_message() {
     for (const Endpoint& local : context_.local_addresses()) payload.addresses4.push_back(local);
   payload.udx = wire::UdxInfo{.id = raw_->id()};
   payload.secret_stream = wire::SecretStreamInfo{};
+  payload.move = options_.move;
   auto message = handshake_->write_message(wire::encode(payload));
   if (message) message1_ = std::move(*message);
   return message.ok();
@@ -229,6 +230,8 @@ void Connector::connect_path(UdpSocket& socket, const Endpoint& to) {
   HG_LOG(kDebug, "peer", "path to {} found{}", to.to_string(), puncher_ ? " by punching" : "");
   raw_->connect(socket, to, static_cast<uint32_t>(reached_->payload.udx->id));
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(raw_), keys_, std::move(owner));
+  if (const auto& move = reached_->payload.move; move && options_.move && move->session == options_.move->session)
+    connection->set_continuation({move->session, static_cast<uint32_t>(move->udx_id)});
   proof_ = std::make_unique<Proof>(context_.runtime, std::move(connection), [this](auto proven) {
     if (finished_) return;
     if (!proven) return fail({"PEER_CONNECTION_FAILED", proven.error().code + ": " + proven.error().message});
