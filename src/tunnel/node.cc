@@ -53,13 +53,10 @@ std::vector<PeerInfo> Node::peers() const {
   std::vector<PeerInfo> peers;
   peers.reserve(sessions_.size());
   for (const auto& [key, session] : sessions_) {
-    PeerInfo peer{session->remote_key(),
-                  session->remote_is_gateway(),
-                  session->ready(),
-                  session->since(),
-                  session->stats(),
-                  session->channel_count(),
-                  {}};
+    PeerInfo peer{session->remote_key(),    session->remote_is_gateway(),
+                  session->ready(),         session->answering(),
+                  session->since(),         session->stats(),
+                  session->channel_count(), {}};
     if (gateway_ != nullptr) peer.offers = gateway_->routes().offers_of(peer.key);
     peers.push_back(std::move(peer));
   }
@@ -92,9 +89,28 @@ void Node::on_session_ban(Session& session, const std::string& why) {
 }
 
 void Node::on_session_routes(Session& session, ByteView json) {
-  if (gateway_ == nullptr) return;
+  if (gateway_ == nullptr) return learn_features(session, json);
   gateway_->handle_routes(session, json);
+  if (provider_ == nullptr && session.remote_features().move) session.tell_features();
   if (callbacks_.routes_learned) callbacks_.routes_learned(session.remote_key());
+}
+
+/// A provider takes nothing else from an advertisement.
+void Node::learn_features(Session& session, ByteView json) {
+  if (session.remote_features().move) return;
+  if (const auto advertisement = decode_advertisement(as_text(json))) session.set_remote_features(advertisement->features);
+}
+
+void Node::on_session_answering(Session& session, bool answering) {
+  const std::string peer = to_hex(ByteView(session.remote_key()).first(4));
+  if (answering) {
+    HG_LOG(kInfo, kLog, "peer {} answers again, at {}", peer, session.stats().remote.to_string());
+  } else {
+    HG_LOG(kInfo, kLog, "peer {} is silent; its {} channels wait while a path to it is looked for", peer, session.channel_count());
+    ++counters_.sessions_silent;
+  }
+  if (provider_ != nullptr && answering) provider_->add_session(session);  // which tells it our routes anew
+  if (gateway_ != nullptr) gateway_->set_answering(session, answering);
 }
 
 void Node::on_session_open_request(Session& session, std::unique_ptr<Channel> channel, const OpenBody& request) {

@@ -41,6 +41,7 @@ struct PeerInfo {
   PublicKey key{};
   bool is_gateway = false;
   bool ready = false;
+  bool answering = true;  // false: silent, its channels wait
   TimePoint since;
   noise::ConnectionStats stats;
   size_t channels = 0;
@@ -76,8 +77,10 @@ class Node final : private SessionEvents {
   void on_session_stray_error(Session& session, const std::string& text) override;
   void on_session_closed(Session& session, const std::optional<Error>& error) override;
   void on_session_channel_released(Session& session) override;
+  void on_session_answering(Session& session, bool answering) override;
 
   enum class Phase { kRunning, kGrace, kEnding, kDone };
+  void learn_features(Session& session, ByteView json);
   void tick();
   void close_sessions();
   void advance_shutdown();

@@ -12,7 +12,7 @@ namespace hg::tunnel {
 
 namespace {
 constexpr std::string_view kLog = "provider";
-constexpr Features kFeatures{.flow = true, .big_datagrams = true, .unordered_datagrams = true};
+constexpr Features kFeatures{.flow = true, .big_datagrams = true, .unordered_datagrams = true, .move = true};
 }  // namespace
 
 Provider::Provider(const Context& context, ServiceConnector& connector) : context_(context), connector_(connector) { encode(); }

@@ -66,6 +66,7 @@ std::string encode_advertisement(std::span<const Service> services, const Featur
   if (features.flow) names.emplace_back(kFeatureFlow);
   if (features.big_datagrams) names.emplace_back(kFeatureBigDatagrams);
   if (features.unordered_datagrams) names.emplace_back(kFeatureUnorderedDatagrams);
+  if (features.move) names.emplace_back(kFeatureMove);
   if (!names.empty()) message["features"] = std::move(names);
   return json::serialize(message);
 }
@@ -91,6 +92,7 @@ Expected<Advertisement> decode_advertisement(std::string_view text) {
       if (feature.get_string() == kFeatureFlow) advertisement.features.flow = true;
       if (feature.get_string() == kFeatureBigDatagrams) advertisement.features.big_datagrams = true;
       if (feature.get_string() == kFeatureUnorderedDatagrams) advertisement.features.unordered_datagrams = true;
+      if (feature.get_string() == kFeatureMove) advertisement.features.move = true;
     }
   }
   return advertisement;

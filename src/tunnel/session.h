@@ -50,6 +50,8 @@ class SessionEvents {
   /// call.
   virtual void on_session_closed(Session& session, const std::optional<Error>& error) = 0;
   virtual void on_session_channel_released(Session& session) = 0;
+  /// The peer fell silent and the session is held for it, or it answers again.
+  virtual void on_session_answering(Session& session, bool answering) = 0;
 };
 
 class Session final : public ByteStreamHandler {
@@ -67,7 +69,8 @@ class Session final : public ByteStreamHandler {
   noise::ConnectionStats stats() const { return connection_->stats(); }
   TimePoint since() const { return since_; }
   const Features& remote_features() const { return remote_features_; }
-  void set_remote_features(const Features& features) { remote_features_ = features; }
+  void set_remote_features(const Features& features);
+  bool answering() const { return connection_->answering(); }
   size_t channel_count() const { return channels_.size(); }
   /// Bytes received and not yet taken by the local sockets, over all channels.
   size_t unconsumed() const { return unconsumed_; }
@@ -87,7 +90,10 @@ class Session final : public ByteStreamHandler {
   /// What to ask of this provider when a channel is opened.
   OpenTerms terms_to_ask(Protocol protocol) const;
 
+  /// Nothing while the peer is silent: it is told anew when it answers.
   void send_routes(std::string_view json);
+  /// Gateway without routes of its own: tells a provider, once, what we can do.
+  void tell_features();
   /// Detaches every channel and tells its handler or opener.
   void drop_channels(CloseReason reason);
   /// close(0), then the end of the stream.
@@ -150,6 +156,7 @@ class Session final : public ByteStreamHandler {
   TimePoint since_;
   Timer hello_timer_;
   Features remote_features_;
+  bool features_told_ = false;
   FrameReader reader_;
   std::unordered_map<uint32_t, Channel*> channels_;
   bool opened_any_ = false;
