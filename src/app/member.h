@@ -11,6 +11,7 @@
 #include "app/config.h"
 #include "app/docker_mode.h"
 #include "app/endpoints.h"
+#include "app/loneliness.h"
 #include "app/network.h"
 #include "app/policy_source.h"
 #include "relay/gate_set.h"
@@ -40,7 +41,6 @@ class Member {
   void leave_network();
   void log_gates();
   void log_stats();
-  void warn_of_silence();
 
   io::Loop& loop_;
   MemberPlan plan_;
@@ -58,7 +58,7 @@ class Member {
   std::vector<std::string> gates_shown_;
   std::string stats_shown_;
   Timer stats_timer_;
-  Timer silence_timer_;
+  std::unique_ptr<LonelinessNotice> loneliness_;
 };
 
 }  // namespace hg::app
