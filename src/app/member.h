@@ -41,6 +41,7 @@ class Member {
   void leave_network();
   void log_gates();
   void log_stats();
+  void set_ingress_policy(const std::string& merged);
 
   io::Loop& loop_;
   MemberPlan plan_;
@@ -56,7 +57,6 @@ class Member {
   std::unique_ptr<relay::GateSet> gates_;
   std::unique_ptr<swarm::Discovery> discovery_;
   std::vector<std::string> gates_shown_;
-  std::string stats_shown_;
   Timer stats_timer_;
   std::unique_ptr<LonelinessNotice> loneliness_;
 };

@@ -42,6 +42,15 @@ struct Advertisement {
 
 /// The message's body. With `features` all false the key is left out.
 std::string encode_advertisement(std::span<const Service> services, const Features& features);
+
+struct FittedAdvertisement {
+  std::string body;
+  size_t left_out = 0;  // services, from the first that did not fit
+};
+/// The same with `common_policy` (JSON, empty: none) behind each service's own, whose rules come first and win. A message that peers would
+/// not take is not made: services are left out from where it would exceed `most` bytes.
+FittedAdvertisement fit_advertisement(std::span<const Service> services, const std::string& common_policy, const Features& features,
+                                      size_t most = kMaxMessage - kMessageHeaderBytes);
 /// Error when it is no JSON object with a "routes" array.
 Expected<Advertisement> decode_advertisement(std::string_view json);
 

@@ -179,6 +179,7 @@ void Session::handle_hello(const Message& message) {
     case HelloVerdict::kAccepted:
       break;
   }
+  clock_skew_ms_ = verifier_.last_skew_ms();
   remote_is_gateway_ = message.channel != 0;
   if (!says_gateway_ && !remote_is_gateway_) {
     events_.on_session_ban(*this, "both are providers");

@@ -68,6 +68,8 @@ class Session final : public ByteStreamHandler {
   bool remote_is_gateway() const { return remote_is_gateway_; }
   noise::ConnectionStats stats() const { return connection_->stats(); }
   TimePoint since() const { return since_; }
+  /// The peer's clock minus ours, as its hello showed.
+  int64_t clock_skew_ms() const { return clock_skew_ms_; }
   const Features& remote_features() const { return remote_features_; }
   void set_remote_features(const Features& features);
   bool answering() const { return connection_->answering(); }
@@ -154,6 +156,7 @@ class Session final : public ByteStreamHandler {
   bool ending_ = false;
   bool failed_ = false;
   TimePoint since_;
+  int64_t clock_skew_ms_ = 0;
   Timer hello_timer_;
   Features remote_features_;
   bool features_told_ = false;

@@ -86,6 +86,12 @@ bool Bucket::full() {
   return first_ == nullptr && tokens_ >= capacity_;
 }
 
+std::string Bucket::describe() {
+  refill();
+  return fmt::format("limit {:g} Mbit/s, burst {:g} Mbit, {:.0f} bytes left, {} waiting", rate_ / kBytesPerMbit, capacity_ / kBytesPerMbit,
+                     std::max(tokens_, 0.0), waiting_);
+}
+
 void Bucket::enqueue(ShapedSide& side, size_t need) {
   side.need_ = need;
   if (side.waiting_) return;
