@@ -1,5 +1,6 @@
 #include "app/member.h"
 
+#include <algorithm>
 #include <csignal>
 
 #include "app/stats.h"
@@ -13,18 +14,13 @@ constexpr Duration kGrace = 5s;       // for open channels, when told to stop
 constexpr Duration kLeaveLimit = 8s;  // a network that does not answer must not keep us
 constexpr size_t kShownKeyBytes = 4;
 constexpr size_t kShownChannels = 100;
-constexpr Duration kSilence = 4s;  // a network that answers does so within one
 
 std::string short_key(const PublicKey& key) { return to_hex(ByteView(key).first(kShownKeyBytes)); }
 
 }  // namespace
 
 Member::Member(io::Loop& loop, MemberPlan plan)
-    : loop_(loop),
-      plan_(std::move(plan)),
-      network_(loop),
-      stats_timer_(loop.timers(), [this] { log_stats(); }),
-      silence_timer_(loop.timers(), [this] { warn_of_silence(); }) {}
+    : loop_(loop), plan_(std::move(plan)), network_(loop), stats_timer_(loop.timers(), [this] { log_stats(); }) {}
 
 Member::~Member() = default;
 
@@ -42,7 +38,6 @@ int Member::run() {
   network_.dht().on_ready([this] {
     if (network_.dht().table_size() > 0) HG_LOG(kInfo, "hypergate", "DHT ready, {} nodes known", network_.dht().table_size());
   });
-  silence_timer_.arm(loop_.now() + kSilence);
   const Seed secret = *plan_.config.router;
   auto derived = std::make_shared<tunnel::RouterKeys>();
   loop_.run_blocking([derived, secret] { *derived = tunnel::derive_router_keys(secret); },
@@ -113,6 +108,11 @@ void Member::join() {
   });
   if (plan_.config.relay) relay_ = std::make_unique<RelayRole>(loop_, network_, *node_, plan_.config.relay_bandwidth);
   discovery_ = network_.swarm().join(keys_.keys.public_key);
+  loneliness_ = std::make_unique<LonelinessNotice>(loop_, [this] {
+    const auto peers = node_->peers();
+    return network_.dht().health() != dht::Health::kOffline &&
+           std::none_of(peers.begin(), peers.end(), [](const auto& p) { return p.ready; });
+  });
   HG_LOG(kInfo, "hypergate", "router {} joined as {}{}{}", to_hex(keys_.keys.public_key), plan_.config.provider ? "provider" : "",
          plan_.config.provider && plan_.config.gateway ? " and " : "", plan_.config.gateway ? "gateway" : "");
   stats_timer_.arm(loop_.now() + plan_.config.limits.stats_interval);
@@ -139,6 +139,7 @@ void Member::stop() {
 
 void Member::leave_network() {
   discovery_.reset();
+  loneliness_.reset();
   auto limit = std::make_shared<Timer>(loop_.timers(), [this] { loop_.stop(); });
   limit->arm(loop_.now() + kLeaveLimit);
   auto left = std::make_shared<int>(relay_ ? 2 : 1);
@@ -172,11 +173,6 @@ void Member::set_ingress_policy(const std::string& merged) {
   if (node_->provider()->set_ingress_policy(merged)) return;
   HG_LOG(kError, "ingress",
          "with the changed policy the services would not fit into what providers tell gateways; the last good one stays");
-}
-
-void Member::warn_of_silence() {
-  if (stopping_ || network_.dht().counters().responses > 0) return;
-  HG_LOG(kWarn, "hypergate", "no DHT node answers: is UDP blocked here, or the bootstrap wrong? Trying on");
 }
 
 void Member::log_stats() {

@@ -11,6 +11,7 @@
 #include "app/config.h"
 #include "app/docker_mode.h"
 #include "app/endpoints.h"
+#include "app/loneliness.h"
 #include "app/network.h"
 #include "app/policy_source.h"
 #include "app/relay_role.h"
@@ -42,7 +43,6 @@ class Member {
   void log_gates();
   void log_stats();
   void set_ingress_policy(const std::string& merged);
-  void warn_of_silence();
 
   io::Loop& loop_;
   MemberPlan plan_;
@@ -60,7 +60,7 @@ class Member {
   std::unique_ptr<swarm::Discovery> discovery_;
   std::vector<std::string> gates_shown_;
   Timer stats_timer_;
-  Timer silence_timer_;
+  std::unique_ptr<LonelinessNotice> loneliness_;
 };
 
 }  // namespace hg::app

@@ -37,6 +37,13 @@ class Connection : public ByteStream {
   virtual bool send_unordered(ByteView message) = 0;
   /// The view is valid during the call only.
   virtual void set_unordered_handler(std::function<void(ByteView)> handler) = 0;
+
+  /// The peer said that it, too, can carry this connection over to another path: from now on its silence ends nothing for a while.
+  virtual void allow_moves() {}
+  /// False while the peer is silent and the connection is held for it.
+  virtual bool answering() const { return true; }
+  /// Told when answering() changes. Must not destroy the connection.
+  virtual void set_answering_handler(std::function<void(bool answering)>) {}
 };
 
 }  // namespace hg::noise

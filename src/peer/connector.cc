@@ -95,6 +95,7 @@ bool Connector::write_first_message() {
     context_.runtime.rng().fill(relay_token_);
     payload.relay_through = wire::RelayThrough{1, *options_.relay_through, relay_token_};
   }
+  payload.move = options_.move;
   auto message = handshake_->write_message(wire::encode(payload));
   if (message) message1_ = std::move(*message);
   return message.ok();
@@ -269,6 +270,8 @@ void Connector::run_on(UdpSocket& socket, const Endpoint& to, uint32_t id, std::
   raw_->connect(socket, to, id);
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(raw_), keys_, std::move(attachment));
   if (relay_) BlindRelayClient::attach(relay_, *connection);
+  if (const auto& move = reached_->payload.move; move && options_.move && move->session == options_.move->session)
+    connection->set_continuation({move->session, static_cast<uint32_t>(move->udx_id)});
   proof_ = std::make_unique<Proof>(context_.runtime, std::move(connection), [this](auto proven) {
     if (finished_) return;
     if (!proven && proven.error().code == "ETIMEDOUT") return fail(proven.error());

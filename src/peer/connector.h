@@ -39,6 +39,8 @@ class Connector final : public Attempt {
   Connector(Context& context, const PublicKey& remote, ConnectOptions options, Callback callback);
   ~Connector() override;
 
+  Stage stage() const override { return path_found() ? Stage::kProving : reached_ ? Stage::kReached : Stage::kSearching; }
+
  private:
   struct Reached {
     bool relayed = false;

@@ -40,9 +40,13 @@ enum class Relaying {
 /// True refuses the peer: it gets no answer at all. `payload` is what it sent in its first message.
 using Firewall = std::function<bool(const PublicKey& remote, const wire::NoisePayload& payload, const Endpoint& address)>;
 
+/// A connection we have with `remote` that may go on over another path: our UDX stream of it; nullopt when there is none of that name.
+using FindSession = std::function<std::optional<uint32_t>(const PublicKey& remote, const Hash32& session)>;
+
 struct ListenOptions {
   Firewall firewall;
   OnConnection on_connection;
+  FindSession find_session{};  // empty: peers cannot bring new paths for old connections
   bool share_local_addresses = true;
   /// A relay key to offer to a client that offers none itself.
   std::function<std::optional<PublicKey>(const PublicKey& client)> relay_through;
@@ -55,6 +59,9 @@ struct ConnectOptions {
   Relaying relaying = Relaying::kFallback;
   std::optional<PublicKey> relay_through{};  // a relay key to offer
   std::optional<DirectPath> via{};           // a way to the peer's process that works: tried before anything is looked up
+  /// Set: the connection is to bring a path for this older one. Its continuation() tells whether the peer still has that; only peers of
+  /// ours that said so may be asked.
+  std::optional<wire::MoveInfo> move{};
 };
 
 /// A key being listened on. Destroying it stops listening without telling the network; close() tells it.
@@ -76,6 +83,12 @@ class Server {
 class Attempt {
  public:
   virtual ~Attempt() = default;
+  enum class Stage {
+    kSearching,
+    kReached,  // the peer answered the handshake
+    kProving,  // a path was found; the peer may count on it already
+  };
+  virtual Stage stage() const = 0;
 };
 
 struct HostCounters {

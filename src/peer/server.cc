@@ -176,6 +176,7 @@ wire::NoisePayload ServerImpl::our_payload(const Slot& slot, uint64_t error) con
   payload.secret_stream = wire::SecretStreamInfo{};
   if (slot.relay_setup && slot.relay_setup->is_initiator)
     payload.relay_through = wire::RelayThrough{1, slot.relay_setup->relay, slot.relay_setup->token};
+  payload.move = slot.move;
   if (const auto relays = announcer_.relay_addresses(); !relays.empty()) payload.relay_addresses = relays;
   return payload;
 }
@@ -186,6 +187,12 @@ std::optional<RoutedReply> ServerImpl::answer(Slot& slot, noise::IkHandshake& ha
     slot.raw = context_.mux.create_stream();
     slot.gate = StreamGate::guard(*slot.raw);
     slot.gate->on_packet = [this, &slot](UdpSocket& socket, const Endpoint& from) { on_path(slot, socket, from); };
+    if (theirs.move && options_.find_session) {
+      if (const auto stream = options_.find_session(handshake.remote_key(), theirs.move->session)) {
+        slot.move = wire::MoveInfo{theirs.move->session, *stream};
+        slot.move_remote_id = static_cast<uint32_t>(theirs.move->udx_id);
+      }
+    }
   }
   auto message2 = handshake.write_message(wire::encode(our_payload(slot, error)));
   auto session = message2 ? handshake.session() : Expected<noise::SessionKeys>(message2.error());
@@ -245,6 +252,7 @@ void ServerImpl::run_on(Slot& slot, UdpSocket& socket, const Endpoint& to, uint3
   slot.raw->connect(socket, to, id);
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(slot.raw), slot.keys, std::move(attachment));
   if (slot.relay) BlindRelayClient::attach(slot.relay, *connection);
+  if (slot.move) connection->set_continuation({slot.move->session, slot.move_remote_id});
   slot.timer.arm(context_.now() + Proof::kTimeout + 1s);
   slot.proof =
       std::make_unique<Proof>(context_.runtime, std::move(connection), [this, &slot](auto proven) { on_proven(slot, std::move(proven)); });

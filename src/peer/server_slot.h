@@ -53,6 +53,8 @@ struct ServerImpl::Slot {
   std::optional<RoutedReply> reply;
   noise::SessionKeys keys;
   uint32_t remote_udx_id = 0;
+  std::optional<wire::MoveInfo> move;  // ours, of the connection that is to continue
+  uint32_t move_remote_id = 0;
   uint64_t round = 0;
   std::optional<SecurePayload> secure;
   std::unique_ptr<Puncher> puncher;

@@ -22,6 +22,7 @@ Swarm::Impl::Impl(Runtime& runtime, peer::Host& host, SwarmOptions options)
                      for (auto& heir : std::exchange(heirs_, {})) on_incoming(std::move(heir));
                    }),
       relay_timer_(runtime.timers(), [this] { restart_without_relay(); }),
+      escorts_timer_(runtime.timers(), [this] { on_escorts_due(); }),
       close_timer_(runtime.timers(), [this] {
         if (const auto done = std::exchange(closed_done_, {})) done();
       }) {
@@ -36,7 +37,10 @@ Swarm::Impl::~Impl() {
   host_.set_relays(nullptr);
   host_.node().remove_listener(this);
   for (auto& [key, link] : links_)
-    if (link.connection != nullptr) link.connection->set_close_observer({});
+    if (link.connection != nullptr) {
+      link.connection->set_close_observer({});
+      link.connection->set_path_observer({});
+    }
   crypto::wipe(options_.key_pair.secret_key);
 }
 
@@ -49,9 +53,10 @@ void Swarm::Impl::start_listening() {
   if (server_ || closed_) return;
   peer::ListenOptions listen;
   listen.firewall = [this](const PublicKey& key, const wire::NoisePayload&, const Endpoint&) {
-    return refused(key) || links_.size() >= options_.max_peers * kIncomingFactor;
+    return refused(key) || (links_.size() >= options_.max_peers * kIncomingFactor && !links_.contains(key));
   };
   listen.relay_through = [this](const PublicKey& client) { return relay_for_client(client); };
+  listen.find_session = [this](const PublicKey& key, const Hash32& session) { return find_session(key, session); };
   listen.on_connection = [this](std::unique_ptr<noise::SecureConnection> connection) { on_incoming(std::move(connection)); };
   auto server = host_.listen(options_.key_pair, std::move(listen));
   if (!server) {
@@ -151,15 +156,23 @@ void Swarm::Impl::on_attempt_over(const PublicKey& key, Expected<std::unique_ptr
   const PublicKey peer = key;  // `key` lives in the callback that the attempt owns
   if (result) {
     const auto attempt = std::move(found->second.attempt);
+    found->second.spare_timer.reset();
+    const auto spare = std::move(found->second.spare);
+    if (spare) spare->destroy(duplicate());
     hand_out(std::move(*result), true);
   } else {
     HG_LOG(kDebug, "swarm", "connect failed: {} ({})", result.error().code, result.error().message);
     stats_.failures++;
     const auto attempt = std::move(found->second.attempt);
     const bool relay_offered = found->second.relay_offered;
+    auto spare = std::move(found->second.spare);
     links_.erase(found);
-    after_disconnect(peer, true);
-    after_failure(peer, result.error(), relay_offered);
+    if (spare && !spare->closed()) {
+      hand_out(std::move(spare), false);
+    } else {
+      after_disconnect(peer, true);
+      after_failure(peer, result.error(), relay_offered);
+    }
   }
   connect_some();
 }
@@ -207,6 +220,7 @@ void Swarm::Impl::forget_old() {
 void Swarm::Impl::on_incoming(std::unique_ptr<noise::SecureConnection> connection) {
   const PublicKey key = connection->remote_key();
   if (refused(key) || connection->closed()) return;
+  if (take_path(connection)) return;
   const auto existing = links_.find(key);
   if (existing == links_.end()) return hand_out(std::move(connection), false);
 
@@ -217,8 +231,29 @@ void Swarm::Impl::on_incoming(std::unique_ptr<noise::SecureConnection> connectio
   const bool keep_new = outdated || we_should_initiate == connection->is_initiator();
   stats_.duplicates++;
   if (keep_new) return replace(link, std::move(connection));
-  if (link.connection != nullptr) link.connection->send_keepalive();
+  if (link.attempt) return keep_spare(link, std::move(connection));
+  link.connection->send_keepalive();
   connection->destroy(duplicate());
+}
+
+void Swarm::Impl::keep_spare(Link& link, std::unique_ptr<noise::SecureConnection> connection) {
+  const PublicKey key = connection->remote_key();
+  link.spare = std::move(connection);
+  link.spare_timer = std::make_unique<Timer>(runtime_.timers(), [this, key] { on_spare_due(key); });
+  link.spare_timer->arm(runtime_.now() + kSparePatience);
+}
+
+void Swarm::Impl::on_spare_due(const PublicKey& key) {
+  const PublicKey peer = key;  // `key` lives in the timer
+  const auto found = links_.find(peer);
+  if (found == links_.end() || !found->second.attempt || !found->second.spare) return;
+  if (found->second.spare->closed()) return;
+  if (found->second.attempt->stage() == peer::Attempt::Stage::kProving)
+    return found->second.spare_timer->arm(runtime_.now() + kSparePatience);
+  auto link = links_.extract(found);
+  connecting_--;
+  hand_out(std::move(link.mapped().spare), false);
+  connect_some();
 }
 
 void Swarm::Impl::replace(Link& link, std::unique_ptr<noise::SecureConnection> connection) {
@@ -237,6 +272,7 @@ void Swarm::Impl::hand_out(std::unique_ptr<noise::SecureConnection> connection, 
   Link& link = links_[key];
   link.client = client;
   link.connection = connection.get();
+  connection->set_path_observer([this, key, which = connection.get()](noise::PathEvent event) { on_path_event(key, which, event); });
   connection->set_close_observer([this, key, which = connection.get()](const std::optional<Error>&) { on_closed(key, which); });
   if (link.connection->relayed()) stats_.relayed++;
   PeerInfo info;
@@ -314,7 +350,10 @@ void Swarm::Impl::on_health(dht::Health health) {
 void Swarm::Impl::network_changed() {
   if (closed_) return;
   for (auto& [key, link] : links_)
-    if (link.connection != nullptr) link.connection->send_keepalive();
+    if (link.connection != nullptr) {
+      link.connection->test_path();
+      if (link.mover) link.mover->network_changed();
+    }
   hub_->refresh_all();
 }
 
@@ -332,8 +371,10 @@ void Swarm::Impl::close(std::function<void()> done) {
   for (const auto& [key, link] : links)
     if (link.connection != nullptr) {
       link.connection->set_close_observer({});
+      link.connection->set_path_observer({});
       link.connection->destroy();
     }
+  escorts_.clear();
   closing_ = server_ ? 2 : 1;
   const auto one_done = [this] {
     if (--closing_ == 0) close_timer_.arm(runtime_.now());

@@ -5,7 +5,12 @@
 //
 // One link per key. The duplicate rule (hyperswarm 4.17): a newer incoming connection replaces the link if
 // that one has both sent and received messages (the peer must have lost it), or if our key is the
-// smaller one; so the side with the larger key ends as initiator. Private to this room.
+// smaller one; so the side with the larger key ends as initiator. An incoming connection that has to give
+// way to an attempt of ours waits as a spare until that has settled.
+//
+// Connections that may move (both ends said so): while one is silent or relayed, both ends try to connect
+// anew (mover.h); the fresh connection, of which the handshake says what it is for, only brings its path
+// (swarm_moves.cc). Private to this room.
 #pragma once
 
 #include <deque>
@@ -16,6 +21,7 @@
 #include "dht/node.h"
 #include "peer/host.h"
 #include "swarm/discovery.h"
+#include "swarm/mover.h"
 #include "swarm/peer_record.h"
 #include "swarm/relay_book.h"
 #include "swarm/swarm.h"
@@ -46,13 +52,26 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   static constexpr Duration kRetryGrain = 50ms;
   static constexpr Duration kRelayPatience = 3s;  // with an attempt that began before any relay was known
   static constexpr int kRelayTries = 3;           // in a row and at once; then with the usual pauses
+  static constexpr Duration kSparePatience =
+      2s;                                 // with an attempt of ours that has found no path; the spare's other end waits for our hello
+  static constexpr size_t kMaxMoves = 8;  // attempts at a time, beside the ordinary ones
+  static constexpr size_t kMaxEscorts = 64;
+  static constexpr Duration kEscortInitiator = 5s;  // the fresh connection stays until the other end has surely proven it
+  static constexpr Duration kEscortResponder = 8s;
 
   struct Link {
     bool client = false;
-    std::unique_ptr<peer::Attempt> attempt;         // while connecting
-    bool relay_offered = false;                     // by that attempt
-    noise::SecureConnection* connection = nullptr;  // while open; owned by the receiver
-    std::unique_ptr<noise::SecureConnection> heir;  // takes over once `connection` has closed
+    std::unique_ptr<peer::Attempt> attempt;          // while connecting
+    bool relay_offered = false;                      // by that attempt
+    noise::SecureConnection* connection = nullptr;   // while open; owned by the receiver
+    std::unique_ptr<noise::SecureConnection> heir;   // takes over once `connection` has closed
+    std::unique_ptr<noise::SecureConnection> spare;  // incoming; takes over if `attempt` comes to nothing
+    std::unique_ptr<Timer> spare_timer;
+    std::unique_ptr<Mover> mover;  // when `connection` may move
+  };
+  struct Escort {
+    std::unique_ptr<noise::SecureConnection> connection;
+    TimePoint until;
   };
 
   // Peers and attempts.
@@ -78,8 +97,22 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   // Connections.
   void on_incoming(std::unique_ptr<noise::SecureConnection> connection);
   void replace(Link& link, std::unique_ptr<noise::SecureConnection> connection);
+  void keep_spare(Link& link, std::unique_ptr<noise::SecureConnection> connection);
+  void on_spare_due(const PublicKey& key);
   void hand_out(std::unique_ptr<noise::SecureConnection> connection, bool client);
   void on_closed(const PublicKey& key, const noise::SecureConnection* connection);
+
+  // Moves (swarm_moves.cc).
+  void on_path_event(const PublicKey& key, const noise::SecureConnection* connection, noise::PathEvent event);
+  static void tell_mover(Link& link);
+  std::optional<uint32_t> find_session(const PublicKey& key, const Hash32& session) const;
+  std::unique_ptr<peer::Attempt> start_move(const PublicKey& key, Mover::Why why, Mover::Callback callback);
+  void on_fresh(const PublicKey& key, std::unique_ptr<noise::SecureConnection> fresh);
+  /// True when `fresh` only brings a path, which has been taken, or is of no use any more.
+  bool take_path(std::unique_ptr<noise::SecureConnection>& fresh);
+  void escort(std::unique_ptr<noise::SecureConnection> fresh);
+  void on_escorts_due();
+
   void start_listening();
   bool room_for_client() const { return connecting_ < options_.max_parallel && links_.size() < options_.max_peers; }
 
@@ -101,6 +134,7 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   std::unordered_set<PublicKey, ArrayHash> bans_;
   std::deque<PublicKey> ban_order_;
   size_t connecting_ = 0;
+  std::vector<Escort> escorts_;
   SwarmStats stats_;
   dht::Health health_ = dht::Health::kOnline;
 
@@ -110,6 +144,7 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   Timer retry_;
   Timer heirs_timer_;
   Timer relay_timer_;
+  Timer escorts_timer_;
   Timer close_timer_;
 };
 

@@ -49,6 +49,7 @@ struct Counters {
 
   uint64_t reads_paused = 0;  // times a whole connection waited for a slow local reader
   uint64_t sessions_lost = 0;
+  uint64_t sessions_silent = 0;  // times that a peer fell silent and was waited for
 };
 
 }  // namespace hg::tunnel

@@ -44,6 +44,7 @@ struct PeerInfo {
   PublicKey key{};
   bool is_gateway = false;
   bool ready = false;
+  bool answering = true;  // false: silent, its channels wait
   TimePoint since;
   int64_t clock_skew_ms = 0;  // its clock minus ours
   noise::ConnectionStats stats;
@@ -88,12 +89,14 @@ class Node final : private SessionEvents {
   void on_session_stray_error(Session& session, const std::string& text) override;
   void on_session_closed(Session& session, const std::optional<Error>& error) override;
   void on_session_channel_released(Session& session) override;
+  void on_session_answering(Session& session, bool answering) override;
 
   void handle_status(Session& session, StatusMessage status);
 
   enum class Phase { kRunning, kGrace, kEnding, kDone };
+  void learn_features(Session& session, ByteView json);
   void tick();
-  void send_relay(Session& session);
+  void send_notice(Session& session);
   void close_sessions();
   void advance_shutdown();
 

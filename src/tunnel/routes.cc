@@ -63,6 +63,7 @@ std::string encode_end(const Features& features, const std::optional<PublicKey>&
   if (features.flow) names.emplace_back(kFeatureFlow);
   if (features.big_datagrams) names.emplace_back(kFeatureBigDatagrams);
   if (features.unordered_datagrams) names.emplace_back(kFeatureUnorderedDatagrams);
+  if (features.move) names.emplace_back(kFeatureMove);
   std::string end = "]";
   if (!names.empty()) end += ",\"features\":" + json::serialize(names);
   if (relay) end += ",\"relay\":\"" + to_hex(*relay) + '"';
@@ -149,6 +150,7 @@ Expected<Advertisement> decode_advertisement(std::string_view text) {
       if (feature.get_string() == kFeatureFlow) advertisement.features.flow = true;
       if (feature.get_string() == kFeatureBigDatagrams) advertisement.features.big_datagrams = true;
       if (feature.get_string() == kFeatureUnorderedDatagrams) advertisement.features.unordered_datagrams = true;
+      if (feature.get_string() == kFeatureMove) advertisement.features.move = true;
     }
   }
   if (const json::value* relay = message->if_contains("relay"); relay != nullptr && relay->is_string()) {

@@ -31,6 +31,9 @@ Session::Session(const Context& context, std::unique_ptr<noise::Connection> conn
       }) {
   connection_->set_handler(this);
   connection_->set_unordered_handler([this](ByteView message) { handle_unordered(message); });
+  connection_->set_answering_handler([this](bool answering) {
+    if (ready()) events_.on_session_answering(*this, answering);
+  });
   hello_timer_.arm(since_ + context_.limits.hello_timeout);
   send_frame(
       make_hello_frame(room(), says_gateway_, make_auth(context_.router, connection_->local_key(), connection_->remote_key(), hello_ms)));
@@ -41,6 +44,7 @@ Session::~Session() {
   state_ = State::kClosed;
   connection_->set_handler(nullptr);
   connection_->set_unordered_handler({});
+  connection_->set_answering_handler({});
   drop_channels(CloseReason::kPeerLost);
 }
 
@@ -68,8 +72,13 @@ void Session::end() {
   connection_->end();
 }
 
+void Session::set_remote_features(const Features& features) {
+  remote_features_ = features;
+  if (features.move) connection_->allow_moves();
+}
+
 void Session::send_routes(std::string_view json) {
-  if (!ready() || ending_ || json.size() + kMessageHeaderBytes > kMaxMessage) return;
+  if (!ready() || ending_ || !answering() || json.size() + kMessageHeaderBytes > kMaxMessage) return;
   send_frame(make_frame(room(), Action::kAdvRoutes, 0, as_bytes(json)));
 }
 

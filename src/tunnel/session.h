@@ -50,6 +50,8 @@ class SessionEvents {
   /// call.
   virtual void on_session_closed(Session& session, const std::optional<Error>& error) = 0;
   virtual void on_session_channel_released(Session& session) = 0;
+  /// The peer fell silent and the session is held for it, or it answers again.
+  virtual void on_session_answering(Session& session, bool answering) = 0;
 };
 
 class Session final : public ByteStreamHandler {
@@ -69,10 +71,11 @@ class Session final : public ByteStreamHandler {
   /// The peer's clock minus ours, as its hello showed.
   int64_t clock_skew_ms() const { return clock_skew_ms_; }
   const Features& remote_features() const { return remote_features_; }
-  void set_remote_features(const Features& features) { remote_features_ = features; }
   /// The key under which the remote member relays for others.
   const std::optional<PublicKey>& remote_relay() const { return remote_relay_; }
   void set_remote_relay(const std::optional<PublicKey>& relay) { remote_relay_ = relay; }
+  void set_remote_features(const Features& features);
+  bool answering() const { return connection_->answering(); }
   size_t channel_count() const { return channels_.size(); }
   /// Bytes received and not yet taken by the local sockets, over all channels.
   size_t unconsumed() const { return unconsumed_; }
@@ -92,6 +95,7 @@ class Session final : public ByteStreamHandler {
   /// What to ask of this provider when a channel is opened.
   OpenTerms terms_to_ask(Protocol protocol) const;
 
+  /// Nothing while the peer is silent: it is told anew when it answers.
   void send_routes(std::string_view json);
   /// Detaches every channel and tells its handler or opener.
   void drop_channels(CloseReason reason);

@@ -23,6 +23,10 @@ void MuxCore::forget(StreamImpl& stream) {
   remove(stream);
   for (StreamImpl*& entry : dirty_)
     if (entry == &stream) entry = nullptr;
+  forget_waiting(stream);
+}
+
+void MuxCore::forget_waiting(StreamImpl& stream) {
   std::erase_if(blocked_, [&](const auto& entry) { return entry.second == &stream; });
 }
 

@@ -37,6 +37,7 @@ class MuxCore {
 
   void mark_dirty(StreamImpl& stream);
   void wait_writable(UdpSocket& socket, StreamImpl& stream);
+  void forget_waiting(StreamImpl& stream);
   void run();
   /// A bridge has packets to send when the batch is drained.
   void touch(Bridge& bridge);

@@ -28,6 +28,7 @@ struct OutPacket {
   bool end = false;
   bool old_path = false;  // cut before change_remote()
   bool lost_once = false;
+  bool stale = false;  // its latest sending went over a path that was given up
 };
 
 class Scoreboard {

@@ -101,6 +101,7 @@ void Sender::deliver(Seq seq, TimePoint now, bool cumulative, Outcome& outcome) 
     return;
   }
   if (!cumulative) ++sacked_packets_;
+  if (p.stale) return board_.deliver(seq);
   const size_t bytes = board_.wire_size(p);
   const Duration sample = now - p.sent_at;
   const bool sent_again = p.sendings > 1;

@@ -57,6 +57,8 @@ class Sender {
   // ── where to ──
   void set_place(const Place& place);
   void change_place(const Place& place, std::unique_ptr<cc::Controller> controller);
+  /// What is in flight counts as gone with the old path and is sent to the new place first; nothing of the old path's measurements stays.
+  void relocate(const Place& place, std::unique_ptr<cc::Controller> controller, TimePoint now);
   const Place& place() const { return place_; }
   const Place& old_place() const { return old_place_; }
   bool changing_place() const { return changing_; }
@@ -67,6 +69,8 @@ class Sender {
     bool end_acked = false;      // our END was acknowledged just now
   };
   void heard(TimePoint now);
+  std::optional<TimePoint> owed_since() const { return unanswered_since_ == TimePoint{} ? std::nullopt : std::optional(unanswered_since_); }
+  void set_dead_after(Duration dead_after) { dead_after_ = dead_after; }
   PacketResult on_packet(const wire::UdxPacket& packet, TimePoint now);
 
   struct TimerResult {

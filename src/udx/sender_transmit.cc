@@ -195,6 +195,7 @@ void Sender::commit(Seq seq, TimePoint now) {
   controller_->on_sent(now, before, rate_.app_limited());
   rate_.on_sent(p.stamp, now, before, bytes);
   p.sent_at = now;
+  p.stale = false;
   if (p.sendings < 255) ++p.sendings;
   board_.to_flight(seq);
   pacer_.spend(bytes);
@@ -244,6 +245,32 @@ void Sender::change_place(const Place& place, std::unique_ptr<cc::Controller> co
   mtu_.restart();
   always_fragment_ = blocked_ = false;
   rtt_ = RttEstimator();
+  controller_ = std::move(controller);
+  set_place(place);
+  controller_->set_packet_size(mtu_.mtu());
+}
+
+void Sender::relocate(const Place& place, std::unique_ptr<cc::Controller> controller, TimePoint now) {
+  for (Seq seq = board_.una(); seq != board_.nxt(); ++seq) {
+    OutPacket& p = board_[seq];
+    if (p.state == OutPacket::State::kDelivered) continue;
+    board_.take(seq);
+    strip_probe(p);
+    p.old_path = p.lost_once = false;
+    p.stale = p.sendings > 0;
+    board_.to_resend(seq, false);
+  }
+  changing_ = recovering_ = probe_in_flight_ = always_fragment_ = blocked_ = false;
+  probe_permitted_ = true;
+  old_place_ = {};
+  timeout_at_ = probe_at_ = reorder_at_ = TimePoint{};
+  if (persist_at_ != TimePoint{}) persist_at_ = now;
+  backoff_ = persist_backoff_ = unanswered_ = 0;
+  unanswered_since_ = board_.empty() ? TimePoint{} : now;
+  mtu_.restart();
+  rtt_ = RttEstimator();
+  rack_ = Rack();
+  rate_ = RateSampler();
   controller_ = std::move(controller);
   set_place(place);
   controller_->set_packet_size(mtu_.mtu());

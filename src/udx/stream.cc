@@ -92,13 +92,23 @@ void StreamImpl::change_remote(UdpSocket& socket, const Endpoint& remote, uint32
   core_.mark_dirty(*this);
 }
 
-bool StreamImpl::send_message(ByteView message) {
+void StreamImpl::relocate(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id) {
+  if (closed_) return;
+  core_.forget_waiting(*this);
+  tx_.relocate({&socket, remote, remote_id}, std::make_unique<cc::Bbr>(core_.runtime.rng().u32()), core_.runtime.now());
+  pace_timer_.disarm();
+  timer_.disarm();
+  core_.mark_dirty(*this);
+}
+
+bool StreamImpl::send_message(ByteView message) { return connected() && send_message_to(*tx_.place().socket, tx_.place().remote, message); }
+
+bool StreamImpl::send_message_to(UdpSocket& socket, const Endpoint& to, ByteView message) {
   if (!connected() || message.size() > tx_.mtu().max_payload()) return false;
-  const Place& place = tx_.place();
   ByteArray<wire::kUdxHeaderSize> header;
-  wire::encode_udx_header({wire::kUdxMessage, 0, place.stream_id, rx_.window(), tx_.next_seq(), rx_.ack()}, header.data());
+  wire::encode_udx_header({wire::kUdxMessage, 0, tx_.place().stream_id, rx_.window(), tx_.next_seq(), rx_.ack()}, header.data());
   const std::array<ByteView, 2> slices{ByteView(header), message};
-  place.socket->send_segments(place.remote, slices, header.size() + message.size());
+  socket.send_segments(to, slices, header.size() + message.size());
   return true;
 }
 
@@ -126,7 +136,7 @@ void StreamImpl::on_packet(UdpSocket& socket, const Endpoint& from, const wire::
   const TimePoint now = core_.runtime.now();
   last_heard_ = now;
   ++packets_received_;
-  if (const auto observer = observer_) observer(socket, from);
+  if (const auto observer = observer_) observer(socket, from, plausible(packet.header));
   if (closed_) return;
   core_.mark_dirty(*this);
   const uint8_t flags = packet.header.flags;
@@ -150,6 +160,12 @@ void StreamImpl::on_packet(UdpSocket& socket, const Endpoint& from, const wire::
   tx_.heard(now);
   // A peer learns from this one that its acknowledgement of our END arrived (libudx ae8bff7 does the same).
   if (result.end_acked && !end_notified_) ack_needed_ = true;
+}
+
+/// Whether the peer could have sent these numbers, give or take what is under way.
+bool StreamImpl::plausible(const wire::UdxHeader& header) const {
+  const auto near = [](Seq a, Seq b) { return a - b <= Receiver::kMaxSpan || b - a <= Receiver::kMaxSpan; };
+  return near(header.seq, rx_.ack()) && near(header.ack, tx_.next_seq()) && seq_at_or_before(header.ack, tx_.next_seq());
 }
 
 void StreamImpl::on_data_packet(const wire::UdxPacket& packet) {

@@ -58,15 +58,27 @@ class Stream : public ByteStream {
   virtual bool connected() const = 0;
   /// New packets go to the new place at once; `done` runs when everything sent before is acknowledged.
   virtual void change_remote(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id, std::function<void()> done) = 0;
+  /// The old path is given up: the peer is reached at the new place from now on, and everything it has not acknowledged is sent there at
+  /// once. Congestion control, round-trip times and the path MTU start anew; so it also serves to start over at the same place.
+  virtual void relocate(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id) = 0;
   virtual UdpSocket* socket() const = 0;
   virtual Endpoint remote() const = 0;
+  virtual uint32_t remote_id() const = 0;
   /// An unordered, unacknowledged datagram (UDX MESSAGE). False: longer than a packet takes, or not connected.
   virtual bool send_message(ByteView message) = 0;
+  /// The same to another place than the stream's.
+  virtual bool send_message_to(UdpSocket& socket, const Endpoint& to, ByteView message) = 0;
   virtual void set_message_handler(std::function<void(ByteView)> handler) = 0;
-  /// Called for every packet of this stream that was accepted (proof that the peer reaches us).
-  virtual void set_packet_observer(std::function<void(UdpSocket&, const Endpoint&)> observer) = 0;
+  /// Called before every packet of this stream. `fits`: the peer may well have sent these numbers; one who only knows the id would hardly
+  /// hit them.
+  using PacketObserver = std::function<void(UdpSocket& socket, const Endpoint& from, bool fits)>;
+  virtual void set_packet_observer(PacketObserver observer) = 0;
   /// Time of the last packet that came from the peer.
   virtual TimePoint last_heard() const = 0;
+  /// Since when something that was sent waits for an answer without anything having come from the peer; nullopt: nothing waits.
+  virtual std::optional<TimePoint> owed_since() const = 0;
+  /// Replaces StreamOptions::dead_after.
+  virtual void set_dead_after(Duration dead_after) = 0;
   /// Asks the peer for a sign of life now (HEARTBEAT packet): every UDX peer answers with an ack.
   virtual void probe_peer() = 0;
   virtual StreamStats stats() const = 0;
