@@ -162,6 +162,8 @@ class Builder {
       config_.command = Command::kDht;
     else if (raw_.verb == "demo")
       config_.command = Command::kDemo;
+    else if (raw_.verb == "doctor")
+      config_.command = Command::kDoctor;
     else if (raw_.verb == "check")
       return choose_check();
     else if (raw_.verb == "provider" || raw_.verb == "gateway" || raw_.has("provider") || raw_.has("gateway"))
@@ -169,7 +171,8 @@ class Builder {
     else if (raw_.values.empty())
       config_.command = Command::kHelp;
     else
-      return usage("nothing to do: give --provider, --gateway or both (or: hypergate new | scan | dht | demo); see hypergate --help");
+      return usage(
+          "nothing to do: give --provider, --gateway or both (or: hypergate new | scan | doctor | dht | demo); see hypergate --help");
     return {};
   }
 
@@ -183,7 +186,8 @@ class Builder {
 
   Expected<void> read_router() {
     if (config_.command == Command::kScan) return read_scan_name();
-    if (config_.command != Command::kRun) return {};
+    const bool optional = config_.command == Command::kDoctor && !raw_.has("router") && !raw_.has("routerFile");
+    if ((config_.command != Command::kRun && config_.command != Command::kDoctor) || optional) return {};
     std::string text = raw_.last("router");
     std::string option = "--router";
     if (raw_.has("routerFile") && !raw_.has("router")) {

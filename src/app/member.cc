@@ -2,6 +2,7 @@
 
 #include <csignal>
 
+#include "app/stats.h"
 #include "base/log.h"
 
 namespace hg::app {
@@ -11,6 +12,7 @@ namespace {
 constexpr Duration kGrace = 5s;       // for open channels, when told to stop
 constexpr Duration kLeaveLimit = 8s;  // a network that does not answer must not keep us
 constexpr size_t kShownKeyBytes = 4;
+constexpr size_t kShownChannels = 100;
 constexpr Duration kSilence = 4s;  // a network that answers does so within one
 
 std::string short_key(const PublicKey& key) { return to_hex(ByteView(key).first(kShownKeyBytes)); }
@@ -92,7 +94,7 @@ void Member::join() {
     node_->provider()->set_ingress_policy(plan_.policies.merged);
     node_->provider()->set_services(plan_.services);
     policies_ = std::make_unique<PolicyWatch>(loop_, std::move(plan_.policies), plan_.config.endpoints.ingress_policy_interval,
-                                              [this](const std::string& merged) { node_->provider()->set_ingress_policy(merged); });
+                                              [this](const std::string& merged) { set_ingress_policy(merged); });
   }
   if (docker_) docker_->start(*node_);
   if (plan_.config.gateway) {
@@ -166,17 +168,21 @@ void Member::log_gates() {
   gates_shown_ = std::move(lines);
 }
 
+void Member::set_ingress_policy(const std::string& merged) {
+  if (node_->provider()->set_ingress_policy(merged)) return;
+  HG_LOG(kError, "ingress",
+         "with the changed policy the services would not fit into what providers tell gateways; the last good one stays");
+}
+
 void Member::warn_of_silence() {
   if (stopping_ || network_.dht().counters().responses > 0) return;
   HG_LOG(kWarn, "hypergate", "no DHT node answers: is UDP blocked here, or the bootstrap wrong? Trying on");
 }
 
 void Member::log_stats() {
-  const tunnel::Counters& c = node_->counters();
-  std::string line = fmt::format("peers {} · channels {} open, {} in all · {} bytes to peers, {} from peers", node_->peers().size(),
-                                 c.channels_open, c.channels_opened, c.bytes_to_peers, c.bytes_from_peers);
-  if (line != stats_shown_) HG_LOG(kInfo, "stats", "{}", line);
-  stats_shown_ = std::move(line);
+  HG_LOG(kInfo, "stats", "{}", stats_line(*node_, gates_.get()));
+  if (plan_.config.verbose && node_->gateway() != nullptr)
+    for (const std::string& line : node_->gateway()->admissions().describe_channels(kShownChannels)) HG_LOG(kDebug, "stats", "{}", line);
   stats_timer_.arm(loop_.now() + plan_.config.limits.stats_interval);
 }
 

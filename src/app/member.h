@@ -41,6 +41,7 @@ class Member {
   void leave_network();
   void log_gates();
   void log_stats();
+  void set_ingress_policy(const std::string& merged);
   void warn_of_silence();
 
   io::Loop& loop_;
@@ -58,7 +59,6 @@ class Member {
   std::unique_ptr<relay::GateSet> gates_;
   std::unique_ptr<swarm::Discovery> discovery_;
   std::vector<std::string> gates_shown_;
-  std::string stats_shown_;
   Timer stats_timer_;
   Timer silence_timer_;
 };

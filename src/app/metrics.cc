@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <vector>
+
+#include "app/drops.h"
 #endif
 
 namespace hg::app {
@@ -15,7 +17,6 @@ namespace hg::app {
 namespace {
 
 using Labels = std::vector<prometheus::ClientMetric::Label>;
-using Rows = std::vector<std::pair<const char*, uint64_t>>;
 
 class Sheet {
  public:
@@ -48,32 +49,17 @@ void add_channels(Sheet& sheet, const tunnel::Counters& c) {
   sheet.counter("hypergate_channels_total", "Channels opened", number(c.channels_opened));
   sheet.counter("hypergate_bytes_total", "Payload bytes through channels", number(c.bytes_to_peers), {{"direction", "to_peers"}});
   sheet.counter("hypergate_bytes_total", "Payload bytes through channels", number(c.bytes_from_peers), {{"direction", "from_peers"}});
-  for (const auto& [reason, value] : Rows{{"no_route", c.refused_no_route},
-                                          {"provider", c.refused_by_provider},
-                                          {"timeout", c.refused_timeout},
-                                          {"ingress", c.refused_ingress},
-                                          {"no_service", c.refused_no_service},
-                                          {"connect", c.refused_connect_failed},
-                                          {"limit", c.refused_limit},
-                                          {"stopping", c.refused_stopping}})
+  for (const auto& [reason, value] : refused_channels(c))
     sheet.counter("hypergate_channels_refused_total", "Channels that did not come about", number(value), {{"reason", reason}});
-  for (const auto& [reason, value] : Rows{{"ingress", c.closed_ingress}, {"shaping", c.closed_shaping}})
+  for (const auto& [reason, value] : dropped_channels(c))
     sheet.counter("hypergate_channels_dropped_total", "Open channels ended by policy or limit", number(value), {{"reason", reason}});
 }
 
 void add_drops(Sheet& sheet, const tunnel::Counters& c) {
-  for (const auto& [reason, value] :
-       Rows{{"too_big", c.datagrams_too_big}, {"backlog", c.datagrams_backlog}, {"kernel", c.datagrams_not_sent}})
+  for (const auto& [reason, value] : dropped_datagrams(c))
     sheet.counter("hypergate_datagrams_dropped_total", "Datagrams not carried", number(value), {{"reason", reason}});
   sheet.counter("hypergate_udp_flows_evicted_total", "UDP flows that made room for new ones", number(c.udp_flows_evicted));
-  for (const auto& [kind, value] : Rows{{"malformed", c.malformed_messages},
-                                        {"oversized", c.oversized_frames},
-                                        {"unknown_action", c.unknown_actions},
-                                        {"unknown_channel", c.unknown_channels},
-                                        {"before_hello", c.before_hello},
-                                        {"window_overrun", c.window_overruns},
-                                        {"bad_route", c.routes_skipped},
-                                        {"bad_hello", c.hello_refused}})
+  for (const auto& [kind, value] : refused_messages(c))
     sheet.counter("hypergate_peer_messages_refused_total", "What peers sent and was not taken", number(value), {{"kind", kind}});
   sheet.counter("hypergate_reads_paused_total", "Times a whole connection waited for a slow local reader", number(c.reads_paused));
   sheet.counter("hypergate_sessions_lost_total", "Connections to peers that broke", number(c.sessions_lost));

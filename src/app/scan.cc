@@ -1,6 +1,6 @@
 // 1. the argument is taken both as the router's name and as its secret: two topics are looked up
 // 2. every peer found is connected to; behind the secret's topic we also say hello (as a gateway without
-//    gates) and learn roles and routes
+//    gates), learn roles and routes, and ask gateways whom /unlimited lets in
 // 3. after kQuiet without news, or kLimit, the table is printed
 #include "app/scan.h"
 
@@ -10,6 +10,7 @@
 #include <map>
 
 #include "app/network.h"
+#include "app/stats.h"
 #include "base/log.h"
 #include "crypto/crypto.h"
 #include "tunnel/node.h"
@@ -28,6 +29,7 @@ struct Row {
   int64_t rtt_us = 0;
   bool relayed = false;
   std::vector<std::string> routes;
+  std::vector<tunnel::Override> overrides;
 };
 
 std::string describe(const tunnel::Service& service) {
@@ -66,7 +68,10 @@ class Scan {
     options.gateway = true;
     options.limits = config_.limits;
     tunnel::NodeCallbacks callbacks;
-    callbacks.peer_ready = [this](const PublicKey&, bool) { news(); };
+    callbacks.peer_ready = [this](const PublicKey& peer, bool is_gateway) {
+      news();
+      if (is_gateway) node_->ask_status(peer);
+    };
     callbacks.routes_learned = [this](const PublicKey&) { news(); };
     node_ = std::make_unique<tunnel::Node>(loop_, keys_, std::move(options), std::move(callbacks));
     network_.swarm().set_on_connection([this](auto connection, const swarm::PeerInfo& info) { add(std::move(connection), info); });
@@ -111,6 +116,7 @@ class Scan {
       Row& row = note(peer.key, peer.stats);
       if (peer.ready) row.role = peer.is_gateway ? (peer.offers.empty() ? "gateway" : "both") : "provider";
       for (const tunnel::Service& service : peer.offers) row.routes.push_back(describe(service));
+      row.overrides = peer.status.overrides;
     }
   }
 
@@ -120,6 +126,8 @@ class Scan {
     for (const auto& [key, row] : rows_)
       fmt::print("{:<16} {:<9} {:<22} {:>6.1f} ms  {}\n", key.substr(0, 16), row.role, row.address, static_cast<double>(row.rtt_us) / 1000,
                  row.routes.empty() ? "-" : fmt::format("{}", fmt::join(row.routes, ", ")));
+    for (const auto& [key, row] : rows_)
+      for (const tunnel::Override& one : row.overrides) fmt::print("gateway {}: unlimited {}\n", key.substr(0, 16), describe_override(one));
     fmt::print("{} peer{}\n", rows_.size(), rows_.size() == 1 ? "" : "s");
   }
   void print_json() const {
@@ -127,12 +135,15 @@ class Scan {
     for (const auto& [key, row] : rows_) {
       boost::json::array routes;
       for (const std::string& route : row.routes) routes.push_back(boost::json::string(route));
+      boost::json::array overrides;
+      for (const tunnel::Override& one : row.overrides) overrides.push_back({{"ip", one.client}, {"expireAt", one.until_ms}});
       peers.push_back({{"peer", key},
                        {"role", row.role},
                        {"address", row.address},
                        {"rttMs", static_cast<double>(row.rtt_us) / 1000},
                        {"relayed", row.relayed},
-                       {"routes", routes}});
+                       {"routes", routes},
+                       {"unlimited", overrides}});
     }
     fmt::print("{}\n", boost::json::serialize(boost::json::object{{"peers", peers}}));
   }

@@ -2,6 +2,7 @@
 // It is a ByteStream that keeps message boundaries (one write = one on_data), 5 s keepalives included.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "base/byte_stream.h"
@@ -31,6 +32,11 @@ class Connection : public ByteStream {
   virtual bool is_initiator() const = 0;
   virtual const Hash64& handshake_hash() const = 0;
   virtual ConnectionStats stats() const = 0;
+
+  /// One datagram beside the stream: may be lost, reordered, repeated. False when it does not fit a packet.
+  virtual bool send_unordered(ByteView message) = 0;
+  /// The view is valid during the call only.
+  virtual void set_unordered_handler(std::function<void(ByteView)> handler) = 0;
 };
 
 }  // namespace hg::noise

@@ -69,6 +69,8 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   bool is_initiator() const override { return is_initiator_; }
   const Hash64& handshake_hash() const override { return handshake_hash_; }
   ConnectionStats stats() const override;
+  bool send_unordered(ByteView message) override;
+  void set_unordered_handler(UnorderedHandler handler) override;
 
   /// The remote header has arrived and verified.
   bool open() const { return decrypt_.has_value(); }
@@ -94,11 +96,6 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   uint64_t messages_received() const { return messages_received_; }
   /// Memory held for reassembly.
   size_t reassembly_bytes() const { return reader_.capacity() + stash_.capacity(); }
-
-  /// One datagram beside the stream: may be lost, reordered, repeated. False when it does not fit a packet.
-  bool send_unordered(ByteView message);
-  /// The view is valid during the call only.
-  void set_unordered_handler(UnorderedHandler handler);
 
  private:
   // ByteStreamHandler, from the UDX stream

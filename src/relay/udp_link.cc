@@ -56,10 +56,10 @@ void UdpLink::on_channel_data(ByteView data) {
 
 bool UdpLink::send(ByteView data) {
   if (header_.empty()) return socket_->send(data);
-  Bytes first = std::move(header_);
-  header_.clear();
-  append_bytes(first, data);
-  return socket_->send(first);
+  Bytes introduced = header_;
+  append_bytes(introduced, data);
+  if (request_.service.proxy_header != tunnel::ProxyHeader::kV2Each) header_.clear();
+  return socket_->send(introduced);
 }
 
 void UdpLink::on_channel_closed(tunnel::CloseReason) { finish(); }

@@ -62,7 +62,7 @@ class UdpLink final : public Link, public tunnel::ChannelHandler {
   LinkSet& owner_;
   tunnel::ServiceRequest request_;
   std::unique_ptr<io::LocalUdp> socket_;
-  Bytes header_;  // before the first datagram
+  Bytes header_;  // before the first datagram, or each
   std::unique_ptr<tunnel::Channel> channel_;
   DatagramQueue early_;
   bool finished_ = false;

@@ -1,5 +1,7 @@
 #include "tunnel/admission.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/log.h"
@@ -91,12 +93,25 @@ bool Admissions::set_override(const std::string& client, int64_t until_ms) {
   return true;
 }
 
-std::vector<std::pair<std::string, int64_t>> Admissions::overrides() const {
-  std::vector<std::pair<std::string, int64_t>> in_force;
+std::vector<Override> Admissions::overrides() const {
+  std::vector<Override> in_force;
   for (const auto& [client, until] : overrides_) {
-    if (until > runtime_.wall_ms()) in_force.emplace_back(client, until);
+    if (until > runtime_.wall_ms()) in_force.push_back({client, until});
   }
+  std::sort(in_force.begin(), in_force.end(), [](const Override& a, const Override& b) { return a.client < b.client; });
   return in_force;
+}
+
+std::vector<std::string> Admissions::describe_channels(size_t most) const {
+  std::vector<std::string> lines;
+  for (const Admission* admission : admitted_) {
+    if (lines.size() >= most) break;
+    const GateKey gate = admission->gate_;
+    lines.push_back(fmt::format("channel {} · {} {} · client {} · provider {} · {}", admission->channel_.id(), protocol_name(gate.protocol),
+                                gate.port, admission->client_, to_hex(ByteView(admission->provider_).first(4)),
+                                admission->bucket_ == nullptr ? "no limit" : admission->bucket_->describe()));
+  }
+  return lines;
 }
 
 }  // namespace hg::tunnel

@@ -17,6 +17,7 @@
 #include "base/runtime.h"
 #include "tunnel/route_table.h"
 #include "tunnel/shaper.h"
+#include "tunnel/status.h"
 
 namespace hg::tunnel {
 
@@ -64,8 +65,10 @@ class Admissions {
 
   /// Lets `client` (canonical text) in everywhere without limits until then; replaces an earlier override. False: too many.
   bool set_override(const std::string& client, int64_t until_ms);
-  /// Client and end of each override in force.
-  std::vector<std::pair<std::string, int64_t>> overrides() const;
+  /// Those in force, by address.
+  std::vector<Override> overrides() const;
+  /// Every open channel, for people: one line each.
+  std::vector<std::string> describe_channels(size_t most) const;
   size_t buckets() const { return shaper_.size(); }
 
  private:

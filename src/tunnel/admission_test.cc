@@ -50,6 +50,18 @@ TEST_F(AdmissionTest, AChangedPolicyClosesOpenChannelsAndRefusesNewOnes) {
   EXPECT_TRUE(wait([&] { return last->opened; }));
 }
 
+TEST_F(AdmissionTest, APolicyThatDoesNotFitIntoTheAdvertisementIsNotTaken) {
+  std::string huge = R"({"defaults":{"allow":false},"ips":{)";
+  for (int i = 0; i < 60'000; ++i) huge += fmt::format(R"("10.{}.{}.1":{{"labels":["{}"]}},)", i / 256, i % 256, std::string(200, 'x'));
+  huge += R"("192.0.2.7":{}}})";
+  EXPECT_FALSE(provider_->node->provider()->set_ingress_policy(huge));
+  run(1s);
+  auto client = open(*gateway_, 8080, Protocol::kTcp, "203.0.113.1");
+  EXPECT_TRUE(wait([&] { return client->opened; }));
+  EXPECT_TRUE(provider_->node->provider()->set_ingress_policy(R"({"defaults":{"allow":false}})"));
+  EXPECT_TRUE(wait([&] { return client->closed; }));
+}
+
 TEST_F(AdmissionTest, ARuleThatExpiresIsNoticedOnOpenChannels) {
   set_policy(fmt::format(R"({{"defaults":{{"allow":false}},"ips":{{"{}":{{"expireAt":{}}}}}}})", kClient, host_.wall_ms() + 60'000));
   run(1s);

@@ -90,6 +90,10 @@ bool Channel::send_datagram(ByteView datagram) {
     ++counters.datagrams_too_big;
     return false;
   }
+  if (unordered_ && session_->connection_->send_unordered(make_unordered_datagram(id_, datagram))) {
+    counters.bytes_to_peers += datagram.size();
+    return true;
+  }
   if (session_->backed_up_) {
     if (session_->datagram_backlog_ + datagram.size() > session_->context_.limits.max_datagram_backlog) {
       ++counters.datagrams_backlog;

@@ -140,4 +140,17 @@ bool FrameReader::complete_partial(ByteView& data) {
   return true;
 }
 
+Bytes make_unordered_datagram(uint32_t channel, ByteView datagram) {
+  Bytes message(kUnorderedHeaderBytes + datagram.size());
+  message[0] = kUnorderedKindDatagram;
+  store_u32_be(message.data() + 1, channel);
+  std::copy(datagram.begin(), datagram.end(), message.begin() + kUnorderedHeaderBytes);
+  return message;
+}
+
+std::optional<UnorderedDatagram> parse_unordered_datagram(ByteView message) {
+  if (message.size() < kUnorderedHeaderBytes || message[0] != kUnorderedKindDatagram) return std::nullopt;
+  return UnorderedDatagram{load_u32_be(message.data() + 1), message.subspan(kUnorderedHeaderBytes)};
+}
+
 }  // namespace hg::tunnel

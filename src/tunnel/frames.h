@@ -73,6 +73,17 @@ Buffer make_open_frame(Room room, uint32_t channel, uint32_t gate_port, Protocol
 Buffer make_error_frame(Room room, Action action, uint32_t channel, std::string_view text);
 Buffer make_credit_frame(Room room, uint32_t channel, uint32_t bytes);
 
+/// Header of a message beside the stream (feature "udp-unordered"): kind u8 ‖ channel u32 ‖ one datagram.
+inline constexpr size_t kUnorderedHeaderBytes = 5;
+inline constexpr uint8_t kUnorderedKindDatagram = 0;
+struct UnorderedDatagram {
+  uint32_t channel = 0;
+  ByteView body;  // into the parsed message
+};
+Bytes make_unordered_datagram(uint32_t channel, ByteView datagram);
+/// nullopt when it is too short or of another kind.
+std::optional<UnorderedDatagram> parse_unordered_datagram(ByteView message);
+
 /// Cuts a byte stream into message payloads.
 class FrameReader {
  public:

@@ -11,6 +11,7 @@ constexpr std::string_view kLog = "node";
 constexpr size_t kMaxRelayNotice = 4096;   // bytes of an advertisement that a mere provider reads, for the relay key in it
 constexpr Duration kEndPatience = 2s;      // for the streams' orderly end
 constexpr Duration kDestroyPatience = 1s;  // for the close that follows a destroy
+constexpr Duration kStatusInterval = 1s;   // a peer that asks more often is not answered
 }  // namespace
 
 Node::Node(Runtime& runtime, const RouterKeys& router, NodeOptions options, NodeCallbacks callbacks)
@@ -58,10 +59,13 @@ std::vector<PeerInfo> Node::peers() const {
                   session->remote_is_gateway(),
                   session->ready(),
                   session->since(),
+                  session->clock_skew_ms(),
                   session->stats(),
                   session->channel_count(),
+                  {},
                   {}};
     if (gateway_ != nullptr) peer.offers = gateway_->routes().offers_of(peer.key);
+    if (const auto told = statuses_.find(peer.key); told != statuses_.end()) peer.status = told->second;
     peers.push_back(std::move(peer));
   }
   return peers;
@@ -110,7 +114,30 @@ void Node::on_session_ban(Session& session, const std::string& why) {
   if (callbacks_.ban) callbacks_.ban(session.remote_key(), why);
 }
 
+void Node::ask_status(const PublicKey& peer) {
+  for (const auto& [key, session] : sessions_) {
+    if (session->remote_key() != peer || !session->ready()) continue;
+    statuses_[peer];
+    session->send_routes(encode_status_question());
+  }
+}
+
+void Node::handle_status(Session& session, StatusMessage status) {
+  if (status.asks) {
+    const TimePoint now = context_.runtime.now();
+    const auto [last, first] = answered_.try_emplace(session.remote_key(), now);
+    if (!first && now - last->second < kStatusInterval) return;
+    last->second = now;
+    return session.send_routes(encode_status(gateway_ == nullptr ? std::vector<Override>() : gateway_->admissions().overrides()));
+  }
+  const auto asked = statuses_.find(session.remote_key());
+  if (asked == statuses_.end()) return;
+  asked->second = std::move(status);
+  if (callbacks_.routes_learned) callbacks_.routes_learned(session.remote_key());
+}
+
 void Node::on_session_routes(Session& session, ByteView json) {
+  if (auto status = parse_status(as_text(json))) return handle_status(session, std::move(*status));
   const auto relay_before = session.remote_relay();
   if (gateway_ != nullptr) {
     gateway_->handle_routes(session, json);
@@ -139,6 +166,8 @@ void Node::on_session_closed(Session& session, const std::optional<Error>& error
   if (error) ++counters_.sessions_lost;
   if (provider_ != nullptr) provider_->remove_session(session);
   if (gateway_ != nullptr) gateway_->remove_session(session);
+  statuses_.erase(peer);
+  answered_.erase(peer);
   session.drop_channels(CloseReason::kPeerLost);
   const auto found = sessions_.find(&session);
   if (found != sessions_.end()) {

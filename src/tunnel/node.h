@@ -16,6 +16,7 @@
 #include "tunnel/gateway.h"
 #include "tunnel/provider.h"
 #include "tunnel/session.h"
+#include "tunnel/status.h"
 
 namespace hg::tunnel {
 
@@ -44,9 +45,11 @@ struct PeerInfo {
   bool is_gateway = false;
   bool ready = false;
   TimePoint since;
+  int64_t clock_skew_ms = 0;  // its clock minus ours
   noise::ConnectionStats stats;
   size_t channels = 0;
   std::vector<Service> offers;  // gateway role
+  StatusMessage status;         // after ask_status()
 };
 
 class Node final : private SessionEvents {
@@ -69,6 +72,8 @@ class Node final : private SessionEvents {
   Counters& counters() { return counters_; }
   const Limits& limits() const { return limits_; }
   std::vector<PeerInfo> peers() const;
+  /// Asks a ready peer for its status; routes_learned tells of the answer.
+  void ask_status(const PublicKey& peer);
   /// Channels of all sessions, those being opened included.
   size_t channel_count() const;
 
@@ -83,6 +88,8 @@ class Node final : private SessionEvents {
   void on_session_stray_error(Session& session, const std::string& text) override;
   void on_session_closed(Session& session, const std::optional<Error>& error) override;
   void on_session_channel_released(Session& session) override;
+
+  void handle_status(Session& session, StatusMessage status);
 
   enum class Phase { kRunning, kGrace, kEnding, kDone };
   void tick();
@@ -101,7 +108,9 @@ class Node final : private SessionEvents {
   std::unique_ptr<Provider> provider_;
   std::optional<PublicKey> relay_;
   std::unordered_map<Session*, std::unique_ptr<Session>> sessions_;
-  std::vector<std::unique_ptr<Session>> gone_;  // destroyed in the next task
+  std::unordered_map<PublicKey, StatusMessage, ArrayHash> statuses_;  // of peers that were asked
+  std::unordered_map<PublicKey, TimePoint, ArrayHash> answered_;      // when each peer was last told ours
+  std::vector<std::unique_ptr<Session>> gone_;                        // destroyed in the next task
   bool destroyed_ = false;
   int64_t last_hello_ms_ = 0;  // hellos of one process never share a time: equal ones would look replayed
   Timer tick_timer_;

@@ -3,42 +3,34 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 
 #include "base/log.h"
-#include "tunnel/ingress_policy.h"
 
 namespace hg::tunnel {
 
 namespace {
 constexpr std::string_view kLog = "provider";
-constexpr Features kFeatures{.flow = true, .big_datagrams = true};
+constexpr size_t kRefreshBytesPerMs = 64;  // to each peer, for repeating what it knows
 }  // namespace
 
 Provider::Provider(const Context& context, ServiceConnector& connector) : context_(context), connector_(connector) { encode(); }
 
-void Provider::encode() {
-  std::vector<Service> services = services_;
-  if (!ingress_policy_.empty()) {
-    for (Service& service : services) {
-      // Twice its own: once for the place of its rules, before the common ones, once for what they say.
-      const std::string own = service.ingress_policy.empty() ? "{}" : service.ingress_policy;
-      const auto merged = merge_ingress_policies(std::array{own, ingress_policy_, own});
-      if (merged) service.ingress_policy = *merged;
-    }
-  }
-  advertisement_ = encode_advertisement(services, kFeatures, relay_);
-  if (advertisement_.size() + kMessageHeaderBytes > kMaxMessage)
-    HG_LOG(kError, kLog,
-           "{} services with their ingress policies make a message of {} bytes, more than peers take: gateways hear of none of them",
-           services.size(), advertisement_.size());
+void Provider::encode() { advertisement_ = fit_advertisement(services_, ingress_policy_, kProviderFeatures, relay_); }
+
+void Provider::tell_of_left_out() {
+  if (advertisement_.left_out == 0) return;
+  HG_LOG(kError, kLog, "{} of {} services are not announced: with their ingress policies the message would exceed {} MiB",
+         advertisement_.left_out, services_.size(), kMaxMessage >> 20);
 }
 
-void Provider::set_ingress_policy(std::string policy) {
-  if (stopping_ || policy == ingress_policy_) return;
+bool Provider::set_ingress_policy(std::string policy) {
+  if (stopping_ || policy == ingress_policy_) return true;
+  FittedAdvertisement fitted = fit_advertisement(services_, policy, kProviderFeatures, relay_);
+  if (fitted.left_out > advertisement_.left_out) return false;
   ingress_policy_ = std::move(policy);
-  encode();
+  advertisement_ = std::move(fitted);
   broadcast();
+  return true;
 }
 
 void Provider::set_services(std::vector<Service> services) {
@@ -46,6 +38,7 @@ void Provider::set_services(std::vector<Service> services) {
   services_ = std::move(services);
   encode();
   HG_LOG(kInfo, kLog, "{} services offered", services_.size());
+  tell_of_left_out();
   broadcast();
 }
 
@@ -58,11 +51,18 @@ void Provider::set_relay(const std::optional<PublicKey>& relay) {
 
 void Provider::add_session(Session& session) {
   sessions_.insert(&session);
-  session.send_routes(advertisement_);
+  session.send_routes(advertisement_.body);
 }
 
 void Provider::broadcast() {
-  for (Session* session : sessions_) session->send_routes(advertisement_);
+  advertised_ = context_.runtime.now();
+  for (Session* session : sessions_) session->send_routes(advertisement_.body);
+}
+
+void Provider::tick() {
+  const Duration by_size = std::chrono::milliseconds(advertisement_.body.size() / kRefreshBytesPerMs);
+  const Duration least = std::min<Duration>(by_size, context_.limits.route_expiration / 4);
+  if (context_.runtime.now() - advertised_ >= least) broadcast();
 }
 
 void Provider::handle_open(Session& session, std::unique_ptr<Channel> channel, const OpenBody& request) {

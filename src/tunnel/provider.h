@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tunnel/channel.h"
+#include "tunnel/routes.h"
 #include "tunnel/service.h"
 #include "tunnel/session.h"
 
@@ -39,8 +40,9 @@ class Provider {
   /// names it) answers for them.
   void set_services(std::vector<Service> services);
   const std::vector<Service>& services() const { return services_; }
-  /// For every service, JSON text, empty: none. A service's own policy comes before it and wins. Peers are told at once.
-  void set_ingress_policy(std::string policy);
+  /// For every service, JSON text, empty: none. A service's own policy comes before it and wins. Peers are told at once. False: with it the
+  /// services would not fit into one message any more, the policy there was stays.
+  bool set_ingress_policy(std::string policy);
 
   /// The key under which this process relays, to be advertised beside the routes.
   void set_relay(const std::optional<PublicKey>& relay);
@@ -49,21 +51,23 @@ class Provider {
   void add_session(Session& session);
   void remove_session(Session& session) { sessions_.erase(&session); }
   void handle_open(Session& session, std::unique_ptr<Channel> channel, const OpenBody& request);
-  /// Advertises again; every peer_refresh.
-  void tick() { broadcast(); }
+  /// Advertises again; every peer_refresh, a long message less often.
+  void tick();
   /// Withdraws the routes and refuses new channels.
   void stop();
 
  private:
   void broadcast();
   void encode();
+  void tell_of_left_out();
 
   const Context& context_;
   ServiceConnector& connector_;
   std::vector<Service> services_;
   std::string ingress_policy_;
+  FittedAdvertisement advertisement_;
+  TimePoint advertised_{};
   std::optional<PublicKey> relay_;
-  std::string advertisement_;
   std::unordered_set<Session*> sessions_;
   bool stopping_ = false;
 };

@@ -40,8 +40,9 @@ bool read(const std::string& ip, bool v4, ByteArray<16>& out) {
 
 std::optional<Addresses> addresses_of(const Fingerprint& fingerprint) {
   const std::string& source = fingerprint.source.ip;
-  // A gate that listens on all addresses may not know its own.
-  const std::string gate = fingerprint.gateway.ip.empty() ? (is_v4(source) ? "0.0.0.0" : "::") : fingerprint.gateway.ip;
+  // A gate that listens on all addresses may not know its own; :: takes IPv4 clients as well.
+  const bool unknown = fingerprint.gateway.ip.empty() || fingerprint.gateway.ip == "::";
+  const std::string gate = unknown ? (is_v4(source) ? "0.0.0.0" : "::") : fingerprint.gateway.ip;
   Addresses addresses;
   addresses.v4 = is_v4(source) && is_v4(gate);
   if (!read(source, addresses.v4, addresses.source) || !read(gate, addresses.v4, addresses.destination)) return std::nullopt;

@@ -15,6 +15,7 @@ TEST(ProxyProtocol, Version1) {
   EXPECT_EQ("PROXY TCP4 203.0.113.9 192.0.2.1 40000 443\r\n", v1(fingerprint("203.0.113.9", "192.0.2.1")));
   EXPECT_EQ("PROXY TCP6 2001:db8::9 ::1 40000 443\r\n", v1(fingerprint("2001:db8::9", "::1")));
   EXPECT_EQ("PROXY TCP6 ::ffff:203.0.113.9 2001:db8::1 40000 443\r\n", v1(fingerprint("203.0.113.9", "2001:db8::1")));
+  EXPECT_EQ("PROXY TCP4 203.0.113.9 0.0.0.0 40000 443\r\n", v1(fingerprint("203.0.113.9", "::")));
   EXPECT_EQ("PROXY UNKNOWN\r\n", v1(""));
   EXPECT_EQ("PROXY UNKNOWN\r\n", v1("{\"source\":{\"ip\":\"x\\r\\nGET\",\"port\":1}}"));
   EXPECT_TRUE(make_proxy_header(ProxyHeader::kNone, Protocol::kTcp, fingerprint("203.0.113.9", "::1"), {}).empty());

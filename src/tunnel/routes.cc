@@ -1,5 +1,8 @@
 #include "tunnel/routes.h"
 
+#include <limits>
+#include <optional>
+
 #include "tunnel/ingress_policy.h"
 #include "tunnel/json_text.h"
 
@@ -9,7 +12,8 @@ namespace json = boost::json;
 
 namespace {
 
-json::object encode_entry(const Service& service) {
+/// Without its last brace, for the policy.
+std::string encode_entry(const Service& service) {
   json::object entry;
   entry["serviceHost"] = service.service_host;
   entry["servicePort"] = service.service_port;
@@ -17,12 +21,52 @@ json::object encode_entry(const Service& service) {
   entry["gatePort"] = service.gate_port;
   if (!service.tags.empty()) entry["tags"] = service.tags;
   entry["routes"] = json::array();
-  if (!service.ingress_policy.empty()) {
-    boost::system::error_code failure;
-    json::value policy = json::parse(service.ingress_policy, failure);
-    if (!failure) entry["ingressPolicy"] = std::move(policy);
+  std::string text = json::serialize(entry);
+  text.pop_back();
+  return text;
+}
+
+/// What a route carries: its own rules before the common ones. Empty: none.
+class PolicyText {
+ public:
+  explicit PolicyText(const std::string& common) : common_(common) {}
+
+  const std::string& of(const Service& service) {
+    if (service.ingress_policy.empty()) {
+      if (!plain_) plain_ = common_.empty() ? std::string() : merged({"{}", common_});
+      return *plain_;
+    }
+    if (service.ingress_policy != last_own_ || last_.empty()) {
+      last_own_ = service.ingress_policy;
+      // Twice its own: once for the place of its rules, once for what they say.
+      last_ = merged({last_own_, common_.empty() ? "{}" : common_, last_own_});
+    }
+    return last_;
   }
-  return entry;
+
+ private:
+  /// A text that is no JSON denies everybody, as gateways skip such a route: here that is a rule.
+  static std::string merged(const std::vector<std::string>& parts) {
+    auto policy = merge_ingress_policies(parts);
+    return policy ? std::move(*policy) : std::string(R"({"defaults":{"allow":false}})");
+  }
+
+  const std::string& common_;
+  std::optional<std::string> plain_;
+  std::string last_own_;
+  std::string last_;
+};
+
+/// What follows the routes.
+std::string encode_end(const Features& features, const std::optional<PublicKey>& relay) {
+  json::array names;
+  if (features.flow) names.emplace_back(kFeatureFlow);
+  if (features.big_datagrams) names.emplace_back(kFeatureBigDatagrams);
+  if (features.unordered_datagrams) names.emplace_back(kFeatureUnorderedDatagrams);
+  std::string end = "]";
+  if (!names.empty()) end += ",\"features\":" + json::serialize(names);
+  if (relay) end += ",\"relay\":\"" + to_hex(*relay) + '"';
+  return end + "}";
 }
 
 /// False when the entry does not fit.
@@ -57,17 +101,31 @@ bool decode_entry(const json::value& value, Service& service) {
 
 }  // namespace
 
+FittedAdvertisement fit_advertisement(std::span<const Service> services, const std::string& common_policy, const Features& features,
+                                      const std::optional<PublicKey>& relay, size_t most) {
+  const std::string end = encode_end(features, relay);
+  FittedAdvertisement fitted{"{\"routes\":[", 0};
+  PolicyText policies(common_policy);
+  for (size_t i = 0; i < services.size(); ++i) {
+    const std::string entry = encode_entry(services[i]);
+    const std::string& policy = policies.of(services[i]);
+    constexpr std::string_view kPolicy = ",\"ingressPolicy\":";
+    const size_t size = 1 + entry.size() + (policy.empty() ? 0 : kPolicy.size() + policy.size()) + 1;
+    if (fitted.body.size() + size + end.size() > most) {
+      fitted.left_out = services.size() - i;
+      break;
+    }
+    if (i > 0) fitted.body += ',';
+    fitted.body += entry;
+    if (!policy.empty()) fitted.body.append(kPolicy).append(policy);
+    fitted.body += '}';
+  }
+  fitted.body += end;
+  return fitted;
+}
+
 std::string encode_advertisement(std::span<const Service> services, const Features& features, const std::optional<PublicKey>& relay) {
-  json::object message;
-  json::array& routes = message["routes"].emplace_array();
-  routes.reserve(services.size());
-  for (const Service& service : services) routes.push_back(encode_entry(service));
-  json::array names;
-  if (features.flow) names.emplace_back(kFeatureFlow);
-  if (features.big_datagrams) names.emplace_back(kFeatureBigDatagrams);
-  if (!names.empty()) message["features"] = std::move(names);
-  if (relay) message["relay"] = to_hex(*relay);
-  return json::serialize(message);
+  return fit_advertisement(services, {}, features, relay, std::numeric_limits<size_t>::max()).body;
 }
 
 Expected<Advertisement> decode_advertisement(std::string_view text) {
@@ -90,6 +148,7 @@ Expected<Advertisement> decode_advertisement(std::string_view text) {
       if (!feature.is_string()) continue;
       if (feature.get_string() == kFeatureFlow) advertisement.features.flow = true;
       if (feature.get_string() == kFeatureBigDatagrams) advertisement.features.big_datagrams = true;
+      if (feature.get_string() == kFeatureUnorderedDatagrams) advertisement.features.unordered_datagrams = true;
     }
   }
   if (const json::value* relay = message->if_contains("relay"); relay != nullptr && relay->is_string()) {

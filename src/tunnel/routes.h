@@ -22,22 +22,37 @@ namespace hg::tunnel {
 inline constexpr std::string_view kFeatureFlow = "flow";
 /// Datagrams of up to kMaxUdpPayload bytes in one stream message.
 inline constexpr std::string_view kFeatureBigDatagrams = "udp65507";
+/// Datagrams that fit a packet travel beside the stream: one that is lost holds no other up.
+inline constexpr std::string_view kFeatureUnorderedDatagrams = "udp-unordered";
 
 struct Features {
   bool flow = false;
   bool big_datagrams = false;
+  bool unordered_datagrams = false;
   bool operator==(const Features&) const = default;
 };
+
+/// What our providers can do.
+inline constexpr Features kProviderFeatures{.flow = true, .big_datagrams = true, .unordered_datagrams = true};
 
 struct Advertisement {
   std::vector<Service> routes;
   Features features;
-  size_t skipped = 0;  // entries that did not fit (port, host length, policy that cannot be read, more than kMaxServices)
+  size_t skipped = 0;              // entries that did not fit (port, host length, policy that cannot be read, more than kMaxServices)
   std::optional<PublicKey> relay;  // the key under which the sender relays
 };
 
 /// The message's body. With `features` all false the key is left out.
 std::string encode_advertisement(std::span<const Service> services, const Features& features, const std::optional<PublicKey>& relay = {});
+
+struct FittedAdvertisement {
+  std::string body;
+  size_t left_out = 0;  // services, from the first that did not fit
+};
+/// The same with `common_policy` (JSON, empty: none) behind each service's own, whose rules come first and win. A message that peers would
+/// not take is not made: services are left out from where it would exceed `most` bytes.
+FittedAdvertisement fit_advertisement(std::span<const Service> services, const std::string& common_policy, const Features& features,
+                                      const std::optional<PublicKey>& relay = {}, size_t most = kMaxMessage - kMessageHeaderBytes);
 /// Error when it is no JSON object with a "routes" array.
 Expected<Advertisement> decode_advertisement(std::string_view json);
 

@@ -24,12 +24,13 @@ Advertisement offer(std::vector<Service> services) { return {std::move(services)
 TEST(Advertisement, RoundTripsWithFeatures) {
   std::vector<Service> services = {tcp(8080),
                                    {53, "dns.local", 5353, Protocol::kUdp, "docker published", R"({"defaults":{"allow":false}})"}};
-  const std::string text = encode_advertisement(services, {.flow = true, .big_datagrams = true});
+  const std::string text = encode_advertisement(services, {.flow = true, .big_datagrams = true, .unordered_datagrams = true});
   const auto decoded = decode_advertisement(text);
   ASSERT_TRUE(decoded);
   EXPECT_EQ(services, decoded->routes);
   EXPECT_TRUE(decoded->features.flow);
   EXPECT_TRUE(decoded->features.big_datagrams);
+  EXPECT_TRUE(decoded->features.unordered_datagrams);
   EXPECT_EQ(0u, decoded->skipped);
 }
 
@@ -44,6 +45,30 @@ TEST(Advertisement, SkipsWhatDoesNotFitAndIgnoresUnknownKeys) {
   EXPECT_EQ(7u, decoded->skipped);
   EXPECT_FALSE(decoded->features.flow);
   for (const char* bad : {"", "[]", "{}", R"({"routes":{}})", "{\"routes\":[}", "\xff"}) EXPECT_FALSE(decode_advertisement(bad)) << bad;
+}
+
+TEST(Advertisement, ServicesBeyondTheBoundAreLeftOutAndTheRestKeepsItsPolicy) {
+  const std::string policy = R"({"ips":{"192.0.2.1":{"allow":false}}})";
+  std::vector<Service> services;
+  for (uint16_t port = 1; port <= 100; ++port) services.push_back(tcp(port));
+  services[0].ingress_policy = R"({"ips":{"192.0.2.2":{"labels":["own"]}}})";
+  const auto whole = fit_advertisement(services, policy, {.flow = true, .big_datagrams = true});
+  EXPECT_EQ(0u, whole.left_out);
+  for (const size_t most : {whole.body.size(), whole.body.size() - 1, size_t{1000}, size_t{10}}) {
+    const auto fitted = fit_advertisement(services, policy, {.flow = true, .big_datagrams = true}, {}, most);
+    const auto decoded = decode_advertisement(fitted.body);
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(services.size(), decoded->routes.size() + fitted.left_out);
+    EXPECT_TRUE(decoded->features.flow);
+    if (!decoded->routes.empty()) {
+      EXPECT_LE(fitted.body.size(), most);
+      EXPECT_EQ(R"({"ips":{"192.0.2.2":{"labels":["own"]},"192.0.2.1":{"allow":false}}})", decoded->routes[0].ingress_policy);
+    }
+    for (size_t i = 1; i < decoded->routes.size(); ++i) EXPECT_EQ(policy, decoded->routes[i].ingress_policy);
+  }
+  services[1].ingress_policy = "broken";
+  const auto closed = decode_advertisement(fit_advertisement(services, policy, {}).body);
+  EXPECT_EQ(R"({"defaults":{"allow":false}})", closed->routes.at(1).ingress_policy);
 }
 
 TEST(RouteTable, FirstServiceKeepsTheGateWhileItLives) {

@@ -65,7 +65,7 @@ class ServiceReader {
       return json_fault(name_, path_ + ".servicePort", *entry.get_object().if_contains("servicePort"), "a range as long as gatePort's");
     const bool udp = std::find(protocols_.begin(), protocols_.end(), Protocol::kUdp) != protocols_.end();
     if (udp && service_.proxy_header == ProxyHeader::kV1)
-      return json_fault(name_, path_ + ".proxyProtocol", json::value("v1"), "a UDP service takes \"v2\"");
+      return json_fault(name_, path_ + ".proxyProtocol", json::value("v1"), "a UDP service takes \"v2\" or \"v2-each\"");
     const std::string_view path = unix_socket_path(service_.service_host);
     if (!path.empty() && (udp || path.front() != '/' || path.size() > kMaxUnixPath))
       return json_fault(name_, path_ + ".serviceHost", json::value(service_.service_host),
@@ -120,8 +120,8 @@ class ServiceReader {
   void read_proxy_header(std::string_view key, const json::value& value) {
     if (value.is_null()) return;
     const std::string_view text = value.is_string() ? std::string_view(value.get_string()) : std::string_view();
-    if (text != "v1" && text != "v2") return refuse(key, value, "\"v1\" or \"v2\" (UDP: \"v2\")");
-    service_.proxy_header = text == "v1" ? ProxyHeader::kV1 : ProxyHeader::kV2;
+    if (text != "v1" && text != "v2" && text != "v2-each") return refuse(key, value, "\"v1\" or \"v2\" (UDP: \"v2\" or \"v2-each\")");
+    service_.proxy_header = text == "v1" ? ProxyHeader::kV1 : text == "v2" ? ProxyHeader::kV2 : ProxyHeader::kV2Each;
   }
 
   void read_text(std::string_view key, const json::value& value, size_t least, size_t most, std::string& into) {

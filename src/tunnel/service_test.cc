@@ -37,6 +37,8 @@ TEST(Services, UnixSocketsAndProxyHeaders) {
   ASSERT_TRUE(services);
   EXPECT_EQ("/run/app.sock", unix_socket_path(services->front().service_host));
   EXPECT_EQ(ProxyHeader::kV2, services->front().proxy_header);
+  EXPECT_EQ(ProxyHeader::kV2Each,
+            parse_services(R"([{"gatePort":53,"protocol":"udp","proxyProtocol":"v2-each"}])", "s.json")->front().proxy_header);
   EXPECT_EQ("", unix_socket_path("localhost"));
   EXPECT_NE("", fault(R"([{"gatePort":80,"serviceHost":"unix:app.sock"}])"));
   EXPECT_NE("", fault(R"([{"gatePort":80,"serviceHost":"unix:/run/app.sock","protocol":"udp"}])"));

@@ -66,6 +66,8 @@ class Session final : public ByteStreamHandler {
   bool remote_is_gateway() const { return remote_is_gateway_; }
   noise::ConnectionStats stats() const { return connection_->stats(); }
   TimePoint since() const { return since_; }
+  /// The peer's clock minus ours, as its hello showed.
+  int64_t clock_skew_ms() const { return clock_skew_ms_; }
   const Features& remote_features() const { return remote_features_; }
   void set_remote_features(const Features& features) { remote_features_ = features; }
   /// The key under which the remote member relays for others.
@@ -114,6 +116,7 @@ class Session final : public ByteStreamHandler {
   void handle_hello(const Message& message);
   void handle_open(const Message& message);
   void handle_stream(const Message& message);
+  void handle_unordered(ByteView message);
   void handle_close(const Message& message);
   void handle_end(const Message& message);
   void handle_credit(const Message& message);
@@ -150,6 +153,7 @@ class Session final : public ByteStreamHandler {
   bool ending_ = false;
   bool failed_ = false;
   TimePoint since_;
+  int64_t clock_skew_ms_ = 0;
   Timer hello_timer_;
   Features remote_features_;
   std::optional<PublicKey> remote_relay_;

@@ -12,7 +12,7 @@ namespace {
 constexpr double kBytesPerMbit = 1e6 / 8;
 constexpr double kLeastCapacity = 1500;  // one packet: below, a turn would move single bytes
 constexpr double kTurnSeconds = 0.005;   // of the rate, the size of a turn
-constexpr double kLateSeconds = 0.05;    // of the rate, kept beyond a full bucket while somebody waits
+constexpr double kLateSeconds = 1;       // of the rate, kept beyond a full bucket while somebody waits: a busy machine may stall that long
 constexpr Duration kLeastWait = 1ms;     // fewer, larger turns at high rates
 
 size_t quantum_of(double rate, double capacity) {
@@ -84,6 +84,12 @@ void Bucket::refill() {
 bool Bucket::full() {
   refill();
   return first_ == nullptr && tokens_ >= capacity_;
+}
+
+std::string Bucket::describe() {
+  refill();
+  return fmt::format("limit {:g} Mbit/s, burst {:g} Mbit, {:.0f} bytes left, {} waiting", rate_ / kBytesPerMbit, capacity_ / kBytesPerMbit,
+                     std::max(tokens_, 0.0), waiting_);
 }
 
 void Bucket::enqueue(ShapedSide& side, size_t need) {

@@ -62,6 +62,8 @@ class Bucket : public std::enable_shared_from_this<Bucket> {
   size_t capacity() const { return static_cast<size_t>(capacity_); }
   /// Nobody waits and nothing of the burst is spent.
   bool full();
+  /// For people: limit, what is left of the burst, who waits.
+  std::string describe();
 
  private:
   friend class ShapedSide;

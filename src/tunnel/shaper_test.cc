@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -34,6 +35,43 @@ struct Sender {
   size_t sent = 0;
 };
 
+/// The same with datagrams of 1200 bytes.
+struct DatagramSender {
+  explicit DatagramSender(std::shared_ptr<Bucket> bucket) : side([this] { go(); }) { side.use(std::move(bucket)); }
+  void go() {
+    while (side.grant_whole(1200)) {
+      side.charge(1200);
+      sent += 1200;
+    }
+  }
+  ShapedSide side;
+  size_t sent = 0;
+};
+
+/// A loop that comes round whenever it likes.
+class LateLoop final : public Runtime {
+ public:
+  TimePoint now() const override { return now_; }
+  int64_t wall_ms() const override { return to_ms(now_.time_since_epoch()); }
+  TimerQueue& timers() override { return timers_; }
+  Rng& rng() override { return rng_; }
+  UdpNetwork& network() override { std::abort(); }
+  void post(std::function<void()>) override { std::abort(); }
+  /// Turns at random intervals of up to `most_late`, mostly short ones.
+  void run_for(Duration span, Duration most_late) {
+    for (const TimePoint end = now_ + span; now_ < end;) {
+      const double x = static_cast<double>(rng_.u32()) / 4294967296.0;
+      now_ = std::min(end, now_ + 100us + Duration(static_cast<int64_t>(static_cast<double>(most_late.count()) * x * x * x * x)));
+      timers_.run_due(now_);
+    }
+  }
+
+ private:
+  TimePoint now_{1h};
+  TimerQueue timers_;
+  SeededRng rng_{7};
+};
+
 class ShaperTest : public ::testing::Test {
  protected:
   sim::World world_{1};
@@ -52,6 +90,27 @@ TEST_F(ShaperTest, KeepsTheRateWithinTwoPercentFrom64KbitTo2Gbit) {
       world_.run_for(10s);
       const double measured = static_cast<double>(sender.sent - before) * 8 / 1e6 / 10;
       EXPECT_NEAR(mbps, measured, 0.02 * mbps) << mbps << " Mbit/s with a burst of " << burst;
+    }
+  }
+}
+
+TEST_F(ShaperTest, KeepsTheRateThoughTheLoopIsLate) {
+  for (const double mbps : {0.064, 1.0, 33.0, 400.0, 2000.0}) {
+    for (const double burst : {mbps, mbps / 10, mbps / 100}) {
+      LateLoop loop;
+      Shaper shaper(loop, counters_);
+      Sender stream(shaper.bucket("192.0.2.1", rule(mbps, burst)));
+      DatagramSender datagrams(shaper.bucket("192.0.2.2", rule(mbps, burst)));
+      stream.go();
+      datagrams.go();
+      loop.run_for(Duration(static_cast<int64_t>(burst / mbps * 1e9)) + 2s, 600ms);
+      const size_t before = stream.sent;
+      const size_t before_datagrams = datagrams.sent;
+      loop.run_for(10s, 600ms);
+      // A loop that sleeps for 600 ms at the end of the 10 s has not sent yet what is due in these.
+      loop.run_for(1ms, 0ms);
+      EXPECT_NEAR(mbps, static_cast<double>(stream.sent - before) * 8 / 1e6 / 10, 0.02 * mbps) << mbps << " burst " << burst;
+      EXPECT_NEAR(mbps, static_cast<double>(datagrams.sent - before_datagrams) * 8 / 1e6 / 10, 0.02 * mbps) << mbps << " burst " << burst;
     }
   }
 }

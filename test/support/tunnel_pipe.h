@@ -18,7 +18,8 @@ struct PipeOptions {
   Duration delay = 1ms;
   double bytes_per_second = 0;  // 0: unlimited
   size_t high_water = 262144;
-  size_t split = 0;  // deliver in pieces of this many bytes; 0: message by message
+  size_t packet = 0;  // largest message beside the stream; these overtake it
+  size_t split = 0;   // deliver in pieces of this many bytes; 0: message by message
 };
 
 class PipeEnd final : public noise::Connection {
@@ -77,6 +78,16 @@ class PipeEnd final : public noise::Connection {
     return stats;
   }
 
+  bool send_unordered(ByteView message) override {
+    if (message.size() > options_.packet || closed_ || peer_ == nullptr) return false;
+    ++unordered_messages_;
+    runtime_.post([to = peer_, alive = peer_->alive_, copy = to_bytes(message)] {
+      if (*alive && to->unordered_handler_) to->unordered_handler_(copy);
+    });
+    return true;
+  }
+  void set_unordered_handler(std::function<void(ByteView)> handler) override { unordered_handler_ = std::move(handler); }
+
   /// The network takes the connection away: both ends hear of it.
   void cut() {
     if (peer_ != nullptr) peer_->lose();
@@ -84,6 +95,7 @@ class PipeEnd final : public noise::Connection {
   }
   bool paused() const { return paused_; }
   uint64_t written_messages() const { return written_messages_; }
+  uint64_t unordered_messages() const { return unordered_messages_; }
 
  private:
   struct Item {
@@ -168,6 +180,8 @@ class PipeEnd final : public noise::Connection {
   TimePoint line_free_{};
   size_t queued_ = 0;
   uint64_t written_messages_ = 0;
+  uint64_t unordered_messages_ = 0;
+  std::function<void(ByteView)> unordered_handler_;
   bool needs_drain_ = false;
   bool paused_ = false;
   bool ended_ = false;

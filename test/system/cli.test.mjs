@@ -114,6 +114,12 @@ test('policies and endpoints that cannot be are refused, with the place of the f
   await refused(['provider', '[{"gatePort":80,"protocol":"udp","proxyProtocol":"v1"}]', '--router', secret], ['$[0].proxyProtocol', 'v2'])
 })
 
+test('a policy too long for the message to gateways is refused', async () => {
+  const ips = Object.fromEntries([...Array(60000)].map((_, at) => [`10.${at >> 8}.${at & 255}.0/24`, { labels: ['x'.repeat(40)] }]))
+  const services = JSON.stringify([{ gatePort: '8000-8009' }])
+  await refused(['provider', services, '--router', secret, '--ingressPolicy', file('long.json', JSON.stringify({ ips }))], ['--ingressPolicy', '10 services', '10 MiB'])
+})
+
 test('check says what files are, and where they are wrong', async () => {
   const good = await run(binary, ['check', file('s.json', '[{"gatePort":"80-82"}]'), file('p.json', '{"ips":{"10.0.0.0/8":{}}}')])
   assert.equal(good.status, 0, good.stderr)
