@@ -12,16 +12,12 @@ BlindRelayClient::BlindRelayClient(Context& context, const Setup& setup, Done do
       setup_(setup),
       done_(std::move(done)),
       timer_(context.runtime.timers(), [this] { on_settled(); }),
+      look_(context.runtime.timers(), [this] { look(); }),
       lost_(context.runtime.timers(), [this] {
         if (const auto tell = std::exchange(on_lost_, {})) tell();
       }) {
   timer_.arm(context_.now() + kTimeout);
-  ConnectOptions options;
-  options.key_pair = setup_.key_pair;
-  options.relaying = Relaying::kNever;
-  if (context_.relays != nullptr) options.via = context_.relays->path_to(setup_.relay);
-  attempt_ =
-      std::make_unique<Connector>(context_, setup_.relay, std::move(options), [this](auto result) { on_connected(std::move(result)); });
+  connect();
 }
 
 BlindRelayClient::~BlindRelayClient() {
@@ -41,8 +37,35 @@ void BlindRelayClient::attach(const std::shared_ptr<BlindRelayClient>& client, n
   if (client->control_->closed()) client->lost_.arm(client->context_.now());
 }
 
+void BlindRelayClient::connect() {
+  ConnectOptions options;
+  options.key_pair = setup_.key_pair;
+  options.relaying = Relaying::kNever;
+  if (context_.relays != nullptr) options.via = context_.relays->path_to(setup_.relay);
+  via_path_ = options.via.has_value();
+  attempt_over_ = false;
+  tries_++;
+  tried_at_ = context_.now();
+  attempt_ = std::make_unique<Connector>(context_, setup_.relay, std::move(options), [this](auto made) { on_connected(std::move(made)); });
+  look_.arm(context_.now() + kLook);
+}
+
+void BlindRelayClient::look() {
+  const bool path_now = context_.relays != nullptr && context_.relays->path_to(setup_.relay).has_value();
+  if (path_now && !via_path_) return connect();
+  if (attempt_over_ && tries_ >= kMaxTries) return settle(failure_);
+  if (attempt_over_ && context_.now() - tried_at_ >= kTryAgain) return connect();
+  look_.arm(context_.now() + kLook);
+}
+
 void BlindRelayClient::on_connected(Expected<std::unique_ptr<noise::SecureConnection>> result) {
-  if (!result) return settle(result.error());
+  if (result_) return;
+  if (!result) {
+    failure_ = result.error();
+    attempt_over_ = true;
+    return;
+  }
+  look_.disarm();
   control_ = std::move(*result);
   BlindRelayChannel::Events events;
   events.on_pair = [this](const wire::Pair& pair) { on_pair(pair); };
@@ -72,6 +95,7 @@ void BlindRelayClient::on_close(const std::optional<Error>& error) {
 
 void BlindRelayClient::settle(Expected<Paired> result) {
   if (result_) return;
+  look_.disarm();
   result_.emplace(std::move(result));
   timer_.arm(context_.now());
 }

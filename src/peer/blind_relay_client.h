@@ -2,7 +2,10 @@
 // long as the stream runs through it.
 //
 //   new ─▶ connecting ─▶ pairing ─ pair from the relay ─▶ done(Paired) ─▶ holding ─ connection gone ─▶ on_lost
-//             └──────────────┴── error, kTimeout ─▶ done(error)
+//             └──────────────┴── refused, kMaxTries, kTimeout ─▶ done(error)
+//
+// While it connects it watches for a path of an open connection to the relay's process (RelaySource): where both sides have just come
+// up, one of them may offer a relay that the other is only about to know.
 //
 // `done` comes once, from a timer, and may destroy the client; so may on_lost. Owned by an attempt or a server slot while it
 // pairs, then by the connection that runs through the relay. Source: hyperdht 6.34 lib/connect (relayConnection), blind-relay 1.6.
@@ -17,6 +20,9 @@ namespace hg::peer {
 class BlindRelayClient final : private ByteStreamHandler {
  public:
   static constexpr Duration kTimeout = 15s;  // hyperdht 6.34
+  static constexpr Duration kLook = 250ms;   // for a path
+  static constexpr Duration kTryAgain = 2s;
+  static constexpr int kMaxTries = 4;
 
   struct Setup {
     KeyPair key_pair;
@@ -42,6 +48,8 @@ class BlindRelayClient final : private ByteStreamHandler {
   bool is_relay(const UdpSocket& socket, const Endpoint& from) const;
 
  private:
+  void connect();
+  void look();
   void on_connected(Expected<std::unique_ptr<noise::SecureConnection>> result);
   void on_pair(const wire::Pair& pair);
   void settle(Expected<Paired> result);
@@ -55,10 +63,16 @@ class BlindRelayClient final : private ByteStreamHandler {
   Done done_;
   std::function<void()> on_lost_;
   std::unique_ptr<Attempt> attempt_;
+  bool via_path_ = false;  // what attempt_ uses
+  bool attempt_over_ = false;
+  int tries_ = 0;
+  TimePoint tried_at_{};
+  Error failure_{"RELAY_ABORTED", "the relay cannot be reached"};
   std::unique_ptr<noise::SecureConnection> control_;
   std::optional<BlindRelayChannel> channel_;
   std::optional<Expected<Paired>> result_;
   Timer timer_;  // gives up, then delivers `done`
+  Timer look_;
   Timer lost_;
 };
 

@@ -81,13 +81,13 @@ Connector::~Connector() {
 bool Connector::write_first_message() {
   handshake_.emplace(
       noise::IkHandshake::initiator(options_.key_pair, remote_, noise::dht_namespace(wire::kPeerHandshake), context_.runtime.rng()));
-  // A peer that hears of our open address would go there, and the relay is wanted because that way does not work.
+  // A peer that hears of our addresses would wait for us there; one that hears of none goes to the relay at once.
   const auto own = options_.relaying == Relaying::kFirst ? std::nullopt : context_.node.remote_address();
   own_firewall_ = own ? wire::kFirewallOpen : wire::kFirewallUnknown;
   wire::NoisePayload payload;
   payload.firewall = own_firewall_;
   if (own) payload.addresses4.push_back(*own);
-  if (options_.local_connection)
+  if (options_.local_connection && options_.relaying != Relaying::kFirst)
     for (const Endpoint& local : context_.local_addresses()) payload.addresses4.push_back(local);
   payload.udx = wire::UdxInfo{.id = raw_->id()};
   payload.secret_stream = wire::SecretStreamInfo{};

@@ -213,7 +213,7 @@ std::optional<RoutedReply> ServerImpl::answer(Slot& slot, noise::IkHandshake& ha
     on_path(slot, direct ? *request.socket : context_.node.socket(), slot.client);
     return reply;
   }
-  plan_relay(slot);
+  plan_relay(slot, theirs.addresses4.empty());
   const bool lan = same_network(theirs, slot.client, request.to);
   if (!lan && context_.node.remote_address()) return reply;
   slot.secure.emplace(noise::holepunch_secret(slot.keys.handshake_hash), context_.runtime.rng());

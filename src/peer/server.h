@@ -73,7 +73,7 @@ class ServerImpl final : public Server {
   void remember(const Hash32& key);
   std::optional<RoutedReply> open_slot(const Hash32& key, const wire::Handshake& message, const dht::IncomingRequest& request);
   void offer_relay(Slot& slot, const PublicKey& client, const std::optional<wire::RelayThrough>& theirs);
-  void plan_relay(Slot& slot);
+  void plan_relay(Slot& slot, bool at_once);
   void start_relay(Slot& slot);
   void on_relay(Slot& slot, Expected<BlindRelayClient::Paired> paired);
   void run_on(Slot& slot, UdpSocket& socket, const Endpoint& to, uint32_t id, std::shared_ptr<void> attachment);

@@ -25,10 +25,11 @@ void ServerImpl::offer_relay(Slot& slot, const PublicKey& client, const std::opt
   slot.relay_setup = std::move(setup);
 }
 
-void ServerImpl::plan_relay(Slot& slot) {
+/// `at_once`: the client names no address of its own, so it wants nothing but the relay.
+void ServerImpl::plan_relay(Slot& slot, bool at_once) {
   if (!slot.relay_setup) return;
   slot.relay_setup->stream_id = slot.raw->id();
-  slot.relay_timer.arm(context_.now() + (context_.randomized() ? Duration::zero() : kRelayAfter));
+  slot.relay_timer.arm(context_.now() + (at_once || context_.randomized() ? Duration::zero() : kRelayAfter));
 }
 
 void ServerImpl::start_relay(Slot& slot) {
