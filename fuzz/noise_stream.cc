@@ -32,6 +32,7 @@ class Source final : public udx::Stream {
   bool connected() const override { return true; }
   void change_remote(UdpSocket&, const Endpoint&, uint32_t, std::function<void()>) override {}
   void relocate(UdpSocket&, const Endpoint&, uint32_t) override {}
+  void retry_now() override {}
   UdpSocket* socket() const override { return nullptr; }
   Endpoint remote() const override { return {}; }
   uint32_t remote_id() const override { return 2; }

@@ -41,7 +41,7 @@ class NetworkWatch {
   static std::string fingerprint();
 
  private:
-  static constexpr Duration kCalm = 150ms;  // a change comes as a volley of messages
+  static constexpr Duration kCalm = 50ms;   // a change comes as a volley of messages
   static constexpr Duration kLongest = 1s;  // but is not waited for longer than this
   static constexpr Duration kCheckSleep = 1s;
 

@@ -6,7 +6,8 @@
 //
 // A plain connection asks 3 s after the last packet, every 1.5 s, and is dead 9 s after it. A patient one (both ends can move
 // it to another path) notices sooner: it asks as soon as an answer is owed for longer than the path takes, counts as silent
-// after three questions, and is given up only after kHold. Pure state, time passed in. Owned by the connection.
+// after three questions (two after an event that made the path suspect), and is given up only after kHold. Pure state, time passed in.
+// Owned by the connection.
 #pragma once
 
 #include <algorithm>
@@ -26,6 +27,8 @@ class Liveness {
   static constexpr Duration kOwedFor = 600ms;     // patient: at least this long, and 4 round trips; a lost tail is repaired sooner
   static constexpr Duration kAskQuickly = 300ms;  // patient: between questions, at least; and 2 round trips
   static constexpr int kAsksBeforeSilent = 3;
+  static constexpr Duration kAskSuspect = 150ms;  // patient, after an event
+  static constexpr int kAsksBeforeSilentSuspect = 2;
   static constexpr Duration kAskWhileSilent = 500ms;
   static constexpr Duration kHold = 60s;  // patient: from the first unanswered question
 
@@ -42,7 +45,7 @@ class Liveness {
   bool silent() const { return silent_; }
   /// The path may have changed: ask now instead of waiting.
   void suspect(TimePoint now) {
-    if (asks_ == 0) suspected_at_ = now;
+    if (!silent_) suspected_at_ = now;
   }
 
   /// What is due now. Called at next() at the latest.
@@ -52,7 +55,7 @@ class Liveness {
     if (given_up(view)) return Step::kDead;
     if (asks_++ == 0) first_ask_ = view.now;
     last_ask_ = view.now;
-    if (!patient_ || silent_ || asks_ <= kAsksBeforeSilent) return Step::kAsk;
+    if (!patient_ || silent_ || asks_ <= (suspected_at_ ? kAsksBeforeSilentSuspect : kAsksBeforeSilent)) return Step::kAsk;
     silent_ = true;
     return Step::kSilent;
   }
@@ -76,7 +79,7 @@ class Liveness {
   }
   Duration gap(const View& view) const {
     if (!patient_) return kAskEvery;
-    return silent_ ? kAskWhileSilent : std::clamp<Duration>(2 * view.rtt, kAskQuickly, kAskEvery);
+    return silent_ ? kAskWhileSilent : std::clamp<Duration>(2 * view.rtt, suspected_at_ ? kAskSuspect : kAskQuickly, kAskEvery);
   }
   bool given_up(const View& view) const {
     if (asks_ < kAsksBeforeDead) return false;

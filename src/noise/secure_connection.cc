@@ -258,6 +258,7 @@ void SecureConnection::check_liveness() {
     case Liveness::Step::kSilent:
       stream_->probe_peer();
       relocated_ = false;
+      silent_since_ = runtime_.now();
       tell(PathEvent::kSilent);
       break;
   }

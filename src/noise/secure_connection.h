@@ -52,6 +52,7 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   static constexpr size_t kHeaderUnit = 56;                                                      // stream id ‖ secretstream header
   static constexpr size_t kMaxMessage = (1u << 24) - 1 - crypto::SecretStreamCipher::kOverhead;  // u24 length
   static constexpr Duration kKeepAlive = 5s;                                                     // hyperdht 6.34 connectionKeepAlive
+  static constexpr Duration kLongSilence = 5s;  // what was known of the path counts for nothing after it
   static constexpr size_t kMaxFormerPaths = 3;
   static constexpr Duration kKeepFormerPath = 30s;  // the peer may go on using it for a moment
 
@@ -211,6 +212,7 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   PathPlace arrival_;  // of the packet being taken in; no socket: its numbers do not fit
   std::optional<Continuation> continuation_;
   bool relocated_ = false;  // since the peer fell silent
+  TimePoint silent_since_{};
   std::function<void(bool)> on_answering_;
   PathObserver path_observer_;
   Timer tick_;

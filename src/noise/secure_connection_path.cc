@@ -41,7 +41,10 @@ void SecureConnection::tell(PathEvent event) {
 
 void SecureConnection::on_answering_again() {
   // What was sent into the void meanwhile is not left to retransmission timers that have backed off.
-  if (!relocated_) relocate(*stream_->socket(), stream_->remote(), stream_->remote_id());
+  if (!relocated_ && runtime_.now() - silent_since_ >= kLongSilence)
+    relocate(*stream_->socket(), stream_->remote(), stream_->remote_id());
+  else if (!relocated_)
+    stream_->retry_now();
   tell(PathEvent::kAnswering);
 }
 

@@ -46,6 +46,7 @@ class FakeStream final : public udx::Stream {
     place = {&at, to};
     relocations++;
   }
+  void retry_now() override {}
   UdpSocket* socket() const override { return place.first; }
   Endpoint remote() const override { return place.second; }
   uint32_t remote_id() const override { return 2; }

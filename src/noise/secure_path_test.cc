@@ -166,7 +166,7 @@ TEST_F(Paths, AnEventMakesItAskAtOnce) {
   cut(true);
   a_.connection->test_path();
   ASSERT_TRUE(until([&] { return !a_.connection->answering(); }, 10s));
-  EXPECT_LT(took_, 1200ms);
+  EXPECT_LT(took_, 400ms);
   cut(false);
   ASSERT_TRUE(until([&] { return a_.connection->answering(); }, 10s));
   EXPECT_LT(took_, 600ms);

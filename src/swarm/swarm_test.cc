@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "support/log_lines.h"
 #include "support/swarm_member.h"
 
 namespace hg::swarm {
@@ -262,6 +263,15 @@ TEST_F(Swarms, FlushedMeansAnnounced) {
   b.join(topic(1), {.server = false, .client = true});
   ASSERT_TRUE(until([&] { return b.talks_to(key(1)); }));
   EXPECT_LT(took_, 3s);
+}
+
+TEST_F(Swarms, WithNobodyToBeFoundNothingIsSaid) {
+  Member& a = add(net_.add_open(), key(1));
+  ASSERT_TRUE(net_.settle());
+  a.join(topic(1));
+  hg::test::LogLines lines;
+  net_.world.run_for(std::chrono::minutes(30));
+  EXPECT_LE(lines.all.size(), 2u) << lines.all.front();
 }
 
 TEST_F(Swarms, QuietWhenNothingHappens) {

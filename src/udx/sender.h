@@ -69,6 +69,11 @@ class Sender {
     bool end_acked = false;      // our END was acknowledged just now
   };
   void heard(TimePoint now);
+  void retry_now(TimePoint now) {
+    backoff_ = persist_backoff_ = 0;
+    for (TimePoint* at : {&timeout_at_, &persist_at_})
+      if (*at != TimePoint{}) *at = now;
+  }
   std::optional<TimePoint> owed_since() const { return unanswered_since_ == TimePoint{} ? std::nullopt : std::optional(unanswered_since_); }
   void set_dead_after(Duration dead_after) { dead_after_ = dead_after; }
   PacketResult on_packet(const wire::UdxPacket& packet, TimePoint now);

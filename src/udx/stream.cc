@@ -101,6 +101,12 @@ void StreamImpl::relocate(UdpSocket& socket, const Endpoint& remote, uint32_t re
   core_.mark_dirty(*this);
 }
 
+void StreamImpl::retry_now() {
+  if (!connected()) return;
+  tx_.retry_now(core_.runtime.now());
+  timer_.arm(core_.runtime.now());
+}
+
 bool StreamImpl::send_message(ByteView message) { return connected() && send_message_to(*tx_.place().socket, tx_.place().remote, message); }
 
 bool StreamImpl::send_message_to(UdpSocket& socket, const Endpoint& to, ByteView message) {

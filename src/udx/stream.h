@@ -39,6 +39,7 @@ class StreamImpl final : public Stream {
   bool connected() const override { return tx_.place().socket != nullptr && !closed_; }
   void change_remote(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id, std::function<void()> done) override;
   void relocate(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id) override;
+  void retry_now() override;
   UdpSocket* socket() const override { return tx_.place().socket; }
   Endpoint remote() const override { return tx_.place().remote; }
   uint32_t remote_id() const override { return tx_.place().stream_id; }

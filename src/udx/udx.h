@@ -61,6 +61,8 @@ class Stream : public ByteStream {
   /// The old path is given up: the peer is reached at the new place from now on, and everything it has not acknowledged is sent there at
   /// once. Congestion control, round-trip times and the path MTU start anew; so it also serves to start over at the same place.
   virtual void relocate(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id) = 0;
+  /// Retransmits now what a timer that has backed off would retransmit later: the peer answers again.
+  virtual void retry_now() = 0;
   virtual UdpSocket* socket() const = 0;
   virtual Endpoint remote() const = 0;
   virtual uint32_t remote_id() const = 0;

@@ -99,7 +99,7 @@ class NatRuntime final : public Runtime, public UdpNetwork {
   NatRuntime(Host& host, NatKind kind, uint32_t inside) : host_(host), kind_(kind), inside_(inside) {}
 
   TimePoint now() const override { return host_.now(); }
-  int64_t wall_ms() const override { return host_.wall_ms(); }
+  int64_t wall_ms() const override { return host_.wall_ms() + wall_offset_ms; }
   TimerQueue& timers() override { return host_.timers(); }
   Rng& rng() override { return host_.rng(); }
   UdpNetwork& network() override { return *this; }
@@ -121,6 +121,7 @@ class NatRuntime final : public Runtime, public UdpNetwork {
   }
 
   NatCounters counters;
+  int64_t wall_offset_ms = 0;  // how wrong this machine's clock is
 
  private:
   Host& host_;

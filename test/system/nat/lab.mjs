@@ -154,6 +154,30 @@ table ip lab {
     await this.script(lines)
   }
 
+  /** A second way out for the host `letter`: another router (on network `number`) at its eth1, which is down until it is used. */
+  async addUplink (letter, number, kind) {
+    const name = `r${letter}u`
+    await this.script([
+      ...this.addNamespace(name), ...this.cable('core', `home${letter}u`, name, 'wan'),
+      `ip -n ${this.ns('core')} addr add 10.77.${number}.1/24 dev home${letter}u`,
+      ...this.router(name, kind, { wan: `10.77.${number}.2`, gateway: `10.77.${number}.1`, lan: `192.168.${number}.1`, host: `192.168.${number}.2` }),
+      ...this.cable(name, 'p0', letter, 'eth1'), `ip -n ${this.ns(name)} link set p0 master lan`,
+      `ip -n ${this.ns(letter)} addr add 192.168.${number}.2/24 dev eth1`, `ip -n ${this.ns(letter)} link set eth1 down`])
+  }
+
+  /** The outermost router of a home with one stage starts anew, having forgotten every connection; `wan`: with another address. */
+  async reboot (letter, kind, { boot, wan }) {
+    const number = letter === 'a' ? 1 : 2
+    const ns = this.ns(`r${letter}0`)
+    const address = wan ?? `10.77.${number}.2`
+    await this.script([
+      ...(wan ? [`ip -n ${ns} addr flush dev wan`, `ip -n ${ns} addr add ${wan}/24 dev wan`, `ip -n ${ns} route add default via 10.77.${number}.1`] : []),
+      `ip netns exec ${ns} nft -f - <<'.'\nflush ruleset\n${rules(kind, { wan: address, host: `192.168.${number}.2`, boot })}\n.`])
+  }
+
+  /** The cable between the core and a home is pulled, or plugged in again. */
+  async plug (letter, up) { await this.script([`ip -n ${this.ns('core')} link set home${letter} ${up ? 'up' : 'down'}`]) }
+
   /** Host B as a second host of home A's inner network. */
   async addNeighbour (home) {
     const router = `ra${HOMES[home].length - 1}`
@@ -170,7 +194,7 @@ table ip lab {
   async removeHomes () {
     const core = this.ns('core')
     // The kernel takes namespaces down some time later: the cables must be gone now, or the next home finds its name taken.
-    await this.script(['homea', 'homeb', 'homec'].map((port) => `ip -n ${core} link del ${port} 2>/dev/null || true`))
+    await this.script(['homea', 'homeb', 'homec', 'homeau', 'homebu'].map((port) => `ip -n ${core} link del ${port} 2>/dev/null || true`))
     this.removeNamespaces(this.namespaces.filter((name) => name !== core))
     await this.script([`ip netns exec ${core} nft reset counters >/dev/null`, `ip netns exec ${core} nft flush chain ip lab blocked`])
   }
