@@ -335,6 +335,9 @@ class Builder {
     if (!verbose) return verbose.error();
     config_.verbose = *verbose;
     config_.json = raw_.has("json");
+    config_.probe = raw_.has("probe");
+    if (config_.probe && (config_.command != Command::kDoctor || !config_.router))
+      return usage("--probe: measures the providers of a router; use it as: hypergate doctor --router SECRET --probe");
     return {};
   }
 

@@ -71,6 +71,7 @@ struct Config {
   LogFormat log_format = LogFormat::kText;
   bool verbose = false;
   bool json = false;                     // scan, doctor
+  bool probe = false;                    // doctor
   std::vector<std::string> check_files;  // check
   tunnel::Limits limits;
 };

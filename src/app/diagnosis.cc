@@ -68,6 +68,8 @@ std::string bootstrap_text(const Diagnosis& d) {
   return out;
 }
 
+json::value number_or_null(const std::optional<double>& number) { return number ? json::value(*number) : json::value(); }
+
 std::string peers_text(const Diagnosis& d) {
   std::string out = fmt::format("\n{:<16}  {:<8}  {:<7}  {:<22}  {:>9}  {:>6}  {:>5}  {:>9}\n", "PEER", "ROLE", "PATH", "ADDRESS", "RTT",
                                 "LOSS", "MTU", "CLOCK");
@@ -75,6 +77,9 @@ std::string peers_text(const Diagnosis& d) {
     out += fmt::format("{:<16}  {:<8}  {:<7}  {:<22}  {:>6.1f} ms  {:>4.1f} %  {:>5}  {:>+7.1f} s\n", peer.key.substr(0, 16), peer.role,
                        peer.relayed ? "relayed" : "direct", peer.address.to_string(), to_ms(peer.rtt), loss_of(peer) * 100, peer.path_mtu,
                        static_cast<double>(peer.clock_skew_ms) / 1000);
+  for (const PeerFinding& peer : d.peers)
+    if (peer.up_mbps && peer.down_mbps)
+      out += fmt::format("{:<16}  {:.1f} Mbit/s up, {:.1f} Mbit/s down\n", peer.key.substr(0, 16), *peer.up_mbps, *peer.down_mbps);
   if (d.peers.empty()) out += "nobody is on this router, or nobody can be reached\n";
   return out;
 }
@@ -162,7 +167,9 @@ std::string to_json(const Diagnosis& d) {
                        {"rttMs", to_ms(peer.rtt)},
                        {"loss", loss_of(peer)},
                        {"pathMtu", peer.path_mtu},
-                       {"clockSkewMs", peer.clock_skew_ms}});
+                       {"clockSkewMs", peer.clock_skew_ms},
+                       {"upMbps", number_or_null(peer.up_mbps)},
+                       {"downMbps", number_or_null(peer.down_mbps)}});
   }
   json::array& problems = out["problems"].emplace_array();
   for (const std::string& problem : d.problems()) problems.push_back(json::string(problem));

@@ -34,6 +34,8 @@ struct PeerFinding {
   uint64_t packets_retransmitted = 0;
   size_t path_mtu = 0;  // largest UDP payload that came through, bytes
   int64_t clock_skew_ms = 0;
+  std::optional<double> up_mbps{};  // measured on request, to a provider of our kind
+  std::optional<double> down_mbps{};
 };
 
 struct Diagnosis {

@@ -1,6 +1,7 @@
 #include "app/doctor.h"
 
 #include <cstdio>
+#include <map>
 
 #include "app/diagnosis.h"
 #include "app/router_visit.h"
@@ -16,6 +17,8 @@ constexpr Duration kReadyLimit = 5s;
 constexpr Duration kAnswerLimit = 4s;  // above what three attempts of a request take
 constexpr Duration kVisitLimit = 20s;
 constexpr Duration kMtuPatience = 3s;  // for the path-MTU search of fresh connections
+constexpr Duration kProbeLimit = 20s;
+constexpr Duration kProbeEnough = 1s;
 constexpr Duration kCloseLimit = 3s;
 constexpr size_t kAskedNodes = 8;
 constexpr size_t kIpUdpHeader = 28;
@@ -127,11 +130,26 @@ class Doctor {
     loop_.run_until([&] { return visit.settled(); }, kVisitLimit);
     const TimePoint looked = loop_.now();
     if (!visit.node().peers().empty()) loop_.run_until([&] { return loop_.now() - looked >= kMtuPatience; }, kMtuPatience);
+    if (config_.probe)
+      for (const tunnel::PeerInfo& peer : visit.node().peers()) probe(visit.node(), peer);
     for (const tunnel::PeerInfo& peer : visit.node().peers()) note_peer(peer);
     bool left = false;
     visit.leave([&left] { left = true; });
     loop_.run_until([&] { return left; }, kCloseLimit);
   }
+
+  /// A second, larger measurement where the first was over before the path was full.
+  void probe(tunnel::Node& node, const tunnel::PeerInfo& peer) {
+    for (const uint32_t bytes : {1u << 20, 16u << 20}) {
+      const auto result = std::make_shared<std::optional<tunnel::PathProbe::Result>>();  // the answer may come when we have given up
+      if (!node.probe(peer.key, bytes, [result](const tunnel::PathProbe::Result& r) { *result = r; })) return;
+      if (!loop_.run_until([&] { return result->has_value(); }, kProbeLimit)) return;
+      speeds_[peer.key] = **result;
+      if ((*result)->up + (*result)->down > kProbeEnough) return;
+    }
+  }
+
+  static double mbps(uint32_t bytes, Duration time) { return bytes * 8 / 1e6 / std::max(to_seconds(time), 1e-6); }
 
   void note_peer(const tunnel::PeerInfo& peer) {
     PeerFinding& row = found_.peers.emplace_back();
@@ -144,6 +162,10 @@ class Doctor {
     row.packets_retransmitted = peer.stats.packets_retransmitted;
     row.path_mtu = peer.stats.path_mtu;
     row.clock_skew_ms = peer.clock_skew_ms;
+    const auto speed = speeds_.find(peer.key);
+    if (speed == speeds_.end()) return;
+    row.up_mbps = mbps(speed->second.bytes, speed->second.up - peer.stats.smoothed_rtt);
+    row.down_mbps = mbps(speed->second.bytes, speed->second.down);
   }
 
   void note_dht() {
@@ -164,6 +186,7 @@ class Doctor {
   Network network_;
   Diagnosis found_;
   std::vector<dht::RequestHandle> requests_;
+  std::map<PublicKey, tunnel::PathProbe::Result> speeds_;
   size_t waiting_ = 0;
 };
 

@@ -63,6 +63,7 @@ constexpr Flag kFlags[] = {
     {"metrics", Takes::kValue, "HOST:PORT", "Serve /metrics (Prometheus), /healthz and /readyz", kOutput},
     {"log", Takes::kValue, "FORMAT", "text or json (default text)", kOutput},
     {"json", Takes::kNothing, "", "scan, doctor: print JSON", kOutput},
+    {"probe", Takes::kNothing, "", "doctor: measure the throughput to each provider", kOutput},
     {"verbose", Takes::kMaybe, "BOOL", "Log more", kOutput},
     {"maxBufferPerChannel", Takes::kValue, "BYTES", "Received and not yet taken, per channel (8388608)", kLimit},
     {"maxBufferPerPeer", Takes::kValue, "BYTES", "The same, per peer (33554432)", kLimit},
@@ -82,7 +83,7 @@ constexpr Flag kFlags[] = {
 
 constexpr const char* kVerbs[] = {"new", "provider", "gateway", "scan", "dht", "demo", "check", "doctor"};
 
-constexpr const char* kNoVariable[] = {"help", "version", "new", "json", "port", "host"};
+constexpr const char* kNoVariable[] = {"help", "version", "new", "json", "probe", "port", "host"};
 
 // "routerFile" -> "HYPERGATE_ROUTER_FILE"
 std::string variable_name(const std::string& flag) {

@@ -122,6 +122,12 @@ Buffer make_credit_frame(Room room, uint32_t channel, uint32_t bytes) {
   return make_frame(room, Action::kCredit, channel, body);
 }
 
+Buffer make_probe_frame(Room room, uint32_t wanted_back, size_t filler) {
+  Bytes body(sizeof(uint32_t) + filler);
+  store_u32_be(body.data(), wanted_back);
+  return make_frame(room, Action::kProbe, 0, body);
+}
+
 bool FrameReader::partial_complete() const {
   return partial_.size() >= kLengthBytes && partial_.size() - kLengthBytes >= load_u32_be(partial_.data());
 }

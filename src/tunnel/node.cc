@@ -89,6 +89,12 @@ void Node::send_notice(Session& session) {
   if (session.ready()) session.send_routes(encode_advertisement({}, {.move = session.remote_features().move}, relay_));
 }
 
+bool Node::probe(const PublicKey& peer, uint32_t bytes, PathProbe::Done done) {
+  for (const auto& [key, session] : sessions_)
+    if (session->remote_key() == peer) return session->probe(bytes, std::move(done));
+  return false;
+}
+
 size_t Node::channel_count() const {
   size_t count = 0;
   for (const auto& [key, session] : sessions_) count += session->channel_count();

@@ -75,6 +75,8 @@ class Node final : private SessionEvents {
   std::vector<PeerInfo> peers() const;
   /// Asks a ready peer for its status; routes_learned tells of the answer.
   void ask_status(const PublicKey& peer);
+  /// See Session::probe(). False when there is no such member, or it cannot.
+  bool probe(const PublicKey& peer, uint32_t bytes, PathProbe::Done done);
   /// Channels of all sessions, those being opened included.
   size_t channel_count() const;
 

@@ -28,17 +28,20 @@ inline constexpr std::string_view kFeatureUnorderedDatagrams = "udp-unordered";
 /// The session's connection may go on over another path. A gateway that heard it from a provider says so itself, in an advertisement
 /// without routes.
 inline constexpr std::string_view kFeatureMove = "move";
+/// Filler is answered with filler (Action::kProbe).
+inline constexpr std::string_view kFeatureProbe = "probe";
 
 struct Features {
   bool flow = false;
   bool big_datagrams = false;
   bool unordered_datagrams = false;
   bool move = false;
+  bool probe = false;
   bool operator==(const Features&) const = default;
 };
 
 /// What our providers can do.
-inline constexpr Features kProviderFeatures{.flow = true, .big_datagrams = true, .unordered_datagrams = true, .move = true};
+inline constexpr Features kProviderFeatures{.flow = true, .big_datagrams = true, .unordered_datagrams = true, .move = true, .probe = true};
 
 struct Advertisement {
   std::vector<Service> routes;

@@ -103,6 +103,7 @@ void Session::on_drain() {
   backed_up_ = false;
   datagram_backlog_ = 0;
   run_turns();
+  if (path_probe_ && !backed_up_) path_probe_->pump();
 }
 
 void Session::on_close(const std::optional<Error>& error) {
@@ -147,6 +148,9 @@ bool Session::dispatch(ByteView payload) {
       break;
     case Action::kCredit:
       handle_credit(*message);
+      break;
+    case Action::kProbe:
+      if (message->is_error || !path_probe().on_message(message->body, context_.runtime.now())) ++context_.counters.malformed_messages;
       break;
     default:
       ++context_.counters.unknown_actions;

@@ -22,6 +22,7 @@
 #include "tunnel/fingerprint.h"
 #include "tunnel/hello.h"
 #include "tunnel/limits.h"
+#include "tunnel/path_probe.h"
 #include "tunnel/routes.h"
 
 namespace hg::tunnel {
@@ -103,6 +104,9 @@ class Session final : public ByteStreamHandler {
   void end();
   void destroy();
 
+  /// Measures the path with filler: see PathProbe::ask(). False also where the peer cannot.
+  bool probe(uint32_t bytes, PathProbe::Done done);
+
   // ByteStreamHandler
   void on_data(ByteView data) override;
   void on_end() override;
@@ -141,6 +145,7 @@ class Session final : public ByteStreamHandler {
   uint32_t initial_window() const;
   void set_window(Channel& channel, size_t window);
 
+  PathProbe& path_probe();
   void enqueue_turn(Channel& channel);
   void dequeue_turn(Channel& channel);
   void run_turns();
@@ -162,6 +167,7 @@ class Session final : public ByteStreamHandler {
   Features remote_features_;
   std::optional<PublicKey> remote_relay_;
   FrameReader reader_;
+  std::unique_ptr<PathProbe> path_probe_;  // once one side asks
   std::unordered_map<uint32_t, Channel*> channels_;
   bool opened_any_ = false;
   size_t unconsumed_ = 0;

@@ -18,7 +18,7 @@ test('doctor sees the network, the NAT, the path and the members of a router', a
   await gateOpen(gateway, gate)
   const env = { ...process.env, HYPERGATE_ROUTER: secret }
 
-  const { status, stdout, stderr } = await run(binary, ['doctor', '--json', '--bootstrap', network.bootstrap], { env })
+  const { status, stdout, stderr } = await run(binary, ['doctor', '--json', '--probe', '--bootstrap', network.bootstrap], { env })
   assert.equal(status, 0, stderr)
   const found = JSON.parse(stdout)
   assert.equal(found.udp, true)
@@ -41,6 +41,10 @@ test('doctor sees the network, the NAT, the path and the members of a router', a
     assert.ok(Math.abs(peer.clockSkewMs) < 10000, JSON.stringify(peer))
   }
 
+  const measured = found.peers.find((peer) => peer.role === 'provider')
+  assert.ok(measured.upMbps > 10 && measured.downMbps > 10, JSON.stringify(measured))
+  assert.equal(found.peers.find((peer) => peer.role === 'gateway').upMbps, null)
+
   const text = await run(binary, ['doctor', '--bootstrap', network.bootstrap], { env })
   assert.match(text.stdout, /^UDP +works$/m)
   assert.match(text.stdout, /^NAT +(open|consistent): no NAT/m)
@@ -60,4 +64,5 @@ test('doctor says that nothing answers, and what to do', async () => {
   assert.equal(found.bootstrap[0].rttMs, null)
   assert.match(found.problems.join('\n'), /No answer over UDP.*Allow outgoing UDP/)
   assert.equal((await run(binary, ['doctor', '--router', 'abc'])).status, 2)
+  assert.match((await run(binary, ['doctor', '--probe'])).stderr, /--probe: measures the providers of a router/)
 })
