@@ -231,7 +231,7 @@ void Connector::connect_path(UdpSocket& socket, const Endpoint& to) {
   raw_->connect(socket, to, static_cast<uint32_t>(reached_->payload.udx->id));
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(raw_), keys_, std::move(owner));
   if (const auto& move = reached_->payload.move; move && options_.move && move->session == options_.move->session)
-    connection->set_continuation({move->session, static_cast<uint32_t>(move->udx_id)});
+    connection->set_continuation(noise::Continuation{move->session, static_cast<uint32_t>(move->udx_id)});
   proof_ = std::make_unique<Proof>(context_.runtime, std::move(connection), [this](auto proven) {
     if (finished_) return;
     if (!proven) return fail({"PEER_CONNECTION_FAILED", proven.error().code + ": " + proven.error().message});

@@ -239,7 +239,7 @@ void ServerImpl::on_path(Slot& slot, UdpSocket& socket, const Endpoint& from) {
   HG_LOG(kDebug, "peer", "client {} comes", from.to_string());
   slot.raw->connect(socket, from, slot.remote_udx_id);
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(slot.raw), slot.keys, std::move(owner));
-  if (slot.move) connection->set_continuation({slot.move->session, slot.move_remote_id});
+  if (slot.move) connection->set_continuation(noise::Continuation{slot.move->session, slot.move_remote_id});
   slot.timer.arm(context_.now() + Proof::kTimeout + 1s);
   slot.proof =
       std::make_unique<Proof>(context_.runtime, std::move(connection), [this, &slot](auto proven) { on_proven(slot, std::move(proven)); });
