@@ -25,23 +25,30 @@ Duration clock_now(clockid_t clock) {
   return std::chrono::seconds(at.tv_sec) + std::chrono::nanoseconds(at.tv_nsec);
 }
 
-std::vector<std::string> running_addresses() {
+struct DefaultRoute {
+  std::string device;
+  std::string text;
+};
+
+/// `uplinks`: the interfaces whose running matters.
+std::vector<std::string> addresses(const std::vector<DefaultRoute>& uplinks) {
   std::vector<std::string> out;
   ifaddrs* list = nullptr;
   if (getifaddrs(&list) != 0) return out;
   for (const ifaddrs* i = list; i != nullptr; i = i->ifa_next) {
     if (i->ifa_addr == nullptr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK)) continue;
     const uint32_t address = ntohl(reinterpret_cast<const sockaddr_in*>(i->ifa_addr)->sin_addr.s_addr);
+    const bool uplink = std::any_of(uplinks.begin(), uplinks.end(), [&](const DefaultRoute& r) { return r.device == i->ifa_name; });
     const bool runs = (i->ifa_flags & IFF_UP) && (i->ifa_flags & IFF_RUNNING);
-    out.push_back(std::string(i->ifa_name) + " " + std::to_string(address) + (runs ? " up" : " down"));
+    out.push_back(std::string(i->ifa_name) + " " + std::to_string(address) + (uplink && !runs ? " down" : ""));
   }
   freeifaddrs(list);
   return out;
 }
 
 /// Of /proc/net/route: interface, gateway and metric of each route to everywhere.
-std::vector<std::string> default_routes() {
-  std::vector<std::string> out;
+std::vector<DefaultRoute> default_routes() {
+  std::vector<DefaultRoute> out;
   std::ifstream file("/proc/net/route");
   std::string line;
   std::getline(file, line);
@@ -49,7 +56,7 @@ std::vector<std::string> default_routes() {
     std::istringstream fields(line);
     std::string device, destination, gateway, flags, references, uses, metric, mask;
     if (!(fields >> device >> destination >> gateway >> flags >> references >> uses >> metric >> mask)) continue;
-    if (destination == "00000000" && mask == "00000000") out.push_back("via " + gateway + " " + device + " " + metric);
+    if (destination == "00000000" && mask == "00000000") out.push_back({device, "via " + gateway + " " + device + " " + metric});
   }
   return out;
 }
@@ -77,8 +84,9 @@ NetworkWatch::NetworkWatch(Loop& loop, std::function<void()> on_change, std::fun
 NetworkWatch::~NetworkWatch() = default;
 
 std::string NetworkWatch::fingerprint() {
-  std::vector<std::string> parts = running_addresses();
-  for (std::string& route : default_routes()) parts.push_back(std::move(route));
+  const std::vector<DefaultRoute> routes = default_routes();
+  std::vector<std::string> parts = addresses(routes);
+  for (const DefaultRoute& route : routes) parts.push_back(route.text);
   std::sort(parts.begin(), parts.end());
   std::string out;
   for (const std::string& part : parts) out += part + "\n";

@@ -3,8 +3,8 @@
 //   rtnetlink: addresses, links, routes ─▶ wait until it is calm ─▶ another fingerprint? ─▶ on_change
 //   every second: did boot time run ahead of monotonic time (suspend), or are we late ourselves (stopped)? ─▶ on_wakeup
 //
-// The fingerprint is what packets depend on: IPv4 addresses of interfaces, whether these run, and the default routes; so the
-// comings and goings of a container engine that do not concern us are passed over. Without rtnetlink (a sandbox) on_change is
+// The fingerprint is what packets depend on: the IPv4 addresses, the default routes, and whether their interfaces run; so most of
+// a container engine's comings and goings are passed over. Without rtnetlink (a sandbox) on_change is
 // never called: the DHT node looks at the addresses every few seconds by itself. Owned by app; one thread, the loop's.
 #pragma once
 

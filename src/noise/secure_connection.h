@@ -124,7 +124,7 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   void test_path();
   /// Set by peer when both ends agreed in the handshake that this connection only brings a path for an older one.
   const std::optional<Continuation>& continuation() const { return continuation_; }
-  void set_continuation(const Continuation& continuation) { continuation_ = continuation; }
+  void set_continuation(const std::optional<Continuation>& continuation) { continuation_ = continuation; }
   /// Goes on over the path of `fresh`, whose continuation() names this connection; what was under way is sent again. `fresh` can be let go
   /// of some time later.
   void move_to(SecureConnection& fresh);

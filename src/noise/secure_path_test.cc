@@ -100,8 +100,8 @@ class Paths : public ::testing::Test {
   /// A fresh connection over sockets of its own, agreed to continue the old one.
   void make_fresh(UdpSocket& at_a, UdpSocket& at_b) {
     std::tie(a_.fresh, b_.fresh) = join(at_a, at_b);
-    a_.fresh->set_continuation({a_.connection->session_id(), b_.connection->udx_id()});
-    b_.fresh->set_continuation({b_.connection->session_id(), a_.connection->udx_id()});
+    a_.fresh->set_continuation(Continuation{a_.connection->session_id(), b_.connection->udx_id()});
+    b_.fresh->set_continuation(Continuation{b_.connection->session_id(), a_.connection->udx_id()});
   }
   void cut(bool on) {
     ha_.set_up(!on);

@@ -252,7 +252,7 @@ void ServerImpl::run_on(Slot& slot, UdpSocket& socket, const Endpoint& to, uint3
   slot.raw->connect(socket, to, id);
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(slot.raw), slot.keys, std::move(attachment));
   if (slot.relay) BlindRelayClient::attach(slot.relay, *connection);
-  if (slot.move) connection->set_continuation({slot.move->session, slot.move_remote_id});
+  if (slot.move) connection->set_continuation(noise::Continuation{slot.move->session, slot.move_remote_id});
   slot.timer.arm(context_.now() + Proof::kTimeout + 1s);
   slot.proof =
       std::make_unique<Proof>(context_.runtime, std::move(connection), [this, &slot](auto proven) { on_proven(slot, std::move(proven)); });

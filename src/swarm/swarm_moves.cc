@@ -69,6 +69,7 @@ bool Swarm::Impl::take_path(std::unique_ptr<noise::SecureConnection>& fresh) {
     return true;
   }
   if (fresh->relayed()) {
+    fresh->set_continuation(std::nullopt);
     replace(links_.at(key), std::move(fresh));
     return true;
   }

@@ -18,6 +18,7 @@ uint8_t byte_at(uint64_t i) { return static_cast<uint8_t>(i * 73 + (i >> 8) * 5)
 /// Two members with a connection that carries a seeded stream both ways.
 class Moves : public ::testing::Test {
  protected:
+  explicit Moves(uint64_t seed = 1) : net_(seed) {}
   enum class Place { kOpen, kConsistent, kRandom };
 
   Member& add(Place place, uint8_t n) {
@@ -237,6 +238,34 @@ TEST_F(Moves, ARelayedConnectionKeepsTryingToGoDirectAndMovesOver) {
   EXPECT_FALSE(relayed(*a_, key(2)) || relayed(*b_, key(1)));
   expect_the_same_connection_and_every_byte();
 }
+
+class MovesBySeed : public Moves, public ::testing::WithParamInterface<uint64_t> {
+ protected:
+  MovesBySeed() : Moves(GetParam()) {}
+};
+
+TEST_P(MovesBySeed, WhateverHappensEveryByteArrivesOnce) {
+  SeededRng rng(GetParam() * 7919);
+  net_.world.set_default_path({.delay = std::chrono::milliseconds(5 + rng.below(60)), .jitter = 8ms, .loss = rng.below(5) / 100.0});
+  connect(rng.below(2) != 0 ? Place::kConsistent : Place::kOpen, Place::kConsistent);
+  for (int i = 0; i < 12; ++i) {
+    traffic(std::chrono::milliseconds(rng.below(3000)));
+    const bool at_a = rng.below(2) != 0;
+    sim::Host& host = at_a ? *host_a_ : *host_b_;
+    sim::NatRuntime* nat = at_a ? nat_a_ : nat_b_;
+    const bool outage = rng.below(2) != 0;
+    if (outage) host.set_up(false);
+    if (nat != nullptr && rng.below(2) != 0) nat->reboot(rng.below(2) != 0);
+    if (rng.below(3) == 0) host.set_address(host.address() + 256);
+    if (outage) {
+      traffic(std::chrono::milliseconds(rng.below(15000)));
+      host.set_up(true);
+    }
+  }
+  ASSERT_TRUE(net_.world.run_until([&] { return all_arrived(); }, 60s));
+  expect_the_same_connection_and_every_byte();
+}
+INSTANTIATE_TEST_SUITE_P(Seeds, MovesBySeed, ::testing::Range<uint64_t>(1, 41));
 
 TEST_F(Moves, QuietWhileAllIsWell) {
   connect(Place::kConsistent, Place::kConsistent);
