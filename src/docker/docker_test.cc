@@ -239,6 +239,8 @@ class FakeEngine {
 
   std::map<std::string, json::value> containers;  // by id: descriptions
   bool network_exists = true;
+  std::string created_network = "{}";
+  std::string networks = "[]";
   bool read_only = false;
   size_t inspections = 0;
   std::vector<std::string> asked;  // "POST /networks/create" …
@@ -288,7 +290,8 @@ class FakeEngine {
                                      const std::string& body) {
     asked.push_back(method + " " + path);
     if (read_only && method != "GET") return {403, R"({"message":"read only"})"};
-    if (path == "/networks/create") return network_exists = true, std::pair<int, std::string>{201, "{}"};
+    if (path == "/networks/create") return network_exists = true, std::pair<int, std::string>{201, created_network};
+    if (path == "/networks") return {200, networks};
     if (path.ends_with("/connect")) return {200, ""};
     if (path.starts_with("/networks/"))
       return network_exists ? std::pair<int, std::string>{200, "{}"} : std::pair<int, std::string>{404, "{}"};
@@ -414,6 +417,31 @@ TEST_F(WithEngine, MissingNetworkIsCreatedAndSelfAttached) {
   EXPECT_TRUE(asked("POST /networks/create"));
   EXPECT_TRUE(asked("POST /networks/net/connect"));
   EXPECT_EQ(watcher_->self()->name, "self");
+}
+
+TEST_F(WithEngine, OfTwoNetworksMadeAtOnceTheYoungerGoes) {
+  fake_.network_exists = false;
+  json::object self = described('f', "self", {});
+  self["NetworkSettings"] = json::object{{"Networks", json::object{}}};
+  fake_.containers[id_of('f')] = self;
+  fake_.created_network = R"({"Id":"ours","Warning":""})";
+  fake_.networks =
+      R"([{"Name":"net","Id":"ours","Created":"2026-01-31T12:00:00.25Z"},{"Name":"network","Id":"none","Created":"2026-01-31T11:00:00Z"},
+    {"Name":"net","Id":"theirs","Created":"2026-01-31T12:00:00.2000001Z"}])";
+  watch({"net", true, id_of('f'), 1h});
+  ASSERT_TRUE(until([&] { return look_ups_ == 1; }));
+  EXPECT_TRUE(asked("DELETE /networks/ours"));
+  EXPECT_TRUE(asked("POST /networks/theirs/connect"));
+}
+
+TEST_F(WithEngine, OfTwoNetworksMadeAtOnceTheOlderStays) {
+  fake_.network_exists = false;
+  fake_.created_network = R"({"Id":"ours"})";
+  fake_.networks =
+      R"([{"Name":"net","Id":"theirs","Created":"2026-01-31T12:00:00.3Z"},{"Name":"net","Id":"ours","Created":"2026-01-31T12:00:00.25Z"}])";
+  watch({"net", false, std::nullopt, 1h});
+  ASSERT_TRUE(until([&] { return look_ups_ == 1; }));
+  EXPECT_FALSE(asked("DELETE /networks/ours"));
 }
 
 TEST_F(WithEngine, ReadOnlyEngineSuffices) {

@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include "base/log.h"
+#include "docker/network.h"
 
 namespace hg::docker {
 
@@ -133,6 +134,7 @@ void Watcher::find_self(std::shared_ptr<LookUp> run) {
 
 void Watcher::ensure_network(std::shared_ptr<LookUp> run) {
   ask(run, {.target = "/networks/" + percent_encode(options_.network)}, [this, run](const Answer& answer) {
+    network_id_ = answer.ok() ? parse_network_id(answer.body) : std::string();
     if (answer.status == kNotFound) return create_network(run);
     if (!answer.ok())
       say_once(network_fault_, fmt::format("network {}: {}", options_.network, answer.fault()));
@@ -148,6 +150,8 @@ void Watcher::create_network(std::shared_ptr<LookUp> run) {
     if (answer.ok()) {
       network_fault_.clear();
       HG_LOG(kInfo, kLog, "network {} created", options_.network);
+      network_id_ = parse_network_id(answer.body);
+      if (!network_id_.empty()) return settle_network(run, network_id_);
     } else if (answer.status != kConflict) {
       say_once(network_fault_,
                fmt::format("network {} does not exist and cannot be created: {}; waiting for it", options_.network, answer.fault()));
@@ -157,11 +161,27 @@ void Watcher::create_network(std::shared_ptr<LookUp> run) {
   });
 }
 
+/// A gateway and a provider that start together may both have made it: whoever made the younger one removes it.
+void Watcher::settle_network(std::shared_ptr<LookUp> run, const std::string& made) {
+  const boost::json::object filters = {{"name", boost::json::array{options_.network}}};
+  ask(run, {.target = "/networks?filters=" + percent_encode(boost::json::serialize(filters))}, [this, run, made](const Answer& answer) {
+    const auto ids = answer.ok() ? networks_named(answer.body, options_.network) : std::vector<std::string>();
+    if (ids.size() < 2 || ids.front() == made) return attach_self(run);
+    network_id_ = ids.front();
+    ask(run, {.method = "DELETE", .target = "/networks/" + made}, [this, run](const Answer& removed) {
+      HG_LOG(kInfo, kLog, "network {} was created by another one at the same time: {}", options_.network,
+             removed.ok() ? "that one is used" : "there are two now: " + removed.fault());
+      attach_self(run);
+    });
+  });
+}
+
 void Watcher::attach_self(std::shared_ptr<LookUp> run) {
   const bool needed = options_.attach_self && self_ && !self_->host_network && !self_->networks.contains(options_.network);
   if (!needed) return list(run);
   const boost::json::object body = {{"Container", self_->id}};
-  ask(run, {.method = "POST", .target = "/networks/" + percent_encode(options_.network) + "/connect", .body = boost::json::serialize(body)},
+  const std::string network = network_id_.empty() ? percent_encode(options_.network) : network_id_;
+  ask(run, {.method = "POST", .target = "/networks/" + network + "/connect", .body = boost::json::serialize(body)},
       [this, run](const Answer& answer) {
         if (answer.ok()) {
           HG_LOG(kInfo, kLog, "own container attached to network {}", options_.network);

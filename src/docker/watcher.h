@@ -3,7 +3,8 @@
 //   start() ─▶ follow events ─open─▶ look-up ─▶ on_containers()     event ─▶ look-up (joined over kGather)     refresh ─▶ look-up, all anew
 //      ▲             │ closed                      │ fails
 //      └── back-off ◀┴─────────────────────────────┘
-//   look-up: own container? ─▶ network there? (else create) ─▶ attach own container? ─▶ list ─▶ inspect what is not known ─▶ publish
+//   look-up: own container? ─▶ network there? (else create; another one that was made meanwhile stays, the younger goes) ─▶ attach own
+//   container? ─▶ list ─▶ inspect what is not known ─▶ publish
 //
 // While the engine cannot be reached the last picture stays: containers may outlive their engine. Owned by app; the Engine outlives it.
 // One thread.
@@ -60,6 +61,7 @@ class Watcher {
   void find_self(std::shared_ptr<LookUp> run);
   void ensure_network(std::shared_ptr<LookUp> run);
   void create_network(std::shared_ptr<LookUp> run);
+  void settle_network(std::shared_ptr<LookUp> run, const std::string& made);
   void attach_self(std::shared_ptr<LookUp> run);
   void list(std::shared_ptr<LookUp> run);
   void inspect(std::shared_ptr<LookUp> run, const std::string& id);
@@ -85,6 +87,7 @@ class Watcher {
   std::optional<std::vector<Container>> published_;
   Duration back_off_;
   std::string engine_fault_;
+  std::string network_id_;  // of the last look-up; empty: not known
   std::string network_fault_;
   std::string attach_fault_;
   Timer reconnect_timer_;

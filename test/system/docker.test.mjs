@@ -1,15 +1,19 @@
-// Docker mode on real Docker Engines: the three machines of the manual, started by its own commands, with Redis behind a web page; then
-// containers come, go and change, helpers are killed, an engine is killed. Skipped, saying why, where no engine can be started.
+// Docker mode on real Docker Engines: the three machines of the manual, started by its own commands, with Redis behind a web page instead of
+// MariaDB behind phpMyAdmin (docker/scenario.mjs has those); then containers come, go and change, helpers are killed, an engine is killed.
+// Skipped, saying why, where no engine can be started.
 import assert from 'node:assert/strict'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
 import { after, before, test } from 'node:test'
-import { Lab, imageSize } from './docker/lab.mjs'
-import { newSecret, run, untilWorks } from './harness.mjs'
+import { Lab } from './docker/lab.mjs'
+import * as manual from './docker/manual.mjs'
+import { Process, binary, newSecret, run, untilWorks } from './harness.mjs'
 
 const network = 'hypergatenet'
 const here = (name) => new URL(`./docker/${name}`, import.meta.url).pathname
 const measured = []
 const logs = {}
-let lab, reason, secret, m1, m2, m3, imageTar
+let lab, reason, secret, m1, m2, m3
 
 before(async () => {
   lab = await Lab.start(3)
@@ -21,17 +25,26 @@ before(async () => {
   [m1, m2, m3] = lab.machines
   await lab.startDht()
   const images = {
-    hypergate: [imageTar = lab.hypergateImage(), 'ENTRYPOINT ["/hypergate"]', 'LABEL hypergate.EXCLUDE=true'],
-    redis: [{ tar: lab.image('redis', { programs: [['/usr/bin/redis-server', '/redis-server'], ['/usr/bin/redis-cli', '/redis-cli']] }) },
+    redis: [lab.image('redis', { programs: [['/usr/bin/redis-server', '/redis-server'], ['/usr/bin/redis-cli', '/redis-cli']] }),
       'CMD ["/redis-server","--bind","0.0.0.0","--protected-mode","no","--save",""]'],
-    page: [{ tar: lab.image('page', {
+    page: [lab.image('page', {
       programs: [['/bin/busybox', '/bin/busybox']],
       links: { '/bin/sh': 'busybox', '/bin/nc': 'busybox', '/bin/hostname': 'busybox' },
       files: { '/www/cgi-bin/page': here('page.cgi'), '/www/cgi-bin/who': here('who.cgi') }
-    }) }, 'CMD ["/bin/busybox","httpd","-f","-p","80","-h","/www"]', 'ENV PATH=/bin']
+    }), 'CMD ["/bin/busybox","httpd","-f","-p","80","-h","/www"]', 'ENV PATH=/bin']
   }
-  for (const [name, [{ tar }, ...changes]] of Object.entries(images))
-    await Promise.all(lab.machines.map((machine) => machine.import(tar, name, ...changes)))
+  await Promise.all(lab.machines.map(async (machine) => {
+    for (const [name, [tar, ...changes]] of Object.entries(images)) await machine.import(tar, name, ...changes)
+  }))
+  await m1.build(lab.hypergateContext(), 'hypergate:plain')
+  // What the manual's commands do not say: our own DHT, and logs that can be read here.
+  const own = lab.folder + '/own'
+  mkdirSync(own)
+  writeFileSync(own + '/Dockerfile', `FROM hypergate:plain\nENV HYPERGATE_BOOTSTRAP=${lab.bootstrap}\nENV HYPERGATE_LOG=json\n`)
+  await m1.build(own, 'hypergate')
+  for (const machine of [m2, m3]) await machine.take(m1, 'hypergate')
+  mkdirSync(lab.folder + '/bin')
+  symlinkSync(binary, lab.folder + '/bin/hypergate')
 }, { timeout: 240000 })
 
 after(async () => {
@@ -43,16 +56,18 @@ after(async () => {
 function onDocker (name, body, ms = 120000) {
   test(name, { timeout: ms }, async (t) => {
     if (reason) return t.skip(reason)
-    await body(t)
+    try { await body(t) } catch (error) {
+      reason = `an earlier one failed: ${name}`  // each goes on from where the one before it left the machines
+      throw error
+    }
   })
 }
 
-// As the manual starts them, in the background and with our own DHT.
-async function startHypergate (machine, name, ...rest) {
-  const [own, published] = rest[0] === '-p' ? [rest.slice(2), rest.slice(0, 2)] : [rest, []]
-  await machine.docker('run', '-d', '-u', 'root', `--name=${name}`, '-v', `${machine.socket}:/var/run/docker.sock`, ...published,
-    'hypergate', '--router', secret, '--docker', ...own, '--network', network, '--bootstrap', lab.bootstrap, '--log', 'json')
-  return machine.logs(name)
+// As typed at a machine's terminal, the manual's placeholders filled in.
+function type (machine, command, name, router = secret) {
+  return machine.type(command.replace(/<router-key>|<router>/g, router), {
+    name, env: { PATH: `${lab.folder}/bin:${process.env.PATH}`, HYPERGATE_BOOTSTRAP: lab.bootstrap, HYPERGATE_LOG: 'json' }
+  })
 }
 
 function helperName (host) {
@@ -69,7 +84,7 @@ async function helperRuns (machine, host, limitMs = 60000) {
 
 // When a line was logged (JSON logs), in Unix milliseconds.
 async function loggedAt (log, pattern, since, limitMs = 30000) {
-  const [line] = await log.line(new RegExp(`^.*${pattern.source}.*$`), limitMs, since)
+  const [line] = await log.line(new RegExp(`^\\{.*${pattern.source}.*$`), limitMs, since)
   return Date.parse(JSON.parse(line).time)
 }
 
@@ -81,30 +96,51 @@ async function addressOf (machine, name) {
   return (await machine.api('GET', `/containers/${name}/json`)).NetworkSettings.Networks[network].IPAddress
 }
 
-onDocker('the image is small, and makes a router secret', async () => {
-  const bytes = imageSize(imageTar.tar)
-  measured.push(`docker: image ${(bytes / 1e6).toFixed(1)} MB (${imageTar.static ? 'static' : 'with its libraries'})`)
-  assert.ok(bytes < 20e6, `${bytes} bytes`)
-  secret = await m1.docker('run', '--rm', 'hypergate', '--new')
+onDocker('the image of docker/Dockerfile is small, belongs to nobody, excludes itself, and makes a router secret', async () => {
+  const image = await m1.api('GET', '/images/hypergate:plain/json')
+  measured.push(`docker: image ${(image.Size / 1e6).toFixed(1)} MB`)
+  assert.ok(image.Size < 20e6, `${image.Size} bytes`)
+  assert.equal(image.Config.Labels['hypergate.EXCLUDE'], 'true')
+  assert.match(image.Config.User, /^[1-9]\d*:[1-9]\d*$/)
+  secret = await m1.typed(manual.create)
   assert.match(secret, /^[0-9a-f]{64}$/)
+})
+
+onDocker('the image reads policies over https: by its own authorities, or by those mounted in their place', async () => {
+  const files = lab.folder + '/tls'
+  mkdirSync(files)
+  const openssl = async (...args) => assert.equal((await run('openssl', args, { cwd: files })).status, 0)
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
+  await openssl('req', '-x509', ...key, '-subj', '/CN=an authority', '-keyout', 'ca.key', '-out', 'ca.crt')
+  await openssl('req', '-x509', ...key, '-subj', '/CN=policies', '-addext', 'subjectAltName=IP:10.89.0.101', '-CA', 'ca.crt', '-CAkey', 'ca.key', '-keyout', 'key', '-out', 'crt')
+  const serve = `const fs = require('fs'); require('https').createServer({ key: fs.readFileSync('${files}/key'), cert: fs.readFileSync('${files}/crt') },
+    (q, r) => r.end('{"ips":{"192.0.2.1":{"allow":"asked"}}}')).listen(443, '10.89.0.101', () => console.log('serving'))`
+  const server = new Process(...lab.inside(lab.middle, process.execPath, '-e', serve), { name: 'https' })
+  await server.line(/serving/)
+  const ask = async (...mount) => (await run('docker', ['-H', `unix://${m1.socket}`, 'run', '--rm', ...mount, 'hypergate:plain', '--router', secret,
+    '--provider', '[{"gatePort":80}]', '--ingressPolicy', 'https://10.89.0.101/policy.json'])).stderr
+  assert.match(await ask(), /certificate verify failed/)
+  // Read, and refused only for what it says.
+  assert.match(await ask('-v', `${files}/ca.crt:/etc/ssl/certs/ca-certificates.crt:ro`), /policy\.json: \$\.ips\["192\.0\.2\.1"\]\.allow: "asked" is not accepted/)
+  await server.stop()
 })
 
 onDocker('three machines: Redis on the first, a page that reads it on the second, a client on the third', async () => {
   const begun = Date.now()
-  logs.sp1 = await startHypergate(m1, 'hypergate-sp-machine1', '--provider')
+  logs.sp1 = type(m1, manual.provider1, 'provider')
   await logs.sp1.line(/network hypergatenet created/)
   await logs.sp1.line(/own container attached/)
-  await m1.docker('run', '-d', '--rm', '--name', 'test-redis', '--label', 'hypergate.EXPOSE=6379', 'redis')
-  await m1.docker('network', 'connect', network, 'test-redis', '--alias', 'redis.hyper')
+  await m1.typed('docker run -d --rm --name test-redis --label hypergate.EXPOSE=6379 redis')
+  await m1.typed('docker network connect hypergatenet test-redis --alias redis.hyper')
   await m1.docker('exec', 'test-redis', '/redis-cli', 'set', 'greeting', 'a greeting out of Redis')
 
-  logs.gw2 = await startHypergate(m2, 'hypergate-gw-machine2', '--gateway', '--listen', '0.0.0.0')
-  logs.sp2 = await startHypergate(m2, 'hypergate-sp-machine2', '--provider')
+  logs.gw2 = type(m2, manual.gateway2, 'gateway')
+  logs.sp2 = type(m2, manual.provider2, 'provider')
   await logs.sp2.line(/own container attached/)
-  await m2.docker('run', '-d', '--rm', '--name', 'test-page', '--label', 'hypergate.EXPOSE=80', 'page')
-  await m2.docker('network', 'connect', network, 'test-page', '--alias', 'page.hyper')
+  await m2.typed('docker run -d --rm --name test-page --label hypergate.EXPOSE=80 page')
+  await m2.typed('docker network connect hypergatenet test-page --alias page.hyper')
 
-  logs.gw3 = await startHypergate(m3, 'hypergate-gw-machine3', '-p', '8080:80', '--gateway', '--listen', '0.0.0.0', '--exposeOnlyServices', 'page.hyper')
+  logs.gw3 = type(m3, manual.gateway3.replace('phpmyadmin.hyper', 'page.hyper'), 'gateway')
   let text
   await untilWorks(async () => {
     text = await lab.curl(lab.middle, 'http://10.89.0.3:8080/cgi-bin/page')
@@ -201,6 +237,44 @@ onDocker('a helper that is killed is made again', async () => {
   await untilWorks(async () => assert.match(await lab.curl(lab.middle, 'http://10.89.0.3:8080/cgi-bin/page'), /out of Redis/), 30000)
 })
 
+onDocker('provider and gateway outside containers, by the manual\'s two commands', async () => {
+  const router = await newSecret()
+  const provider = type(m1, manual.providerOnHost, 'provider on the host', router)
+  await provider.line(/[1-9]\d* services offered/)
+  const gateway = type(m3, manual.gatewayOnHost, 'gateway on the host', router)
+  await gateway.line(/tcp 0\.0\.0\.0:6379 open for redis\.hyper:6379/)
+  const helper = await untilWorks(async () => assert.ok((await helpers(m3)).some((name) => name.startsWith('redis.hyper-'))))
+  note('gate open to helper runs', helper)
+  for (const one of [gateway, provider]) process.kill(one.pid, 'SIGINT')
+  assert.deepEqual(await Promise.all([gateway.exited, provider.exited]), [0, 0])
+})
+
+onDocker('a provider needs to read the engine\'s API only', async () => {
+  const socket = m1.folder + '/read-only.sock'
+  const asked = new Set()
+  const proxy = http.createServer((request, response) => {
+    asked.add(request.method)
+    if (request.method !== 'GET') return response.writeHead(403).end('{"message":"read only"}')
+    const onward = http.request({ socketPath: m1.socket, path: request.url, headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers)
+      response.flushHeaders()
+      answer.pipe(response)
+    }).on('error', () => response.destroy())
+    response.on('close', () => onward.destroy())
+    onward.end()
+  }).listen(socket)
+  const provider = lab.process(m1, ['provider', '--docker', socket, '--network', network], { name: 'reading provider', env: { HYPERGATE_ROUTER: await newSecret() } })
+  await provider.line(/[1-9]\d* services offered/)
+  const mark = provider.lines.length
+  await m1.docker('run', '-d', '--name', 'seen', '--network', network, '--label', 'hypergate.EXPOSE=7501', 'page')
+  await provider.line(/[1-9]\d* services offered/, 5000, mark)
+  await m1.docker('rm', '-f', 'seen')
+  assert.deepEqual([...asked], ['GET'])
+  assert.equal(await provider.stop(), 0)
+  proxy.closeAllConnections()
+  proxy.close()
+})
+
 onDocker('a provider outside containers reaches them, and adds them to its files', async () => {
   const router = await newSecret()
   const files = JSON.stringify([{ gatePort: 7201, serviceHost: '127.0.0.1', servicePort: 1, protocol: 'tcp' }])
@@ -216,7 +290,7 @@ onDocker('a provider outside containers reaches them, and adds them to its files
 onDocker('the image resolves names by the engine\'s DNS', async () => {
   const router = await newSecret()
   const services = JSON.stringify([{ gatePort: 7401, serviceHost: 'redis.hyper', servicePort: 6379, protocol: 'tcp' }])
-  await m1.docker('run', '-d', '--name', 'by-name', '--network', network, '-e', `HYPERGATE_ROUTER=${router}`, 'hypergate', 'provider', services, '--bootstrap', lab.bootstrap)
+  await m1.docker('run', '-d', '--name', 'by-name', '--network', network, '-e', `HYPERGATE_ROUTER=${router}`, 'hypergate', 'provider', services)
   const gateway = lab.process(m3, ['gateway', '--listen', m3.address], { name: 'gateway on the host', env: { HYPERGATE_ROUTER: router } })
   await gateway.line(/10\.89\.0\.3:7401 open for redis\.hyper:6379/)
   const ping = "printf 'PING\\r\\nQUIT\\r\\n' | busybox nc -w 10 10.89.0.3 7401"
@@ -244,12 +318,12 @@ onDocker('an engine that is killed and started again is followed', async () => {
 
 onDocker('helpers go with their gateway, and leftovers with the next', async () => {
   await m3.docker('kill', '--signal', 'KILL', 'hypergate-gw-machine3')
-  await m3.docker('rm', '-f', 'hypergate-gw-machine3')
+  await logs.gw3.exited
   assert.equal((await helpers(m3)).length, 1)
-  const log = await startHypergate(m3, 'hypergate-gw-again', '--gateway', '--exposeOnlyServices', 'none.hyper')
+  const log = type(m3, manual.gateway3.replace('phpmyadmin.hyper', 'none.hyper'), 'gateway')
   await log.line(/left behind by an earlier gateway, removed/)
   await untilWorks(async () => assert.deepEqual(await helpers(m3), []), 20000)
   await m2.docker('stop', '-t', '15', 'hypergate-gw-machine2')
-  assert.equal(await m2.docker('inspect', '-f', '{{.State.ExitCode}}', 'hypergate-gw-machine2'), '0')
+  assert.equal(await logs.gw2.exited, 0)
   assert.deepEqual(await helpers(m2), [])
 })

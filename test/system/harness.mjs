@@ -25,7 +25,7 @@ export class Process extends EventEmitter {
     this.child = spawn(command, args, {
       env: { ...process.env, ...options.env },
       cwd: options.cwd,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [options.stdin ?? 'ignore', 'pipe', 'pipe'],
       uid: options.uid,
       gid: options.gid
     })
@@ -50,7 +50,8 @@ export class Process extends EventEmitter {
     })
   }
 
-  add (line) {
+  add (raw) {
+    const line = raw.replace(/\r$/, '')  // a terminal's
     this.lines.push(line)
     if (process.env.SHOW) console.error(`[${this.name}] ${line}`)
     this.emit('line', line)

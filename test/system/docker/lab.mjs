@@ -1,11 +1,12 @@
-// Machines with a Docker Engine each, on this one: a network namespace per machine, joined by a bridge in a namespace of its own; each
-// engine has its own socket, data and state below one scratch folder. Images are imported from files of this system.
+// Machines with a Docker Engine each, on this one: a network namespace per machine, joined by a bridge in a namespace of its own. Each
+// engine has its data and state below one scratch folder, and sees a /run of its own, so that its socket is at /var/run/docker.sock for
+// itself and for commands typed there. Images are built by `docker build`, or imported from files of this system.
 //
 //   10.89.0.101… DHT nodes ─ bridge ─┬─ machine 1 (10.89.0.1): dockerd ─ containers behind its masquerade and firewall
 //                                    ├─ machine 2 (10.89.0.2)
 //                                    └─ machine 3 (10.89.0.3)
 import { execFileSync } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import path from 'node:path'
 import { Process, binary, root, run, timeout } from '../harness.mjs'
@@ -24,8 +25,9 @@ export class Lab {
   // Resolves with a lab, or with {reason} when no engine can be started here.
   static async start (machines) {
     if (process.getuid() !== 0) return { reason: 'needs root (network namespaces and a Docker Engine)' }
-    for (const command of ['dockerd', 'docker', 'ip', 'iptables', 'nsenter', 'busybox', 'redis-server'])
-      if (!present(command)) return { reason: `${command} is not installed (Debian: docker.io iproute2 iptables util-linux busybox-static redis-server)` }
+    for (const command of ['dockerd', 'docker', 'ip', 'iptables', 'nsenter', 'unshare', 'script', 'busybox', 'redis-server'])
+      if (!present(command)) return { reason: `${command} is not installed (Debian: docker.io iproute2 iptables util-linux bsdutils busybox-static redis-server)` }
+    if (!existsSync(staticBinary)) return { reason: 'hypergate-static was not built (cmake -DHG_STATIC=ON)' }
     const lab = new Lab()
     try {
       lab.makeNetwork(machines)
@@ -122,13 +124,19 @@ export class Lab {
     return tar
   }
 
-  // The program's image: one static program if it was built, else the program with its libraries.
-  hypergateImage () {
-    const program = existsSync(staticBinary) ? staticBinary : binary
-    const stripped = path.join(this.folder, 'hypergate')
-    sh('strip', '-o', stripped, program)
-    const users = path.join(root, 'docker/passwd')
-    return { tar: this.image('hypergate', { programs: [[stripped, '/hypergate']], files: { '/etc/passwd': users } }), static: program === staticBinary }
+  // A folder for `docker build` that makes the image of docker/Dockerfile: its last stage as it is there, over a first one that takes the
+  // program that was built here instead of building it.
+  hypergateContext () {
+    const folder = path.join(this.folder, 'context')
+    mkdirSync(path.join(folder, 'docker'), { recursive: true })
+    sh('strip', '-o', path.join(folder, 'hypergate-static'), staticBinary)
+    copyFileSync('/etc/ssl/certs/ca-certificates.crt', path.join(folder, 'ca-certificates.crt'))
+    copyFileSync(path.join(root, 'docker/passwd'), path.join(folder, 'docker/passwd'))
+    const written = readFileSync(path.join(root, 'docker/Dockerfile'), 'utf8')
+    const last = written.slice(written.lastIndexOf('\nFROM '))
+    writeFileSync(path.join(folder, 'Dockerfile'),
+      `FROM scratch AS build\nCOPY hypergate-static /hypergate-static\nCOPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt\n${last}`)
+    return folder
   }
 
   async stop () {
@@ -163,32 +171,46 @@ function librariesOf (program) {
   }
 }
 
-export class Machine {
-  constructor (lab, number) {
+// One Docker Engine.
+class Engine {
+  constructor (lab, name, options) {
     this.lab = lab
-    this.number = number
-    this.address = `10.89.0.${number}`
-    this.namespace = `${lab.tag}-m${number}`
-    this.folder = path.join(lab.folder, `m${number}`)
-    this.socket = path.join(this.folder, 'docker.sock')
-    mkdirSync(this.folder)
+    this.name = name
+    this.options = options
+    this.folder = path.join(lab.folder, name)
+    this.socket = path.join(this.folder, 'run/docker.sock')  // as others see it
+    mkdirSync(path.join(this.folder, 'run'), { recursive: true })
   }
 
+  inside (command, ...args) { return [command, args] }
+
   async start () {
-    this.engine = new Process(...this.lab.inside(this.namespace, 'dockerd', '--host', `unix://${this.socket}`, '--data-root', `${this.folder}/data`,
-      '--exec-root', `${this.folder}/exec`, '--pidfile', `${this.folder}/pid`, '--storage-driver', 'vfs', '--userland-proxy=false'), { name: `dockerd ${this.number}` })
+    const own = `mount --bind ${this.folder}/run /run && exec "$@"`
+    this.engine = new Process(...this.inside('unshare', '-m', '--propagation', 'private', 'sh', '-c', own, 'dockerd', 'dockerd', '--host', 'unix:///var/run/docker.sock',
+      '--data-root', `${this.folder}/data`, '--exec-root', `${this.folder}/exec`, '--pidfile', `${this.folder}/pid`, '--userland-proxy=false', ...this.options), { name: `dockerd ${this.name}` })
     const deadline = Date.now() + 90000
     for (;;) {
       if (this.engine.status !== undefined) throw new Error(this.engine.lines.filter((line) => /fail|error|fatal/i.test(line)).at(-1) ?? 'dockerd ended')
       try { await this.api('GET', '/version'); break } catch (error) { if (Date.now() > deadline) throw error }
       await timeout(100)
     }
-    // A home's firewall: nothing comes in unasked (and no answer to a punch's first packet takes the port away).
-    for (const rule of [['-m', 'conntrack', '--ctstate', 'ESTABLISHED,RELATED', '-j', 'ACCEPT'], ['-p', 'udp', '-j', 'DROP']]) {
-      try { sh(...this.lab.inside(this.namespace, 'iptables', '-C', 'INPUT', '-i', 'eth0', ...rule).flat()) } catch {
-        sh(...this.lab.inside(this.namespace, 'iptables', '-A', 'INPUT', '-i', 'eth0', ...rule).flat())
-      }
-    }
+  }
+
+  // A command line as typed at this machine, where /var/run/docker.sock is its engine's; `terminal`: at a terminal.
+  type (text, { name = 'typed', terminal = true, env } = {}) {
+    const shell = terminal ? ['script', '-qefc', text, '/dev/null'] : ['bash', '-c', text]
+    const [command, args] = this.inside('nsenter', `--mount=/proc/${this.engine.pid}/ns/mnt`, ...shell)
+    const typed = new Process(command, args, { name: `${name} on ${this.name}`, env: { SHELL: '/bin/bash', ...env }, stdin: 'pipe' })
+    this.lab.nodes.push(typed)
+    return typed
+  }
+
+  // The same, to its end: what it printed.
+  async typed (text, options) {
+    const it = this.type(text, options)
+    const status = await it.exited
+    if (status !== 0) throw new Error(`${text}: status ${status}\n${it.tail()}`)
+    return it.lines.join('\n').trim()
   }
 
   // The engine's API, as JSON.
@@ -219,9 +241,22 @@ export class Machine {
   }
 
   logs (name) {
-    const followed = new Process('docker', ['-H', `unix://${this.socket}`, 'logs', '-f', name], { name: `${name} on machine ${this.number}` })
+    const followed = new Process('docker', ['-H', `unix://${this.socket}`, 'logs', '-f', name], { name: `${name} on ${this.name}` })
     this.lab.nodes.push(followed)
     return followed
+  }
+
+  // Builds and tags an image.
+  build (folder, name, ...options) {
+    return this.docker('build', '-q', '-t', name, ...options, folder)
+  }
+
+  // Takes images from another engine.
+  async take (from, ...names) {
+    const tar = path.join(this.folder, 'images.tar')
+    await from.docker('save', '-o', tar, ...names)
+    await this.docker('load', '-q', '-i', tar)
+    rmSync(tar)
   }
 
   // Unix milliseconds of the first event of `action` on the container named `name` since `sinceMs`.
@@ -256,4 +291,32 @@ export class Machine {
   }
 }
 
-export const imageSize = (tar) => statSync(tar).size
+// A machine of the lab with its engine.
+export class Machine extends Engine {
+  constructor (lab, number) {
+    super(lab, `m${number}`, [])
+    this.address = `10.89.0.${number}`
+    this.namespace = `${lab.tag}-m${number}`
+  }
+
+  inside (command, ...args) { return this.lab.inside(this.namespace, command, ...args) }
+
+  async start () {
+    await super.start()
+    // A home's firewall: nothing comes in unasked (and no answer to a punch's first packet takes the port away).
+    for (const rule of [['-m', 'conntrack', '--ctstate', 'ESTABLISHED,RELATED', '-j', 'ACCEPT'], ['-p', 'udp', '-j', 'DROP']]) {
+      try { sh(...this.inside('iptables', '-C', 'INPUT', '-i', 'eth0', ...rule).flat()) } catch {
+        sh(...this.inside('iptables', '-A', 'INPUT', '-i', 'eth0', ...rule).flat())
+      }
+    }
+  }
+}
+
+// An engine that builds images with this system's own network, and keeps its layers in `folder` from run to run.
+export class Builder extends Engine {
+  constructor (lab, folder) {
+    super(lab, 'builder', ['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false'])
+    mkdirSync(folder, { recursive: true })
+    symlinkSync(folder, path.join(this.folder, 'data'))
+  }
+}
