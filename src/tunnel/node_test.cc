@@ -310,6 +310,32 @@ TEST_F(NodeTest, TwoProvidersBanEachOtherAndTwoGatewaysDoNot) {
   EXPECT_EQ(1u, three.node->peers().size());
 }
 
+TEST_F(NodeTest, RelayKeysAreToldInEveryRole) {
+  Member gateway(host_, true, false), provider(host_, false, true), both(host_, true, true);
+  provider.node->provider()->set_services({tcp(80)});
+  gateway.node->set_relay(key(51));
+  provider.node->set_relay(key(52));
+  connect(gateway, 1, provider, 2);
+  connect(gateway, 1, both, 3);
+  connect(provider, 2, both, 3);
+  run(100ms);
+  both.node->set_relay(key(53));
+  run(100ms);
+  using Relays = std::map<PublicKey, std::optional<PublicKey>>;
+  EXPECT_EQ(gateway.relays, (Relays{{key(2), key(52)}, {key(3), key(53)}}));
+  EXPECT_EQ(provider.relays, (Relays{{key(1), key(51)}, {key(3), key(53)}}));
+  EXPECT_EQ(both.relays, (Relays{{key(1), key(51)}, {key(2), key(52)}}));
+  EXPECT_TRUE(both.node->is_member(key(1)));
+  EXPECT_FALSE(both.node->is_member(key(4)));
+  EXPECT_EQ(1u, gateway.node->gateway()->gates().size()) << "what is said of relays withdraws no routes";
+
+  for (Member* member : {&gateway, &provider, &both}) member->node->set_relay({});
+  run(100ms);
+  EXPECT_EQ(provider.relays, (Relays{{key(1), {}}, {key(3), {}}}));
+  EXPECT_EQ(gateway.relays, (Relays{{key(2), {}}, {key(3), {}}}));
+  EXPECT_EQ(1u, gateway.node->gateway()->gates().size());
+}
+
 TEST_F(NodeTest, ASilentConnectionIsDropped) {
   Member gateway(host_, true, false);
   auto [mine, theirs] = make_pipe(host_, key(1), key(2));

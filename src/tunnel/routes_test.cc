@@ -34,6 +34,20 @@ TEST(Advertisement, RoundTripsWithFeatures) {
   EXPECT_EQ(0u, decoded->skipped);
 }
 
+TEST(Advertisement, NamesTheRelayKeyAndIgnoresWhatIsNone) {
+  const std::string text = encode_advertisement({}, {}, key(7));
+  EXPECT_EQ(R"({"routes":[],"relay":")" + to_hex(key(7)) + R"("})", text);
+  const auto decoded = decode_advertisement(text);
+  ASSERT_TRUE(decoded);
+  EXPECT_TRUE(decoded->routes.empty());
+  EXPECT_EQ(key(7), decoded->relay);
+  for (const char* other : {R"({"routes":[]})", R"({"routes":[],"relay":7})", R"({"routes":[],"relay":"07"})"}) {
+    const auto without = decode_advertisement(other);
+    ASSERT_TRUE(without);
+    EXPECT_FALSE(without->relay) << other;
+  }
+}
+
 TEST(Advertisement, SkipsWhatDoesNotFitAndIgnoresUnknownKeys) {
   const auto decoded = decode_advertisement(R"({"later":1,"features":["x",5],"routes":[
     {"gatePort":8080,"serviceHost":"a","servicePort":1,"protocol":0,"more":true},
