@@ -70,6 +70,7 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   bool write(Buffer bytes) override;
   size_t write_headroom() const override { return kHeadroom + stream_->write_headroom(); }
   size_t write_tailroom() const override { return kTailroom + stream_->write_tailroom(); }
+  size_t write_size() const override { return stream_->write_size(); }
   size_t queued_bytes() const override { return stream_->queued_bytes(); }
   void pause_reading() override;
   void resume_reading() override;

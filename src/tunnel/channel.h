@@ -87,7 +87,7 @@ class Channel {
   void accept();
   void refuse(std::string_view why);
 
-  /// Bytes send() takes now: 0 while not open, backed up, or without credit; at most kMaxStreamBody.
+  /// Bytes send() takes now: 0 while not open, backed up, or without credit; at most kMaxStreamBody, on a slow path less.
   size_t sendable() const;
   void wait_to_send();
   /// Head and tail room that a Buffer for send() needs.

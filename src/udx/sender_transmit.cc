@@ -35,6 +35,8 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
   batch_bytes_ = 0;
   pacer_.refill(now, controller_->pacing_rate(), static_cast<double>(controller_->send_quantum()));
   const size_t window = controller_->window();
+  // Two products delivered or on their way, and half of one whose acknowledgements are on theirs.
+  const size_t most_unacknowledged = std::max(window, controller_->bandwidth_delay_product() * 9 / 4) + kHoleSlack;
   const auto in_flight = [&] { return board_.flight_bytes() + batch_bytes_; };
   const auto paced_out = [&] { return pacer_.credit() <= static_cast<double>(batch_bytes_); };
   bool waiting_for_pacing = false;
@@ -54,6 +56,7 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
     const size_t payload = std::min(queued_bytes(), mtu_.max_payload());
     if (in_flight() > 0 && in_flight() + payload + PathMtu::kOverhead > window) break;
     if (!window_allows(payload)) break;
+    if (unacknowledged_span() + payload > most_unacknowledged) break;
     if (paced_out()) {
       waiting_for_pacing = true;
       break;
@@ -80,6 +83,8 @@ bool Sender::window_allows(size_t payload) const {
   const size_t outstanding = board_.undelivered_payload();
   return outstanding == 0 || outstanding + payload <= peer_window_;
 }
+
+size_t Sender::unacknowledged_span() const { return board_.empty() ? 0 : static_cast<size_t>(cut_offset_ - board_[board_.una()].offset); }
 
 Seq Sender::cut_packet() {
   const size_t payload = std::min(queued_bytes(), mtu_.max_payload());
@@ -199,7 +204,7 @@ void Sender::commit(Seq seq, TimePoint now) {
   if (p.sendings < 255) ++p.sendings;
   board_.to_flight(seq);
   pacer_.spend(bytes);
-  ++packets_sent_;
+  p.order = static_cast<uint32_t>(++packets_sent_);
   ++report_packets_;
   if (!first) ++packets_resent_;
   if (unanswered_since_ == TimePoint{}) unanswered_since_ = now;

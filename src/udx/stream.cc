@@ -10,6 +10,10 @@ namespace hg::udx {
 namespace {
 
 constexpr Duration kIdleRelease = 2s;  // memory of an idle stream goes back after this
+constexpr Duration kQueueTime = 10ms;  // unsent data at the path's rate; a busy machine's loop may be away for some milliseconds
+constexpr size_t kLeastQueue = 8192;   // bytes
+constexpr size_t kLeastWrite = 4096;   // bytes; the tunnel adds about 35 to each
+constexpr size_t kFirstQueue = 65536;  // bytes, before the path is known
 
 }  // namespace
 
@@ -37,10 +41,19 @@ bool StreamImpl::write(Buffer bytes) {
   if (closed_ || tx_.end_wanted()) return true;
   tx_.write(std::move(bytes));
   core_.mark_dirty(*this);
-  if (tx_.queued_bytes() < options_.write_high_water) return true;
+  if (tx_.queued_bytes() < high_water()) return true;
   drain_wanted_ = true;
   return false;
 }
+
+// What waits unsent delays everything written later and is lost effort when its channel is aborted: as much as keeps the path busy
+// until the application's next turn.
+size_t StreamImpl::high_water() const {
+  const size_t wanted = tx_.bytes_within(kQueueTime).value_or(kFirstQueue);
+  return std::clamp(wanted, std::min(kLeastQueue, options_.write_high_water), options_.write_high_water);
+}
+
+size_t StreamImpl::write_size() const { return std::max(tx_.bytes_within(kQueueTime / 2).value_or(kFirstQueue), kLeastWrite); }
 
 void StreamImpl::set_handler(ByteStreamHandler* handler) {
   handler_ = handler;
@@ -226,7 +239,7 @@ void StreamImpl::flush() {
   arm_timers(report);
   if (report.blocked) core_.wait_writable(*tx_.place().socket, *this);
   if (on_remote_changed_ && !tx_.changing_place()) std::exchange(on_remote_changed_, nullptr)();
-  if (!closed_ && drain_wanted_ && tx_.queued_bytes() <= options_.write_high_water / 2) {
+  if (!closed_ && drain_wanted_ && tx_.queued_bytes() <= high_water() / 2) {
     drain_wanted_ = false;
     if (handler_ != nullptr) handler_->on_drain();
   }

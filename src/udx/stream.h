@@ -26,6 +26,7 @@ class StreamImpl final : public Stream {
   bool write(Buffer bytes) override;
   size_t write_headroom() const override { return 0; }
   size_t write_tailroom() const override { return 0; }
+  size_t write_size() const override;
   size_t queued_bytes() const override { return tx_.queued_bytes(); }
   void pause_reading() override;
   void resume_reading() override;
@@ -72,6 +73,7 @@ class StreamImpl final : public Stream {
   void send_ack();
   bool send_bare(uint8_t flags);
   bool window_update_due() const;
+  size_t high_water() const;
   void close(std::optional<Error> error, uint8_t last_word_flags, bool linger);
   bool finished() const { return end_notified_ && tx_.end_acked(); }
 
