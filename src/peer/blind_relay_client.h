@@ -41,7 +41,8 @@ class BlindRelayClient final : private ByteStreamHandler {
   BlindRelayClient(Context& context, const Setup& setup, Done done);
   ~BlindRelayClient() override;
 
-  /// `connection` runs through `client`, which it holds as its attachment: it is marked, and destroyed when the relay is lost.
+  /// `connection` runs through `client`, which it holds as its attachment: it is marked, and destroyed when the relay is lost
+  /// while it still runs through it.
   static void attach(const std::shared_ptr<BlindRelayClient>& client, noise::SecureConnection& connection);
 
   /// Whether a packet that came like this came through the relay.

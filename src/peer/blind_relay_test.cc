@@ -311,6 +311,23 @@ TEST_F(BlindRelay, ARelayThatDiesIsNoticedAtOnce) {
   ASSERT_TRUE(net_.world.run_until([&] { return closed; }, 10s));
 }
 
+TEST_F(BlindRelay, AConnectionThatHasMovedOutlivesItsRelay) {
+  Peer& relay = add({});
+  Peer& server = add(NatKind::kRandom);
+  Peer& client = add(NatKind::kRandom);
+  ASSERT_TRUE(net_.settle());
+  serve_relay(relay);
+  listen(server);
+  auto made = connect(client, kServer.public_key, through_relay());
+  ASSERT_TRUE(made);
+  noise::SecureConnection& secure = **made;
+  Collector connection(std::move(*made));
+  secure.set_relay(std::nullopt);
+  relay_->close([] {});
+  net_.world.run_for(4s);
+  EXPECT_FALSE(connection.closed);
+}
+
 TEST_F(BlindRelay, DestroyingAnAttemptEndsItsPair) {
   Peer& relay = add({});
   Peer& server = add(NatKind::kRandom);
