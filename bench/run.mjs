@@ -62,27 +62,34 @@ async function memory (tunnel, port, processes) {
   close()
 }
 
+async function withTunnel (start, target, folder, use) {
+  const open = await start(target, folder)
+  try { await use(open) } finally { await open.stop() }
+}
+
 async function measure ({ name, start, udp, size }, iperfPort, nginxPort) {
   console.error(name)
   if (wanted('memory') || wanted('http') || wanted('connect') || wanted('start')) {
-    const web = await start(nginxPort, files)
-    if (web.startUpMs && wanted('start')) note(name, 'start-up to first accepted connection, ms', web.startUpMs)
-    await memory(name, web.port, web.processes)
-    await requests(name, web.port)
-    await web.stop()
+    await withTunnel(start, nginxPort, files, async (web) => {
+      if (web.startUpMs && wanted('start')) note(name, 'start-up to first accepted connection, ms', web.startUpMs)
+      await memory(name, web.port, web.processes)
+      await requests(name, web.port)
+    })
   }
   if (wanted('stream') || wanted('eight') || wanted('udp')) {
-    const bulk = await start(iperfPort, { ...files, path: (text) => files.path(`bulk-${text}`) })
-    await streams(name, bulk.port, bulk.processes)
-    if (wanted('memory') && bulk.processes.length > 0) note(name, 'resident after load, largest process, MB', Math.max(...residentKb(bulk.processes)) / 1024)
-    if (udp && wanted('udp')) {
-      const { mbps, lossPercent } = await iperfUdp(bulk.port, seconds, 500)
-      note(name, 'UDP at 500 Mbit/s offered, Mbit/s', mbps)
-      note(name, 'UDP at 500 Mbit/s offered, loss %', lossPercent)
-    }
-    await bulk.stop()
+    await withTunnel(start, iperfPort, { ...files, path: (text) => files.path(`bulk-${text}`) }, async (bulk) => {
+      await streams(name, bulk.port, bulk.processes)
+      if (wanted('memory') && bulk.processes.length > 0) note(name, 'resident after load, largest process, MB', Math.max(...residentKb(bulk.processes)) / 1024)
+      if (udp && wanted('udp')) await datagrams(name, bulk.port)
+    })
   }
   if (size && wanted('size')) note(name, 'program on disk, MB', statSync(size).size / 1e6)
+}
+
+async function datagrams (tunnel, port) {
+  const { mbps, lossPercent } = await iperfUdp(port, seconds, 500)
+  note(tunnel, 'UDP at 500 Mbit/s offered, Mbit/s', mbps)
+  note(tunnel, 'UDP at 500 Mbit/s offered, loss %', lossPercent)
 }
 
 function print () {

@@ -31,12 +31,18 @@ class Source final : public udx::Stream {
   void connect(UdpSocket&, const Endpoint&, uint32_t) override {}
   bool connected() const override { return true; }
   void change_remote(UdpSocket&, const Endpoint&, uint32_t, std::function<void()>) override {}
+  void relocate(UdpSocket&, const Endpoint&, uint32_t) override {}
+  void retry_now() override {}
   UdpSocket* socket() const override { return nullptr; }
   Endpoint remote() const override { return {}; }
+  uint32_t remote_id() const override { return 2; }
   bool send_message(ByteView) override { return true; }
+  bool send_message_to(UdpSocket&, const Endpoint&, ByteView) override { return true; }
   void set_message_handler(std::function<void(ByteView)>) override {}
-  void set_packet_observer(std::function<void(UdpSocket&, const Endpoint&)>) override {}
+  void set_packet_observer(PacketObserver) override {}
   TimePoint last_heard() const override { return {}; }
+  std::optional<TimePoint> owed_since() const override { return std::nullopt; }
+  void set_dead_after(Duration) override {}
   void probe_peer() override {}
   udx::StreamStats stats() const override { return {}; }
   void feed(ByteView bytes) {

@@ -30,6 +30,8 @@ void act(Link& link, uint8_t step, uint8_t argument) {
       break;
     case 5:
       app.stream->probe_peer();
+      if (argument & 1 && app.stream->connected())
+        app.stream->relocate(*app.stream->socket(), app.stream->remote(), app.stream->remote_id());
       app.stream->send_message(Bytes(argument));
       break;
     case 6:

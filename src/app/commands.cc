@@ -7,6 +7,7 @@
 #include "app/check.h"
 #include "app/demo.h"
 #include "app/dht_command.h"
+#include "app/doctor.h"
 #include "app/member.h"
 #include "app/scan.h"
 #include "app/source.h"
@@ -47,7 +48,7 @@ Expected<MemberPlan> plan_member(Config config) {
   if (!policies) return policies.error();
   plan.policies = std::move(*policies);
   if (const size_t left_out =
-          tunnel::fit_advertisement(plan.services, plan.policies.merged, {.flow = true, .big_datagrams = true}).left_out)
+          tunnel::fit_advertisement(plan.services, plan.policies.merged, tunnel::kProviderFeatures, PublicKey{}).left_out)
     return Error{"USAGE",
                  fmt::format("--ingressPolicy: with it {} of {} services do not fit into what providers tell gateways (each service "
                              "carries the policy, together at most {} MiB); give fewer rules, CIDRs, or fewer services per provider",
@@ -66,6 +67,8 @@ Expected<std::function<int()>> prepare(Config config) {
       return std::function<int()>([config] { return run_dht(config); });
     case Command::kScan:
       return std::function<int()>([config] { return run_scan(config); });
+    case Command::kDoctor:
+      return std::function<int()>([config] { return run_doctor(config); });
     case Command::kCheck:
       return std::function<int()>([config] { return run_check(config.check_files); });
     case Command::kDemo:

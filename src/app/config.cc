@@ -1,5 +1,7 @@
 #include "app/config.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <fstream>
 #include <sstream>
@@ -40,6 +42,19 @@ std::optional<T> parse_number(const std::string& text) {
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (failure != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
   return value;
+}
+
+// "10mbit", "500 kbit", "1gbit"; a bare number is Mbit, as in an ingress policy. Bits a second.
+std::optional<uint64_t> parse_rate(const std::string& text) {
+  constexpr std::pair<std::string_view, uint64_t> kUnits[] = {
+      {"kbit", 1'000}, {"mbit", 1'000'000}, {"gbit", 1'000'000'000}, {"", 1'000'000}};
+  const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = parse_number<uint32_t>(text.substr(0, digits));
+  std::string unit = trimmed(text.substr(digits));
+  std::transform(unit.begin(), unit.end(), unit.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (const auto& [name, factor] : kUnits)
+    if (number && unit == name) return *number * factor;
+  return std::nullopt;
 }
 
 Expected<uint16_t> parse_port(const std::string& option, const std::string& text, bool zero_allowed) {
@@ -111,6 +126,8 @@ constexpr NumericLimit kLimits[] = {
 constexpr Duration kShortestRefresh = 250ms;  // of the Docker Engine
 constexpr uint64_t kMaxLimit = 1ull << 40;    // a terabyte, or 34 years of milliseconds
 
+constexpr uint64_t kLeastRelayBandwidth = 128'000;  // bits a second; less would not carry a keyboard
+
 constexpr uint16_t kResolverPort = 8080;  // the brief's defaults
 constexpr uint16_t kUnlimitedPort = 8091;
 constexpr size_t kMaxUnlimitedSecret = 1024;
@@ -121,9 +138,10 @@ class Builder {
   explicit Builder(const RawOptions& raw) : raw_(raw) {}
 
   Expected<Config> build() {
-    for (auto step : {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::read_listen, &Builder::read_docker,
-                      &Builder::read_exposure, &Builder::read_dht, &Builder::read_log, &Builder::read_limits, &Builder::read_resolver,
-                      &Builder::read_unlimited, &Builder::read_metrics, &Builder::read_policies, &Builder::check_together}) {
+    for (auto step :
+         {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::read_listen, &Builder::read_docker,
+          &Builder::read_exposure, &Builder::read_dht, &Builder::read_log, &Builder::read_limits, &Builder::read_resolver,
+          &Builder::read_unlimited, &Builder::read_metrics, &Builder::read_policies, &Builder::read_relay, &Builder::check_together}) {
       const Expected<void> result = (this->*step)();
       if (!result) return result.error();
     }
@@ -144,6 +162,8 @@ class Builder {
       config_.command = Command::kDht;
     else if (raw_.verb == "demo")
       config_.command = Command::kDemo;
+    else if (raw_.verb == "doctor")
+      config_.command = Command::kDoctor;
     else if (raw_.verb == "check")
       return choose_check();
     else if (raw_.verb == "provider" || raw_.verb == "gateway" || raw_.has("provider") || raw_.has("gateway"))
@@ -151,7 +171,8 @@ class Builder {
     else if (raw_.values.empty())
       config_.command = Command::kHelp;
     else
-      return usage("nothing to do: give --provider, --gateway or both (or: hypergate new | scan | dht | demo); see hypergate --help");
+      return usage(
+          "nothing to do: give --provider, --gateway or both (or: hypergate new | scan | doctor | dht | demo); see hypergate --help");
     return {};
   }
 
@@ -165,7 +186,8 @@ class Builder {
 
   Expected<void> read_router() {
     if (config_.command == Command::kScan) return read_scan_name();
-    if (config_.command != Command::kRun) return {};
+    const bool optional = config_.command == Command::kDoctor && !raw_.has("router") && !raw_.has("routerFile");
+    if ((config_.command != Command::kRun && config_.command != Command::kDoctor) || optional) return {};
     std::string text = raw_.last("router");
     std::string option = "--router";
     if (raw_.has("routerFile") && !raw_.has("router")) {
@@ -292,6 +314,19 @@ class Builder {
     return {};
   }
 
+  Expected<void> read_relay() {
+    const auto refused = parse_switch("noRelay", raw_, false);
+    if (!refused) return refused.error();
+    config_.relay = !*refused;
+    if (!raw_.has("relayBandwidth")) return {};
+    const auto rate = parse_rate(raw_.last("relayBandwidth"));
+    if (!rate || *rate < kLeastRelayBandwidth)
+      return usage("--relayBandwidth: '" + raw_.last("relayBandwidth") +
+                   "' is not a rate; give at least 128kbit, such as 10mbit (or --noRelay)");
+    config_.relay_bandwidth = *rate;
+    return {};
+  }
+
   Expected<void> read_log() {
     const std::string format = raw_.has("log") ? raw_.last("log") : "text";
     if (format != "text" && format != "json") return usage("--log: '" + format + "' is not a log format; give text or json");
@@ -300,6 +335,9 @@ class Builder {
     if (!verbose) return verbose.error();
     config_.verbose = *verbose;
     config_.json = raw_.has("json");
+    config_.probe = raw_.has("probe");
+    if (config_.probe && (config_.command != Command::kDoctor || !config_.router))
+      return usage("--probe: measures the providers of a router; use it as: hypergate doctor --router SECRET --probe");
     return {};
   }
 

@@ -17,7 +17,7 @@ namespace hg::app {
 
 /// Texts as given. An option given without a value has an entry with an empty text.
 struct RawOptions {
-  std::string verb;                                        // new, provider, gateway, scan, dht, demo; empty: flags decide
+  std::string verb;                                        // new, provider, gateway, scan, dht, demo, check, doctor; empty: flags decide
   std::map<std::string, std::vector<std::string>> values;  // by flag name without dashes, e.g. "listen"
 
   bool has(const std::string& name) const { return values.contains(name); }
@@ -25,7 +25,7 @@ struct RawOptions {
   std::string last(const std::string& name) const;
 };
 
-enum class Command { kHelp, kVersion, kNew, kRun, kScan, kDht, kDemo, kCheck };
+enum class Command { kHelp, kVersion, kNew, kRun, kScan, kDht, kDemo, kCheck, kDoctor };
 enum class LogFormat { kText, kJson };
 
 /// Docker mode (`--docker`).
@@ -63,12 +63,15 @@ struct Config {
   std::optional<DockerOptions> docker;
   EndpointOptions endpoints;
 
-  std::vector<std::string> bootstrap;  // "host:port" or "ip@host:port"; empty: the public network's
-  std::optional<uint16_t> dht_port;    // 0: any; not given: 49737, or (members) another free one
-  std::string dht_host;                // dht: address to bind
+  std::vector<std::string> bootstrap;     // "host:port" or "ip@host:port"; empty: the public network's
+  std::optional<uint16_t> dht_port;       // 0: any; not given: 49737, or (members) another free one
+  std::string dht_host;                   // dht: address to bind
+  bool relay = true;                      // for other members of the router
+  uint64_t relay_bandwidth = 20'000'000;  // bits a second, over all that is relayed
   LogFormat log_format = LogFormat::kText;
   bool verbose = false;
-  bool json = false;                     // scan
+  bool json = false;                     // scan, doctor
+  bool probe = false;                    // doctor
   std::vector<std::string> check_files;  // check
   tunnel::Limits limits;
 };

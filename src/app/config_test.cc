@@ -82,6 +82,25 @@ TEST(Config, DockerMode) {
   EXPECT_FALSE(make_config(raw("gateway", {{"router", {kSecret}}, {"network", {"n"}}})).ok());
 }
 
+TEST(Config, Relaying) {
+  const auto with = [](std::map<std::string, std::vector<std::string>> more) {
+    more["router"] = {kSecret};
+    return make_config(raw("gateway", std::move(more)));
+  };
+  EXPECT_TRUE(with({})->relay);
+  EXPECT_EQ(with({})->relay_bandwidth, 20'000'000u);
+  EXPECT_FALSE(with({{"noRelay", {""}}})->relay);
+  EXPECT_TRUE(with({{"noRelay", {"false"}}})->relay);
+  for (const auto& [text, rate] : std::map<std::string, uint64_t>{
+           {"10mbit", 10'000'000}, {"10", 10'000'000}, {"500 kbit", 500'000}, {"1Gbit", 1'000'000'000}, {"128kbit", 128'000}})
+    EXPECT_EQ(with({{"relayBandwidth", {text}}})->relay_bandwidth, rate) << text;
+  for (const char* bad : {"", "0", "x", "10mb", "-1mbit", "1.5mbit", "100kbit", "99999999999mbit", "10mbit5"}) {
+    const auto refused = with({{"relayBandwidth", {bad}}});
+    ASSERT_FALSE(refused.ok()) << bad;
+    EXPECT_NE(refused.error().message.find("--relayBandwidth: '" + std::string(bad) + "'"), std::string::npos);
+  }
+}
+
 TEST(Config, GatewayOptionsNeedAGateway) {
   EXPECT_FALSE(make_config(raw("provider", {{"router", {kSecret}}, {"provider", {"x"}}, {"listen", {"0.0.0.0"}}})).ok());
 }

@@ -22,7 +22,8 @@ inline Reasons refused_channels(const tunnel::Counters& c) {
 inline Reasons dropped_channels(const tunnel::Counters& c) { return {{"ingress", c.closed_ingress}, {"shaping", c.closed_shaping}}; }
 
 inline Reasons dropped_datagrams(const tunnel::Counters& c) {
-  return {{"too_big", c.datagrams_too_big}, {"backlog", c.datagrams_backlog}, {"kernel", c.datagrams_not_sent}};
+  return {
+      {"too_big", c.datagrams_too_big}, {"backlog", c.datagrams_backlog}, {"kernel", c.datagrams_not_sent}, {"astray", c.datagrams_astray}};
 }
 
 /// What peers sent and was not taken.

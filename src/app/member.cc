@@ -1,5 +1,6 @@
 #include "app/member.h"
 
+#include <algorithm>
 #include <csignal>
 
 #include "app/stats.h"
@@ -13,18 +14,13 @@ constexpr Duration kGrace = 5s;       // for open channels, when told to stop
 constexpr Duration kLeaveLimit = 8s;  // a network that does not answer must not keep us
 constexpr size_t kShownKeyBytes = 4;
 constexpr size_t kShownChannels = 100;
-constexpr Duration kSilence = 4s;  // a network that answers does so within one
 
 std::string short_key(const PublicKey& key) { return to_hex(ByteView(key).first(kShownKeyBytes)); }
 
 }  // namespace
 
 Member::Member(io::Loop& loop, MemberPlan plan)
-    : loop_(loop),
-      plan_(std::move(plan)),
-      network_(loop),
-      stats_timer_(loop.timers(), [this] { log_stats(); }),
-      silence_timer_(loop.timers(), [this] { warn_of_silence(); }) {}
+    : loop_(loop), plan_(std::move(plan)), network_(loop), stats_timer_(loop.timers(), [this] { log_stats(); }) {}
 
 Member::~Member() = default;
 
@@ -42,7 +38,6 @@ int Member::run() {
   network_.dht().on_ready([this] {
     if (network_.dht().table_size() > 0) HG_LOG(kInfo, "hypergate", "DHT ready, {} nodes known", network_.dht().table_size());
   });
-  silence_timer_.arm(loop_.now() + kSilence);
   const Seed secret = *plan_.config.router;
   auto derived = std::make_shared<tunnel::RouterKeys>();
   loop_.run_blocking([derived, secret] { *derived = tunnel::derive_router_keys(secret); },
@@ -81,6 +76,9 @@ void Member::join() {
     HG_LOG(kInfo, "hypergate", "peer {} left", short_key(peer));
     if (docker_) docker_->routes_changed();
   };
+  callbacks.relay_learned = [this](const PublicKey& peer, const std::optional<PublicKey>& relay) {
+    network_.swarm().set_relay(peer, relay);
+  };
   callbacks.routes_learned = [this](const PublicKey&) {
     if (docker_) docker_->routes_changed();
   };
@@ -100,10 +98,21 @@ void Member::join() {
   }
   endpoints_->attach(*node_, network_.dht());
   network_.swarm().set_on_connection([this](std::unique_ptr<noise::Connection> connection, const swarm::PeerInfo&) {
-    HG_LOG(kDebug, "hypergate", "connected to {} at {}", short_key(connection->remote_key()), connection->stats().remote.to_string());
+    const noise::ConnectionStats stats = connection->stats();
+    const std::string peer = short_key(connection->remote_key());
+    if (stats.relayed)
+      HG_LOG(kInfo, "hypergate", "no direct path to {}: connected through relay {}", peer, short_key(*stats.relay));
+    else
+      HG_LOG(kDebug, "hypergate", "connected to {} at {}", peer, stats.remote.to_string());
     node_->add_connection(std::move(connection));
   });
+  if (plan_.config.relay) relay_ = std::make_unique<RelayRole>(loop_, network_, *node_, plan_.config.relay_bandwidth);
   discovery_ = network_.swarm().join(keys_.keys.public_key);
+  loneliness_ = std::make_unique<LonelinessNotice>(loop_, [this] {
+    const auto peers = node_->peers();
+    return network_.dht().health() != dht::Health::kOffline &&
+           std::none_of(peers.begin(), peers.end(), [](const auto& p) { return p.ready; });
+  });
   HG_LOG(kInfo, "hypergate", "router {} joined as {}{}{}", to_hex(keys_.keys.public_key), plan_.config.provider ? "provider" : "",
          plan_.config.provider && plan_.config.gateway ? " and " : "", plan_.config.gateway ? "gateway" : "");
   stats_timer_.arm(loop_.now() + plan_.config.limits.stats_interval);
@@ -130,12 +139,17 @@ void Member::stop() {
 
 void Member::leave_network() {
   discovery_.reset();
+  loneliness_.reset();
   auto limit = std::make_shared<Timer>(loop_.timers(), [this] { loop_.stop(); });
   limit->arm(loop_.now() + kLeaveLimit);
-  network_.close([this, limit] {
+  auto left = std::make_shared<int>(relay_ ? 2 : 1);
+  const auto stopped = [this, limit, left] {
+    if (--*left > 0) return;
     HG_LOG(kInfo, "hypergate", "stopped");
     loop_.stop();
-  });
+  };
+  if (relay_) relay_->stop(stopped);
+  network_.close(stopped);
 }
 
 void Member::log_gates() {
@@ -159,11 +173,6 @@ void Member::set_ingress_policy(const std::string& merged) {
   if (node_->provider()->set_ingress_policy(merged)) return;
   HG_LOG(kError, "ingress",
          "with the changed policy the services would not fit into what providers tell gateways; the last good one stays");
-}
-
-void Member::warn_of_silence() {
-  if (stopping_ || network_.dht().counters().responses > 0) return;
-  HG_LOG(kWarn, "hypergate", "no DHT node answers: is UDP blocked here, or the bootstrap wrong? Trying on");
 }
 
 void Member::log_stats() {

@@ -11,8 +11,10 @@
 #include "app/config.h"
 #include "app/docker_mode.h"
 #include "app/endpoints.h"
+#include "app/loneliness.h"
 #include "app/network.h"
 #include "app/policy_source.h"
+#include "app/relay_role.h"
 #include "relay/gate_set.h"
 #include "relay/service_links.h"
 #include "tunnel/node.h"
@@ -41,7 +43,6 @@ class Member {
   void log_gates();
   void log_stats();
   void set_ingress_policy(const std::string& merged);
-  void warn_of_silence();
 
   io::Loop& loop_;
   MemberPlan plan_;
@@ -51,6 +52,7 @@ class Member {
   bool stopping_ = false;
   std::unique_ptr<relay::ServiceLinks> links_;
   std::unique_ptr<tunnel::Node> node_;
+  std::unique_ptr<RelayRole> relay_;
   std::unique_ptr<Endpoints> endpoints_;
   std::unique_ptr<PolicyWatch> policies_;
   std::unique_ptr<DockerMode> docker_;
@@ -58,7 +60,7 @@ class Member {
   std::unique_ptr<swarm::Discovery> discovery_;
   std::vector<std::string> gates_shown_;
   Timer stats_timer_;
-  Timer silence_timer_;
+  std::unique_ptr<LonelinessNotice> loneliness_;
 };
 
 }  // namespace hg::app

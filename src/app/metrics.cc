@@ -63,6 +63,7 @@ void add_drops(Sheet& sheet, const tunnel::Counters& c) {
     sheet.counter("hypergate_peer_messages_refused_total", "What peers sent and was not taken", number(value), {{"kind", kind}});
   sheet.counter("hypergate_reads_paused_total", "Times a whole connection waited for a slow local reader", number(c.reads_paused));
   sheet.counter("hypergate_sessions_lost_total", "Connections to peers that broke", number(c.sessions_lost));
+  sheet.counter("hypergate_sessions_silent_total", "Times a peer fell silent and was waited for", number(c.sessions_silent));
 }
 
 void add_ingress(Sheet& sheet, const tunnel::Counters& c, tunnel::Gateway* gateway) {

@@ -8,6 +8,7 @@
 namespace hg::app {
 
 Network::~Network() {
+  watch_.reset();
   swarm_.reset();
   host_.reset();
   node_.reset();
@@ -48,6 +49,8 @@ Expected<void> Network::start(dht::NodeOptions options) {
   node_ = std::make_unique<dht::Node>(loop_, std::move(options));
   if (auto started = node_->start(); !started) return started.error();
   host_ = std::make_unique<peer::Host>(loop_, *node_, *mux_);
+  watch_ = std::make_unique<io::NetworkWatch>(
+      loop_, [this] { node_->notify_network_change(); }, [this] { node_->notify_wakeup(); });
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include "app/config.h"
 #include "dht/node.h"
 #include "io/loop.h"
+#include "io/network_watch.h"
 #include "peer/host.h"
 #include "swarm/swarm.h"
 #include "udx/udx.h"
@@ -40,6 +41,7 @@ class Network {
   std::unique_ptr<dht::Node> node_;
   std::unique_ptr<peer::Host> host_;
   std::unique_ptr<swarm::Swarm> swarm_;
+  std::unique_ptr<io::NetworkWatch> watch_;
 };
 
 }  // namespace hg::app

@@ -6,6 +6,7 @@
 // destroy the stream in on_close only (elsewhere: destroy(), then let go in on_close or by post()).
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "base/bytes.h"
@@ -39,6 +40,8 @@ class ByteStream {
   /// Head and tail room a Buffer should have so that write() need not copy.
   virtual size_t write_headroom() const = 0;
   virtual size_t write_tailroom() const = 0;
+  /// The largest write that does not hold up the next one for long (a hint; changes with the path).
+  virtual size_t write_size() const { return SIZE_MAX; }
   /// Bytes accepted and not yet handed to the network for the first time.
   virtual size_t queued_bytes() const = 0;
   /// Stops on_data (the peer is slowed down through the receive window), or goes on.

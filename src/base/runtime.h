@@ -14,7 +14,7 @@ namespace hg {
 class Runtime {
  public:
   virtual ~Runtime() = default;
-  /// Monotonic; constant within one turn of the loop.
+  /// Monotonic; constant while one batch of datagrams, one timer or one posted task runs.
   virtual TimePoint now() const = 0;
   /// Unix time in milliseconds.
   virtual int64_t wall_ms() const = 0;

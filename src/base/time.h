@@ -1,4 +1,4 @@
-// Time as protocol code sees it. TimePoint is monotonic and constant within one turn of the loop.
+// Time as protocol code sees it. TimePoint is monotonic and constant within one batch of datagrams.
 #pragma once
 
 #include <chrono>

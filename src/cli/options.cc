@@ -58,9 +58,12 @@ constexpr Flag kFlags[] = {
     {"dhtPort", Takes::kValue, "PORT", "UDP port of the DHT node (default: 49737 or another free one)", kNetwork},
     {"port", Takes::kValue, "PORT", "dht: UDP port of the node", kNetwork},
     {"host", Takes::kValue, "IP", "dht: IPv4 address under which others reach the node", kNetwork},
+    {"noRelay", Takes::kMaybe, "BOOL", "Do not relay for members that reach each other in no other way", kNetwork},
+    {"relayBandwidth", Takes::kValue, "RATE", "Most that is relayed, such as 10mbit (20mbit); one pair gets half", kNetwork},
     {"metrics", Takes::kValue, "HOST:PORT", "Serve /metrics (Prometheus), /healthz and /readyz", kOutput},
     {"log", Takes::kValue, "FORMAT", "text or json (default text)", kOutput},
-    {"json", Takes::kNothing, "", "scan: print JSON", kOutput},
+    {"json", Takes::kNothing, "", "scan, doctor: print JSON", kOutput},
+    {"probe", Takes::kNothing, "", "doctor: measure the throughput to each provider", kOutput},
     {"verbose", Takes::kMaybe, "BOOL", "Log more", kOutput},
     {"maxBufferPerChannel", Takes::kValue, "BYTES", "Received and not yet taken, per channel (8388608)", kLimit},
     {"maxBufferPerPeer", Takes::kValue, "BYTES", "The same, per peer (33554432)", kLimit},
@@ -78,9 +81,9 @@ constexpr Flag kFlags[] = {
     {"udpSocketTimeoutMs", Takes::kValue, "MS", "Idle UDP flows end after this (3600000)", kLimit},
 };
 
-constexpr const char* kVerbs[] = {"new", "provider", "gateway", "scan", "dht", "demo", "check"};
+constexpr const char* kVerbs[] = {"new", "provider", "gateway", "scan", "dht", "demo", "check", "doctor"};
 
-constexpr const char* kNoVariable[] = {"help", "version", "new", "json", "port", "host"};
+constexpr const char* kNoVariable[] = {"help", "version", "new", "json", "probe", "port", "host"};
 
 // "routerFile" -> "HYPERGATE_ROUTER_FILE"
 std::string variable_name(const std::string& flag) {
@@ -114,11 +117,12 @@ void describe(CLI::App& parser) {
       "  hypergate provider SERVICES… --router SECRET   provide the services of a JSON file\n"
       "  hypergate gateway [FILTER] --router SECRET     open gates for what providers offer\n"
       "  hypergate scan NAME                            list who is on a router\n"
+      "  hypergate doctor [--router SECRET]             say what helps or hinders a tunnel here\n"
       "  hypergate dht [--port PORT] [--host IP]        run a node of a private network\n"
       "  hypergate check FILE…                          check services, filters and ingress policies\n"
       "  hypergate demo                                 see a tunnel work on this machine\n\n"
       "Every verb can be written as a flag; provider and gateway may run in one process.");
-  parser.name("hypergate [new|provider|gateway|scan|dht|demo|check]");
+  parser.name("hypergate [new|provider|gateway|scan|doctor|dht|demo|check]");
   parser.footer(
       "Environment: every option is also read from HYPERGATE_ and its name (--routerFile: HYPERGATE_ROUTER_FILE);\nthe command line wins.");
 }

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kBackgroundConcurrency = 2;  // npm dht-rpc 6.27 _backgroundQuery
 constexpr Duration kFirstRetry = std::chrono::seconds(1);
-constexpr Duration kLastRetry = std::chrono::seconds(30);
+constexpr Duration kLastRetry = std::chrono::seconds(10);
 constexpr Duration kLogInterval = std::chrono::minutes(1);
 constexpr size_t kRemembered = 64;
 constexpr int kRounds = 2;
@@ -184,8 +184,10 @@ void Bootstrap::finish(bool reached) {
 }
 
 void Bootstrap::log_failure(Duration next_attempt) {
+  // The node's own word of silence comes first.
   const TimePoint now = node_.runtime().now();
-  if (last_log_ && now - *last_log_ < kLogInterval) return;
+  if (!last_log_) last_log_ = now;
+  if (now - *last_log_ < kLogInterval) return;
   last_log_ = now;
   HG_LOG(kWarn, "dht", "none of {} bootstrap nodes answers; trying again in {} s", entries_.size(), to_ms(next_attempt) / 1000);
 }

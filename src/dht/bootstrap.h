@@ -2,7 +2,7 @@
 // (npm dht-rpc 6.27 _bootstrap).
 //
 //   attempt: FIND_NODE(own id) ─ first reply: PING_NAT(server port) ─► answered: firewall test, query again
-//      │  nobody answered: back-off 1 s … 30 s, also trying nodes we once knew        │
+//      │  nobody answered: back-off 1 s … 10 s, also trying nodes we once knew        │
 //      └──────────────◄───────────────────────────────────────────────────────────────┴─► done
 //
 // Never gives up and never latches: kick() starts an attempt whenever the table has become empty. Owned

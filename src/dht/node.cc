@@ -33,6 +33,7 @@ Node::Internals::Internals(Node& node, const Tokens& fresh_tokens)
                     token_timer.arm(node.runtime_.now() + kTokenRotation);
                   }),
       tick_timer(node.runtime_.timers(), [&node] { node.on_tick(); }),
+      silence_timer(node.runtime_.timers(), [&node] { node.on_silence_timer(); }),
       bootstrap(std::make_unique<Bootstrap>(node, parse_all(node.options_.bootstrap))) {}
 
 Node::Node(Runtime& runtime, NodeOptions options)
@@ -85,6 +86,7 @@ void Node::close(std::function<void()> done) {
   if (!closed_) {
     closed_ = true;
     internals_->tick_timer.disarm();
+    internals_->silence_timer.disarm();
     internals_->token_timer.disarm();
     internals_->delayed_pings.clear();
     rpc_->fail(nullptr);

@@ -177,6 +177,8 @@ class Node final : public UdpReceiver {
 
   /// Call when the interfaces changed (the node also looks every tick).
   void notify_network_change();
+  /// Call when the machine slept (the node also notices by itself, at its next tick).
+  void notify_wakeup();
 
   // --- for the rest of this room -------------------------------------------------------------------
   void on_datagram(UdpSocket& socket, const Endpoint& from, ByteView data) override;
@@ -232,7 +234,7 @@ class Node final : public UdpReceiver {
   // Ticks and network state (node_ticks.cc).
   void start_ticks();
   void on_tick();
-  void on_wakeup();
+  void on_silence_timer();
   void refresh();
   void set_health(Health health);
   void finish_network_update(bool only_firewall, const Endpoint& seen_as, std::unique_ptr<NatSampler> probed,

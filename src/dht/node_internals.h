@@ -48,6 +48,7 @@ struct Node::Internals {
 
   // Upkeep.
   Timer tick_timer;
+  Timer silence_timer;  // once, after start(): has anybody answered?
   uint64_t tick = 0;
   int64_t last_tick_wall_ms = 0;
   int64_t refresh_ticks = 0;

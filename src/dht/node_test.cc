@@ -203,7 +203,7 @@ TEST(NodeOutage, AllBootstrapsDownThenUp) {
   EXPECT_TRUE(user.bootstrap_unreachable());
   net.world.run_for(10min);
   EXPECT_EQ(user.table_size(), 0u);
-  EXPECT_LE(user.counters().requests_sent, 60u) << "backs off";
+  EXPECT_LE(user.counters().requests_sent, 120u) << "backs off";
   for (auto* host : net.hosts) host->set_up(true);
   ASSERT_TRUE(net.world.run_until([&] { return user.health() == Health::kOnline; }, 45s));
   EXPECT_GE(user.table_size(), 1u);

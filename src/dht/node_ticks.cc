@@ -18,6 +18,7 @@ constexpr uint64_t kPingEvery = 8;
 constexpr uint64_t kSmallTableRefreshEvery = 64;
 /// A node that must be persistent tries again this often while its address is not known or the firewall test fails.
 constexpr int64_t kForceTicks = 6;
+constexpr Duration kSilence = 4s;  // a network that answers does so within one
 
 int64_t random_offset(Rng& rng, int64_t n) { return n - rng.below(static_cast<uint32_t>(n / 2)); }
 
@@ -31,6 +32,7 @@ void Node::start_ticks() {
   in.stable_ticks = kStableTicks;
   in.last_tick_wall_ms = runtime_.wall_ms();
   in.tick_timer.arm(runtime_.now() + kTick);
+  in.silence_timer.arm(runtime_.now() + kSilence);
 }
 
 void Node::on_tick() {
@@ -38,7 +40,7 @@ void Node::on_tick() {
   in.tick_timer.arm(runtime_.now() + kTick);
   const int64_t wall = runtime_.wall_ms();
   if (wall - std::exchange(in.last_tick_wall_ms, wall) > kSleepMs)
-    on_wakeup();
+    notify_wakeup();
   else
     in.tick++;
   in.down_hints_sent = 0;
@@ -62,14 +64,21 @@ void Node::on_tick() {
   set_health(in.bootstrap->unreachable() ? Health::kOffline : verdict);
 }
 
+void Node::on_silence_timer() {
+  if (closed_ || rpc_->counters.responses > 0 || !has_bootstrap()) return;
+  HG_LOG(kWarn, "dht", "no DHT node answers: is UDP blocked here, or the bootstrap wrong? Trying on");
+}
+
 void Node::force_persistence() {
   if (--internals_->force_ticks > 0) return;
   internals_->force_ticks = kForceTicks;
   update_network_state(false, [](bool) {});
 }
 
-void Node::on_wakeup() {
+void Node::notify_wakeup() {
+  if (closed_) return;
   Internals& in = *internals_;
+  in.last_tick_wall_ms = runtime_.wall_ms();
   HG_LOG(kInfo, "dht", "woke up from sleep");
   in.tick += 2 * kOldTicks;                          // everything is old
   in.tick += kPingEvery - in.tick % kPingEvery - 2;  // pings in two ticks
@@ -79,6 +88,7 @@ void Node::on_wakeup() {
   in.monitor.reset();
   if (options_.ephemeral == NodeOptions::Ephemeral::kAdaptive) become_ephemeral();
   resample_address();
+  if (bootstrap_unreachable()) in.bootstrap->kick_now();
   notify([](NodeListener& l) { l.on_wakeup(); });
 }
 

@@ -2,6 +2,7 @@
 
 #include "io/local_udp.h"
 #include "io/loop.h"
+#include "io/network_watch.h"
 #include "io/tcp.h"
 
 namespace hg::io {
@@ -175,6 +176,33 @@ TEST(SocketAddressTest, ParsesAndPrints) {
   EXPECT_FALSE(SocketAddress::parse("1.2.3", 80).has_value());
   EXPECT_FALSE(SocketAddress::unix_path(std::string(108, 'x')).has_value());
   EXPECT_EQ(SocketAddress::unix_path("/run/x.sock")->to_string(), "/run/x.sock");
+}
+
+TEST(Sleep, IsToldFromThePassingOfTime) {
+  SleepDetector detector;
+  Duration monotonic = 100s, boot = 500s;
+  const auto check = [&](Duration passed, Duration passed_boot) {
+    monotonic += passed;
+    boot += passed_boot;
+    return detector.check(monotonic, boot, 1s);
+  };
+  EXPECT_FALSE(check(1s, 1s)) << "the first says nothing";
+  EXPECT_FALSE(check(1s, 1s));
+  EXPECT_FALSE(check(1200ms, 1200ms));
+  EXPECT_TRUE(check(1s, 3600s)) << "suspended";
+  EXPECT_FALSE(check(1s, 1s));
+  EXPECT_FALSE(check(3s, 3s)) << "a busy machine";
+  EXPECT_TRUE(check(20s, 20s)) << "the process was stopped";
+  EXPECT_FALSE(check(1s, 1s));
+}
+
+TEST_F(Io, AWatchedNetworkThatStaysTheSameIsQuiet) {
+  int changes = 0, wakeups = 0;
+  NetworkWatch watch(
+      loop, [&] { changes++; }, [&] { wakeups++; });
+  EXPECT_EQ(NetworkWatch::fingerprint(), NetworkWatch::fingerprint());
+  loop.run_until([] { return false; }, 50ms);
+  EXPECT_EQ(changes + wakeups, 0);
 }
 
 }  // namespace

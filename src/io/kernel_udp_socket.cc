@@ -83,13 +83,22 @@ size_t gro_segment_size(const msghdr& message, size_t length) {
   return length;
 }
 
+/// Asks the kernel, and switches it on.
+bool use_gro(int fd) {
+  const int on = 1;
+  return setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof on) == 0;
+}
+
+bool has_gso(int fd) {
+  const int no_segments = 0;
+  return setsockopt(fd, SOL_UDP, UDP_SEGMENT, &no_segments, sizeof no_segments) == 0;
+}
+
 class KernelUdpSocket final : public UdpSocket {
  public:
   KernelUdpSocket(Loop& loop, FileDescriptor fd) : loop_(loop), descriptor_(loop.context(), fd.release()) {
-    const int on = 1;
-    gro_ = setsockopt(native(), SOL_UDP, UDP_GRO, &on, sizeof on) == 0;
-    const int probe = 0;
-    gso_ = setsockopt(native(), SOL_UDP, UDP_SEGMENT, &probe, sizeof probe) == 0;
+    use_gro(native());
+    gso_ = has_gso(native());
     wait_readable();
   }
   ~KernelUdpSocket() override { *alive_ = false; }
@@ -169,6 +178,7 @@ class KernelUdpSocket final : public UdpSocket {
       area.prepare();
       const int count = recvmmsg(native(), area.messages, kBatch, MSG_DONTWAIT, nullptr);
       if (count <= 0) break;
+      loop_.refresh_now();
       for (int i = 0; i < count; ++i) {
         delivered = true;
         deliver(area, static_cast<size_t>(i));
@@ -258,7 +268,6 @@ class KernelUdpSocket final : public UdpSocket {
   UdpReceiver* receiver_ = nullptr;
   bool gso_ = false;
   bool refused_segments_ = false;  // the last segmented send must be repeated datagram by datagram
-  bool gro_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
@@ -273,7 +282,20 @@ void set_options(int fd) {
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer);
 }
 
+size_t obtained_buffer(int fd, int option) {
+  int bytes = 0;
+  socklen_t length = sizeof bytes;
+  return getsockopt(fd, SOL_SOCKET, option, &bytes, &length) == 0 ? static_cast<size_t>(bytes) : 0;
+}
+
 }  // namespace
+
+Expected<UdpTraits> probe_udp_traits() {
+  FileDescriptor fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return errno_error(errno, "cannot make a UDP socket");
+  set_options(fd.get());
+  return UdpTraits{obtained_buffer(fd.get(), SO_RCVBUF), obtained_buffer(fd.get(), SO_SNDBUF), has_gso(fd.get()), use_gro(fd.get())};
+}
 
 Expected<std::unique_ptr<UdpSocket>> KernelUdpNetwork::open_udp(const Endpoint& bind) {
   FileDescriptor fd(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

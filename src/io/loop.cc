@@ -57,7 +57,7 @@ struct Loop::Impl {
   Rng& rng;
   TimerQueue timers;
   std::deque<std::function<void()>> posted;
-  std::optional<TimePoint> now;  // of this turn, read when first asked for
+  std::optional<TimePoint> now;  // read when first asked for, forgotten by each turn and by refresh_now()
   bool stopped = false;
   std::unique_ptr<boost::asio::signal_set> signals;
   KernelUdpNetwork network;
@@ -72,6 +72,7 @@ Loop::~Loop() {
 }
 
 TimePoint Loop::now() const { return impl_->read_now(); }
+void Loop::refresh_now() { impl_->now.reset(); }
 
 int64_t Loop::wall_ms() const {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();

@@ -2,7 +2,8 @@
 //
 //   one turn: timers due ─▶ ready sockets ─▶ posted tasks ─▶ (sleep until the next deadline)
 //
-// now() is read once per turn. post() is for the loop's own thread, post_from_thread() for others.
+// now() is read once per turn, and anew behind every read of a UDP socket: what arrived must not seem older than it is, or round-trip
+// times come out too short where a turn took long. post() is for the loop's own thread, post_from_thread() for others.
 #pragma once
 
 #include <functional>
@@ -23,6 +24,8 @@ class Loop final : public Runtime {
   ~Loop() override;
 
   TimePoint now() const override;
+  /// now() is read from the clock when it is next asked for.
+  void refresh_now();
   int64_t wall_ms() const override;
   TimerQueue& timers() override;
   Rng& rng() override;

@@ -7,6 +7,15 @@ namespace hg::io {
 
 class Loop;
 
+/// What the kernel gives a UDP socket made like all of ours.
+struct UdpTraits {
+  size_t receive_buffer = 0;  // bytes obtained, as the kernel counts them (its bookkeeping included)
+  size_t send_buffer = 0;
+  bool gso = false;
+  bool gro = false;
+};
+Expected<UdpTraits> probe_udp_traits();
+
 class KernelUdpNetwork final : public UdpNetwork {
  public:
   explicit KernelUdpNetwork(Loop& loop) : loop_(loop) {}

@@ -26,8 +26,6 @@ SecureConnection::SecureConnection(Runtime& runtime, std::unique_ptr<udx::Stream
       rx_(keys.rx),
       opened_at_(runtime.now()),
       last_write_(opened_at_),
-      heard_(opened_at_),
-      last_probe_(opened_at_),
       tick_(runtime.timers(), [this] { on_tick(); }),
       resume_(runtime.timers(), [this] { continue_reading(); }) {
   stream_->set_handler(this);
@@ -80,7 +78,9 @@ bool SecureConnection::seal_and_send(Buffer message) {
   const size_t length = message.size();
   put_u24(message.prepend(FrameReader::kLengthBytes), length);
   messages_sent_++;
-  return stream_->write(std::move(message));
+  const bool wants_more = stream_->write(std::move(message));
+  if (movable() && tick_.deadline() > last_write_ + Liveness::kOwedFor) tick_.arm(last_write_ + Liveness::kOwedFor);
+  return wants_more;
 }
 
 void SecureConnection::on_data(ByteView data) { process(data); }
@@ -233,30 +233,40 @@ void SecureConnection::send_keepalive() { write(Buffer()); }
 void SecureConnection::on_tick() {
   const TimePoint now = runtime_.now();
   if (!ended_ && now - last_write_ >= kKeepAlive) send_keepalive();
-  check_liveness(now);
+  check_liveness();
+  forget_former_paths(now);
   if (messages_received_ == messages_at_last_tick_) reader_.release();
   messages_at_last_tick_ = messages_received_;
   if (!destroyed_) arm_tick();
 }
 
-void SecureConnection::check_liveness(TimePoint now) {
-  const TimePoint heard = std::max(stream_->last_heard(), opened_at_);
-  if (heard != heard_) {
-    heard_ = heard;
-    probes_ = 0;
+Liveness::View SecureConnection::liveness_view() const {
+  return {runtime_.now(), std::max(stream_->last_heard(), opened_at_), stream_->owed_since(),
+          movable() ? stream_->stats().smoothed_rtt : Duration::zero()};
+}
+
+void SecureConnection::check_liveness() {
+  const bool was_silent = liveness_.silent();
+  switch (liveness_.step(liveness_view())) {
+    case Liveness::Step::kNone:
+      break;
+    case Liveness::Step::kDead:
+      return destroy(Error{"ETIMEDOUT", "nothing was heard from the other side"});
+    case Liveness::Step::kAsk:
+      stream_->probe_peer();
+      break;
+    case Liveness::Step::kSilent:
+      stream_->probe_peer();
+      relocated_ = false;
+      silent_since_ = runtime_.now();
+      tell(PathEvent::kSilent);
+      break;
   }
-  if (now - heard_ < kProbeAfter) return;
-  if (probes_ > 0 && now - last_probe_ < kProbeEvery) return;
-  if (probes_ >= kProbesBeforeDead && now - heard_ >= kDeadAfter)
-    return destroy(Error{"ETIMEDOUT", "nothing was heard from the other side"});
-  probes_++;
-  last_probe_ = now;
-  stream_->probe_peer();
+  if (was_silent && !liveness_.silent()) on_answering_again();
 }
 
 void SecureConnection::arm_tick() {
-  const TimePoint heard = std::max(stream_->last_heard(), opened_at_);
-  const TimePoint liveness = heard == heard_ && probes_ > 0 ? last_probe_ + kProbeEvery : heard + kProbeAfter;
+  const TimePoint liveness = liveness_.next(liveness_view());
   tick_.arm(ended_ ? liveness : std::min(liveness, last_write_ + kKeepAlive));
 }
 
@@ -270,6 +280,8 @@ ConnectionStats SecureConnection::stats() const {
   out.packets_sent = s.packets_sent;
   out.packets_retransmitted = s.packets_retransmitted;
   out.path_mtu = s.mtu;
+  out.relayed = relayed();
+  out.relay = relay_;
   return out;
 }
 
@@ -286,10 +298,16 @@ bool SecureConnection::send_unordered(ByteView message) {
 
 void SecureConnection::set_unordered_handler(UnorderedHandler handler) {
   unordered_handler_ = std::move(handler);
-  stream_->set_message_handler([this](ByteView envelope) {
-    if (destroyed_ || closed_ || !unordered_handler_) return;
-    if (const auto plain = unordered().open(envelope)) unordered_handler_(*plain);
-  });
+  stream_->set_message_handler([this](ByteView envelope) { on_unordered(envelope); });
+}
+
+void SecureConnection::on_unordered(ByteView envelope) {
+  if (destroyed_ || closed_) return;
+  const auto plain = unordered().open(envelope);
+  if (!plain) return;
+  const auto about_path = movable() ? PathMessage::decode(*plain) : std::nullopt;
+  if (about_path) return on_path_message(*about_path);
+  if (unordered_handler_) unordered_handler_(*plain);
 }
 
 }  // namespace hg::noise

@@ -42,15 +42,27 @@ class FakeStream final : public udx::Stream {
   void connect(UdpSocket&, const Endpoint&, uint32_t) override {}
   bool connected() const override { return true; }
   void change_remote(UdpSocket&, const Endpoint&, uint32_t, std::function<void()>) override {}
-  UdpSocket* socket() const override { return nullptr; }
-  Endpoint remote() const override { return Endpoint::loopback(7); }
+  void relocate(UdpSocket& at, const Endpoint& to, uint32_t) override {
+    place = {&at, to};
+    relocations++;
+  }
+  void retry_now() override {}
+  UdpSocket* socket() const override { return place.first; }
+  Endpoint remote() const override { return place.second; }
+  uint32_t remote_id() const override { return 2; }
   bool send_message(ByteView message) override {
     messages.push_back(to_bytes(message));
     return true;
   }
+  bool send_message_to(UdpSocket& at, const Endpoint& to, ByteView message) override {
+    elsewhere.push_back({{&at, to}, to_bytes(message)});
+    return true;
+  }
   void set_message_handler(std::function<void(ByteView)> handler) override { on_message = std::move(handler); }
-  void set_packet_observer(std::function<void(UdpSocket&, const Endpoint&)>) override {}
+  void set_packet_observer(PacketObserver observer) override { on_packet = std::move(observer); }
   TimePoint last_heard() const override { return heard; }
+  std::optional<TimePoint> owed_since() const override { return owed; }
+  void set_dead_after(Duration) override {}
   void probe_peer() override { probes++; }
   udx::StreamStats stats() const override { return {}; }
 
@@ -65,8 +77,13 @@ class FakeStream final : public udx::Stream {
   bool* gone = nullptr;
   int probes = 0;
   TimePoint heard{};
+  std::optional<TimePoint> owed;
   std::vector<Bytes> messages;
+  std::vector<std::pair<std::pair<UdpSocket*, Endpoint>, Bytes>> elsewhere;  // messages to other places
   std::function<void(ByteView)> on_message;
+  PacketObserver on_packet;
+  std::pair<UdpSocket*, Endpoint> place{nullptr, Endpoint::loopback(7)};
+  int relocations = 0;
 
  private:
   Runtime& runtime_;
@@ -402,9 +419,9 @@ TEST_F(Secure, ASilentPeerIsProbedAndGivenUpInLessThanTenSeconds) {
   const TimePoint start = host_.now();
   a_.raw->heard = start;
   EXPECT_TRUE(world_.run_until([this] { return a_.raw->probes > 0; }, 5s));
-  EXPECT_GE(host_.now() - start, SecureConnection::kProbeAfter);
+  EXPECT_GE(host_.now() - start, Liveness::kAskAfter);
   EXPECT_TRUE(world_.run_until([this] { return a_.recorder.closes > 0; }, 20s));
-  EXPECT_EQ(a_.raw->probes, SecureConnection::kProbesBeforeDead);
+  EXPECT_EQ(a_.raw->probes, Liveness::kAsksBeforeDead);
   EXPECT_LT(host_.now() - start, 10s);
   EXPECT_EQ(a_.recorder.close_error->code, "ETIMEDOUT");
 }

@@ -20,9 +20,12 @@ Connector::Connector(Context& context, const PublicKey& remote, ConnectOptions o
                   fail({"PEER_CONNECTION_FAILED", "no path to the peer in time"});
                 }),
       finish_(context.runtime.timers(), [this] { finish(); }),
-      pause_(context.runtime.timers(), [this] {
-        if (const auto go_on = std::exchange(after_pause_, {})) go_on();
-      }) {
+      pause_(context.runtime.timers(),
+             [this] {
+               if (const auto go_on = std::exchange(after_pause_, {})) go_on();
+             }),
+      find_timer_(context.runtime.timers(), [this] { find(); }),
+      relay_timer_(context.runtime.timers(), [this] { start_relay(); }) {
   context_.counters.connects++;
   deadline_.arm(context_.now() + kDeadline);
   raw_ = context_.mux.create_stream();
@@ -32,7 +35,26 @@ Connector::Connector(Context& context, const PublicKey& remote, ConnectOptions o
     fail({"HANDSHAKE_INVALID", "the key is not a usable point"});
     return;
   }
+  options_.via ? try_via() : find();
+}
 
+void Connector::try_via() {
+  via_owner_ = context_.punch_sockets.owner_of(*options_.via->socket);
+  running_++;
+  attempts_++;
+  find_timer_.arm(context_.now() + kViaWait);
+  shake_hands(
+      options_.via->remote,
+      [this] {
+        running_--;
+        find();
+        check_exhausted();
+      },
+      options_.via->socket);
+}
+
+void Connector::find() {
+  if (std::exchange(finding_, true) || reached_ || finished_) return;
   auto relays = options_.relay_addresses.empty() ? context_.relay_cache.get(remote_) : options_.relay_addresses;
   if (const auto route = context_.node.find_route(target_)) relays = {route->relay};
   if (relays.size() > kMaxCandidates) relays.resize(kMaxCandidates);
@@ -50,6 +72,7 @@ Connector::Connector(Context& context, const PublicKey& remote, ConnectOptions o
 Connector::~Connector() {
   gate_->on_packet = nullptr;
   if (holding_random_) context_.random_punches.release();
+  if (relay_setup_) crypto::wipe(relay_setup_->key_pair.secret_key);
   crypto::wipe(keys_.tx);
   crypto::wipe(keys_.rx);
   crypto::wipe(options_.key_pair.secret_key);
@@ -58,15 +81,21 @@ Connector::~Connector() {
 bool Connector::write_first_message() {
   handshake_.emplace(
       noise::IkHandshake::initiator(options_.key_pair, remote_, noise::dht_namespace(wire::kPeerHandshake), context_.runtime.rng()));
-  const auto own = context_.node.remote_address();
+  // A peer that hears of our addresses would wait for us there; one that hears of none goes to the relay at once.
+  const auto own = options_.relaying == Relaying::kFirst ? std::nullopt : context_.node.remote_address();
   own_firewall_ = own ? wire::kFirewallOpen : wire::kFirewallUnknown;
   wire::NoisePayload payload;
   payload.firewall = own_firewall_;
   if (own) payload.addresses4.push_back(*own);
-  if (options_.local_connection)
+  if (options_.local_connection && options_.relaying != Relaying::kFirst)
     for (const Endpoint& local : context_.local_addresses()) payload.addresses4.push_back(local);
   payload.udx = wire::UdxInfo{.id = raw_->id()};
   payload.secret_stream = wire::SecretStreamInfo{};
+  if (options_.relay_through && options_.relaying != Relaying::kNever) {
+    context_.runtime.rng().fill(relay_token_);
+    payload.relay_through = wire::RelayThrough{1, *options_.relay_through, relay_token_};
+  }
+  payload.move = options_.move;
   auto message = handshake_->write_message(wire::encode(payload));
   if (message) message1_ = std::move(*message);
   return message.ok();
@@ -130,18 +159,20 @@ void Connector::check_exhausted() {
 
 // --- handshake ----------------------------------------------------------------------------------------
 
-void Connector::shake_hands(const Endpoint& node, std::function<void()> over) {
+void Connector::shake_hands(const Endpoint& node, std::function<void()> over, UdpSocket* socket) {
   dht::Command command;
   command.command = wire::kPeerHandshake;
   command.target = target_;
   command.value = wire::encode(wire::Handshake{wire::kFromClient, message1_, {}, {}});
-  answered_by_.push_back(node);
-  requests_.push_back(
-      context_.node.request(node, std::move(command), [this, node, over = std::move(over)](Expected<dht::Response> response) {
-        if (reached_ || finished_) return;
-        if (response) on_handshake_reply(node, *response);
-        if (!reached_ && !finished_) over();
-      }));
+  if (socket == nullptr) answered_by_.push_back(node);
+  const auto on_response = [this, node, over = std::move(over)](Expected<dht::Response> response) {
+    if (reached_ || finished_) return;
+    if (response) on_handshake_reply(node, *response);
+    if (!reached_ && !finished_) over();
+  };
+  dht::RequestOptions options;
+  options.socket = socket;
+  requests_.push_back(context_.node.request(node, std::move(command), on_response, std::move(options)));
 }
 
 void Connector::on_handshake_reply(const Endpoint& node, const dht::Response& response) {
@@ -177,6 +208,7 @@ void Connector::on_first_packet(UdpSocket& socket, const Endpoint& from) {
     early_packet_ = {&socket, from};
     return;
   }
+  if (relay_ && relay_->is_relay(socket, from)) return;  // the other side was told of the pair first
   connect_path(socket, from);
 }
 
@@ -185,6 +217,8 @@ void Connector::choose_path(UdpSocket* replied_on) {
   UdpSocket& socket = replied_on != nullptr ? *replied_on : context_.node.socket();
   if (!reached_->relayed) return connect_path(socket, reached_->relay);
 
+  plan_relay();
+  if (options_.relaying == Relaying::kFirst && relay_pending()) return;
   const wire::NoisePayload& payload = reached_->payload;
   const bool relayed = reached_->server_address != reached_->relay;
   const bool punchable = payload.holepunch && !payload.holepunch->relays.empty();
@@ -194,12 +228,12 @@ void Connector::choose_path(UdpSocket* replied_on) {
     return connect_path(context_.node.socket(), publicly != payload.addresses4.end() ? *publicly : reached_->server_address);
   }
   if (own_firewall_ == wire::kFirewallOpen) {
-    after_pause_ = [this] { fail({"HOLEPUNCH_ABORTED", "the peer did not come"}); };
+    after_pause_ = [this] { path_failed({"HOLEPUNCH_ABORTED", "the peer did not come"}); };
     return pause_.arm(context_.now() + kPassiveWait);
   }
   if (options_.local_connection && relayed && reached_->client_address.address == reached_->server_address.address) try_local_network();
   if (punchable) return begin_punching();
-  if (!lan_pending_) fail({"CANNOT_HOLEPUNCH", "the peer offers no way to punch"});
+  path_failed({"CANNOT_HOLEPUNCH", "the peer offers no way to punch"});
 }
 
 void Connector::try_local_network() {
@@ -214,23 +248,33 @@ void Connector::try_local_network() {
     lan_pending_ = false;
     if (done()) return;
     if (pong) return connect_path(context_.node.server_socket(), at);
-    if (held_error_) return fail(std::move(*held_error_));
-    if (!puncher_) fail({"HOLEPUNCH_ABORTED", "the peer does not answer on the local network"});
+    if (held_error_) return path_failed(std::move(*held_error_));
+    if (!puncher_) path_failed({"HOLEPUNCH_ABORTED", "the peer does not answer on the local network"});
   });
 }
 
 void Connector::connect_path(UdpSocket& socket, const Endpoint& to) {
   if (done()) return;
+  HG_LOG(kDebug, "peer", "path to {} found{}", to.to_string(), puncher_ ? " by punching" : "");
+  auto owner = context_.punch_sockets.owner_of(socket);  // before the puncher lets go of it
+  drop_relay();
+  run_on(socket, to, static_cast<uint32_t>(reached_->payload.udx->id), std::move(owner));
+}
+
+void Connector::run_on(UdpSocket& socket, const Endpoint& to, uint32_t id, std::shared_ptr<void> attachment) {
   gate_->on_packet = nullptr;
   pause_.disarm();
+  lan_ping_.cancel();
   if (std::exchange(holding_random_, false)) context_.random_punches.release();
-  auto owner = context_.punch_sockets.owner_of(socket);  // before the puncher lets go of it
   if (puncher_) puncher_->stop();
-  HG_LOG(kDebug, "peer", "path to {} found{}", to.to_string(), puncher_ ? " by punching" : "");
-  raw_->connect(socket, to, static_cast<uint32_t>(reached_->payload.udx->id));
-  auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(raw_), keys_, std::move(owner));
+  raw_->connect(socket, to, id);
+  auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(raw_), keys_, std::move(attachment));
+  if (relay_) BlindRelayClient::attach(relay_, *connection);
+  if (const auto& move = reached_->payload.move; move && options_.move && move->session == options_.move->session)
+    connection->set_continuation(noise::Continuation{move->session, static_cast<uint32_t>(move->udx_id)});
   proof_ = std::make_unique<Proof>(context_.runtime, std::move(connection), [this](auto proven) {
     if (finished_) return;
+    if (!proven && proven.error().code == "ETIMEDOUT") return fail(proven.error());
     if (!proven) return fail({"PEER_CONNECTION_FAILED", proven.error().code + ": " + proven.error().message});
     connection_ = std::move(*proven);
     finished_ = true;
@@ -240,9 +284,19 @@ void Connector::connect_path(UdpSocket& socket, const Endpoint& to) {
 
 // --- end ----------------------------------------------------------------------------------------------
 
+/// A way other than the relay came to nothing; what else is under way goes on.
+void Connector::path_failed(Error error) {
+  if (done()) return;
+  if (!lan_pending_ && !relay_pending()) return fail(std::move(error));
+  if (!held_error_) held_error_ = std::move(error);
+  if (!lan_pending_ && relay_timer_.armed()) start_relay();
+}
+
 void Connector::fail(Error error) {
   if (finished_) return;
   finished_ = true;
+  drop_relay();
+  find_timer_.disarm();
   context_.counters.connects_failed++;
   error_ = std::move(error);
   if (puncher_) puncher_->stop();
@@ -252,6 +306,7 @@ void Connector::fail(Error error) {
 
 void Connector::finish() {
   deadline_.disarm();
+  find_timer_.disarm();
   const Callback callback = std::move(callback_);
   if (connection_) {
     callback(std::move(connection_));

@@ -5,6 +5,7 @@
 //                                first one wins             │  own OPEN: wait for the peer  ├▶ raw stream ─▶ Proof ─▶ callback
 //   a UDX packet that comes first from anywhere decides ─▶ │  same NAT: ping on the LAN    │
 //                                                           └─ punch rounds (connector_punch.cc)
+//   beside all these, if either side offered a relay: at once or after kRelayAfter, through it (connector_relay.cc)
 //
 // A reply that cannot be verified is ignored, not fatal. The whole has a deadline. Owned by the caller of
 // Host::connect(); destroying it is silent. The callback runs from a timer and may destroy it. Source:
@@ -16,6 +17,7 @@
 
 #include "dht/operations.h"
 #include "noise/handshake.h"
+#include "peer/blind_relay_client.h"
 #include "peer/context.h"
 #include "peer/proof.h"
 #include "peer/puncher.h"
@@ -29,11 +31,15 @@ class Connector final : public Attempt {
   using Callback = std::function<void(Expected<std::unique_ptr<noise::SecureConnection>>)>;
   static constexpr Duration kDeadline = 60s;     // a random punch alone takes 35 s
   static constexpr Duration kPassiveWait = 10s;  // hyperdht: for the peer's first packet when we are OPEN
+  static constexpr Duration kRelayAfter = 3s;    // a punch that works at once is over by then; the relay is not troubled for it
+  static constexpr Duration kViaWait = 1s;       // for an answer on a path that worked a moment ago
   static constexpr size_t kParallel = 2;         // handshakes; one more beside known relays
   static constexpr size_t kMaxCandidates = 64;
 
   Connector(Context& context, const PublicKey& remote, ConnectOptions options, Callback callback);
   ~Connector() override;
+
+  Stage stage() const override { return path_found() ? Stage::kProving : reached_ ? Stage::kReached : Stage::kSearching; }
 
  private:
   struct Reached {
@@ -53,10 +59,12 @@ class Connector final : public Attempt {
 
   // Finding the peer and shaking hands (connector.cc).
   bool write_first_message();
+  void find();
+  void try_via();
   void start_query(std::vector<Endpoint> nodes);
   void try_next_relay();
   void try_candidates();
-  void shake_hands(const Endpoint& node, std::function<void()> over);
+  void shake_hands(const Endpoint& node, std::function<void()> over, UdpSocket* socket = nullptr);
   void on_handshake_reply(const Endpoint& node, const dht::Response& response);
   void check_exhausted();
   void fail(Error error);
@@ -67,8 +75,17 @@ class Connector final : public Attempt {
   void choose_path(UdpSocket* replied_on);
   void try_local_network();
   void connect_path(UdpSocket& socket, const Endpoint& to);
+  void run_on(UdpSocket& socket, const Endpoint& to, uint32_t id, std::shared_ptr<void> attachment);
+  void path_failed(Error error);
   bool path_found() const { return raw_ == nullptr; }
   bool done() const { return finished_ || path_found(); }
+
+  // Relaying (connector_relay.cc).
+  void plan_relay();
+  void start_relay();
+  void drop_relay();
+  void on_relay(Expected<BlindRelayClient::Paired> paired);
+  bool relay_pending() const { return relay_ != nullptr || relay_timer_.armed(); }
 
   // Punching (connector_punch.cc).
   void begin_punching();
@@ -107,6 +124,8 @@ class Connector final : public Attempt {
   size_t parallel_ = kParallel;
   size_t attempts_ = 0;
   bool trying_relays_ = false;
+  bool finding_ = false;
+  std::shared_ptr<PunchSocket> via_owner_;
 
   std::optional<Reached> reached_;
   noise::SessionKeys keys_;
@@ -116,7 +135,7 @@ class Connector final : public Attempt {
   std::unique_ptr<Puncher> puncher_;
   dht::RequestHandle lan_ping_;
   bool lan_pending_ = false;
-  std::optional<Error> held_error_;  // of punching, while the LAN may still succeed
+  std::optional<Error> held_error_;  // of punching, while the LAN or a relay may still succeed
   dht::RequestHandle punch_request_;
   wire::RelayInfo server_relay_;
   Endpoint server_address_;
@@ -126,12 +145,18 @@ class Connector final : public Attempt {
   std::function<void()> after_pause_;
   bool holding_random_ = false;
 
+  ByteArray<32> relay_token_{};
+  std::optional<BlindRelayClient::Setup> relay_setup_;
+  std::shared_ptr<BlindRelayClient> relay_;
+
   bool finished_ = false;
   std::optional<Error> error_;
   std::unique_ptr<noise::SecureConnection> connection_;
   Timer deadline_;
   Timer finish_;
   Timer pause_;
+  Timer find_timer_;
+  Timer relay_timer_;
 };
 
 }  // namespace hg::peer

@@ -157,11 +157,7 @@ void Connector::punch_failed(Error error) {
   HG_LOG(kDebug, "peer", "punching failed: {} ({})", error.code, error.message);
   if (std::exchange(holding_random_, false)) context_.random_punches.release();
   puncher_->stop();
-  if (lan_pending_) {
-    held_error_ = std::move(error);
-  } else {
-    fail(std::move(error));
-  }
+  path_failed(std::move(error));
 }
 
 }  // namespace hg::peer

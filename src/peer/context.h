@@ -80,10 +80,16 @@ struct Context {
   PunchSockets punch_sockets;
   RandomPunchGuard random_punches;
   RelayCache relay_cache;
+  RelaySource* relays = nullptr;
   HostCounters counters;
 
   /// Addresses of our interfaces with the server socket's port; loopback only when there is nothing else.
   std::vector<Endpoint> local_addresses() const;
+  /// Every peer sees us at another port: nobody else's random port can be met.
+  bool randomized() const {
+    const auto seen_as = node.external_address();
+    return seen_as && seen_as->port == 0;
+  }
   TimePoint now() const { return runtime.now(); }
 };
 

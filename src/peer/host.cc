@@ -1,6 +1,7 @@
 #include "peer/host.h"
 
 #include "base/log.h"
+#include "peer/blind_relay_server.h"
 #include "peer/connector.h"
 #include "peer/context.h"
 #include "peer/registry.h"
@@ -56,6 +57,12 @@ Expected<std::unique_ptr<Server>> Host::listen(const KeyPair& key_pair, ListenOp
 std::unique_ptr<Attempt> Host::connect(const PublicKey& remote, ConnectOptions options,
                                        std::function<void(Expected<std::unique_ptr<noise::SecureConnection>>)> callback) {
   return std::make_unique<Connector>(impl_->context(), remote, std::move(options), std::move(callback));
+}
+
+void Host::set_relays(RelaySource* relays) { impl_->context().relays = relays; }
+
+Expected<std::unique_ptr<BlindRelayServer>> Host::serve_relay(BlindRelayOptions options) {
+  return BlindRelayServerImpl::open(*this, impl_->context(), std::move(options));
 }
 
 dht::Node& Host::node() { return impl_->context().node; }

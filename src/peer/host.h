@@ -2,7 +2,7 @@
 //
 //   connect: FIND_PEER ─▶ handshake through a node ─▶ direct │ open │ LAN │ punch ─▶ UDX stream ─▶ SecureConnection
 //   listen:  announce at the 3 closest nodes ─▶ handshakes arrive ─▶ same, passively
-//   relay:   handshakes and punches of others are passed on (hyperdht lib/router)
+//   relay:   handshakes and punches of others are passed on (hyperdht lib/router); whole connections, see blind_relay.h
 //
 // A Host wires one dht::Node's sockets to one udx::Mux and owns the sockets made for punching. Both
 // outlive it; it must be destroyed after every Server, attempt and connection made through it. One
@@ -18,6 +18,7 @@
 #include "base/ids.h"
 #include "base/runtime.h"
 #include "noise/secure_connection.h"
+#include "peer/blind_relay.h"
 #include "wire/hyperdht.h"
 
 namespace hg::dht {
@@ -30,19 +31,37 @@ class Mux;
 namespace hg::peer {
 
 using OnConnection = std::function<void(std::unique_ptr<noise::SecureConnection>)>;
+/// Whether a connection may run through a relay.
+enum class Relaying {
+  kNever,
+  kFallback,  // when no direct path is found soon; at once where both NATs are known to be hopeless
+  kFirst,     // a direct path was tried before, in vain
+};
 /// True refuses the peer: it gets no answer at all. `payload` is what it sent in its first message.
 using Firewall = std::function<bool(const PublicKey& remote, const wire::NoisePayload& payload, const Endpoint& address)>;
+
+/// A connection we have with `remote` that may go on over another path: our UDX stream of it; nullopt when there is none of that name.
+using FindSession = std::function<std::optional<uint32_t>(const PublicKey& remote, const Hash32& session)>;
 
 struct ListenOptions {
   Firewall firewall;
   OnConnection on_connection;
+  FindSession find_session{};  // empty: peers cannot bring new paths for old connections
   bool share_local_addresses = true;
+  /// A relay key to offer to a client that offers none itself.
+  std::function<std::optional<PublicKey>(const PublicKey& client)> relay_through;
 };
 
 struct ConnectOptions {
   KeyPair key_pair;
   std::vector<Endpoint> relay_addresses;  // nodes that may know the peer, from a lookup
   bool local_connection = true;           // offer and try addresses of the local network
+  Relaying relaying = Relaying::kFallback;
+  std::optional<PublicKey> relay_through{};  // a relay key to offer
+  std::optional<DirectPath> via{};           // a way to the peer's process that works: tried before anything is looked up
+  /// Set: the connection is to bring a path for this older one. Its continuation() tells whether the peer still has that; only peers of
+  /// ours that said so may be asked.
+  std::optional<wire::MoveInfo> move{};
 };
 
 /// A key being listened on. Destroying it stops listening without telling the network; close() tells it.
@@ -64,6 +83,12 @@ class Server {
 class Attempt {
  public:
   virtual ~Attempt() = default;
+  enum class Stage {
+    kSearching,
+    kReached,  // the peer answered the handshake
+    kProving,  // a path was found; the peer may count on it already
+  };
+  virtual Stage stage() const = 0;
 };
 
 struct HostCounters {
@@ -75,6 +100,7 @@ struct HostCounters {
   uint64_t punches_random = 0;
   uint64_t connects = 0;
   uint64_t connects_failed = 0;
+  uint64_t relayed = 0;  // connections that came about through a relay
 };
 
 class HostImpl;
@@ -91,6 +117,11 @@ class Host {
   /// Calls back exactly once (never from inside this call) unless the attempt is destroyed before. Error codes are hyperdht's names.
   std::unique_ptr<Attempt> connect(const PublicKey& remote, ConnectOptions options,
                                    std::function<void(Expected<std::unique_ptr<noise::SecureConnection>>)> callback);
+
+  /// What this process knows of relays (nullptr: nothing). Must outlive the Host or be taken back.
+  void set_relays(RelaySource* relays);
+  /// Serves as a blind relay under a key of its own; errors as listen().
+  Expected<std::unique_ptr<BlindRelayServer>> serve_relay(BlindRelayOptions options);
 
   dht::Node& node();
   const HostCounters& counters() const;

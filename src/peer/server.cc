@@ -101,7 +101,8 @@ ServerImpl::Slot* ServerImpl::add_slot(const Hash32& key, const Endpoint& client
   size_t id = 0;
   while (id < slots_.size() && slots_[id]) ++id;
   if (id == slots_.size()) slots_.emplace_back();
-  slots_[id] = std::make_unique<Slot>(context_.runtime, id, key, client, [this](Slot& slot) { on_slot_timer(slot); });
+  slots_[id] = std::make_unique<Slot>(
+      context_.runtime, id, key, client, [this](Slot& slot) { on_slot_timer(slot); }, [this](Slot& slot) { start_relay(slot); });
   seen_[key] = id;
   return slots_[id].get();
 }
@@ -158,6 +159,7 @@ std::optional<RoutedReply> ServerImpl::open_slot(const Hash32& key, const wire::
   }
   Slot& slot = *add_slot(key, client);
   slot.timer.arm(context_.now() + kClearAfter);
+  if (error == wire::kErrorNone) offer_relay(slot, handshake.remote_key(), theirs->relay_through);
   return slot.reply = answer(slot, handshake, *theirs, error, request, !message.peer_address);
 }
 
@@ -172,6 +174,9 @@ wire::NoisePayload ServerImpl::our_payload(const Slot& slot, uint64_t error) con
     for (const Endpoint& local : context_.local_addresses()) payload.addresses4.push_back(local);
   payload.udx = wire::UdxInfo{.id = slot.raw ? slot.raw->id() : 0};
   payload.secret_stream = wire::SecretStreamInfo{};
+  if (slot.relay_setup && slot.relay_setup->is_initiator)
+    payload.relay_through = wire::RelayThrough{1, slot.relay_setup->relay, slot.relay_setup->token};
+  payload.move = slot.move;
   if (const auto relays = announcer_.relay_addresses(); !relays.empty()) payload.relay_addresses = relays;
   return payload;
 }
@@ -182,6 +187,12 @@ std::optional<RoutedReply> ServerImpl::answer(Slot& slot, noise::IkHandshake& ha
     slot.raw = context_.mux.create_stream();
     slot.gate = StreamGate::guard(*slot.raw);
     slot.gate->on_packet = [this, &slot](UdpSocket& socket, const Endpoint& from) { on_path(slot, socket, from); };
+    if (theirs.move && options_.find_session) {
+      if (const auto stream = options_.find_session(handshake.remote_key(), theirs.move->session)) {
+        slot.move = wire::MoveInfo{theirs.move->session, *stream};
+        slot.move_remote_id = static_cast<uint32_t>(theirs.move->udx_id);
+      }
+    }
   }
   auto message2 = handshake.write_message(wire::encode(our_payload(slot, error)));
   auto session = message2 ? handshake.session() : Expected<noise::SessionKeys>(message2.error());
@@ -202,6 +213,7 @@ std::optional<RoutedReply> ServerImpl::answer(Slot& slot, noise::IkHandshake& ha
     on_path(slot, direct ? *request.socket : context_.node.socket(), slot.client);
     return reply;
   }
+  plan_relay(slot, theirs.addresses4.empty());
   const bool lan = same_network(theirs, slot.client, request.to);
   if (!lan && context_.node.remote_address()) return reply;
   slot.secure.emplace(noise::holepunch_secret(slot.keys.handshake_hash), context_.runtime.rng());
@@ -225,13 +237,22 @@ bool ServerImpl::same_network(const wire::NoisePayload& theirs, const Endpoint& 
 
 void ServerImpl::on_path(Slot& slot, UdpSocket& socket, const Endpoint& from) {
   if (slot.phase != Slot::Phase::kWaiting) return;
+  if (slot.relay && slot.relay->is_relay(socket, from)) return;  // the client was told of the pair first
+  HG_LOG(kDebug, "peer", "client {} comes", from.to_string());
+  auto owner = context_.punch_sockets.owner_of(socket);  // before the puncher lets go of it
+  slot.relay.reset();
+  run_on(slot, socket, from, slot.remote_udx_id, std::move(owner));
+}
+
+void ServerImpl::run_on(Slot& slot, UdpSocket& socket, const Endpoint& to, uint32_t id, std::shared_ptr<void> attachment) {
   slot.phase = Slot::Phase::kProving;
   slot.gate->on_packet = nullptr;
-  auto owner = context_.punch_sockets.owner_of(socket);  // before the puncher lets go of it
+  slot.relay_timer.disarm();
   if (slot.puncher) slot.puncher->stop();
-  HG_LOG(kDebug, "peer", "client {} comes", from.to_string());
-  slot.raw->connect(socket, from, slot.remote_udx_id);
-  auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(slot.raw), slot.keys, std::move(owner));
+  slot.raw->connect(socket, to, id);
+  auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(slot.raw), slot.keys, std::move(attachment));
+  if (slot.relay) BlindRelayClient::attach(slot.relay, *connection);
+  if (slot.move) connection->set_continuation(noise::Continuation{slot.move->session, slot.move_remote_id});
   slot.timer.arm(context_.now() + Proof::kTimeout + 1s);
   slot.proof =
       std::make_unique<Proof>(context_.runtime, std::move(connection), [this, &slot](auto proven) { on_proven(slot, std::move(proven)); });

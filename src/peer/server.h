@@ -4,6 +4,7 @@
 //                                                            ├─ same NAT: reply, wait for the client on the LAN
 //                                                            ├─ we are OPEN: reply, wait for the client's packet
 //                                                            └─ else: reply from a punch socket, then punch rounds
+//                                  (beside the last three, through a relay if one was offered: server_relay.cc)
 //   first UDX packet │ connect now ─▶ SecureConnection ─▶ Proof ─▶ on_connection
 //
 // A slot answers repeated copies of its handshake (they come through several relays) with the same reply
@@ -17,6 +18,7 @@
 
 #include "noise/handshake.h"
 #include "peer/announcer.h"
+#include "peer/blind_relay_client.h"
 #include "peer/host.h"
 #include "peer/proof.h"
 #include "peer/puncher.h"
@@ -43,6 +45,8 @@ class ServerImpl final : public Server {
   static constexpr Duration kWait = 10s;        // for the client, after our reply
   static constexpr Duration kClearAfter = 10s;  // hyperdht HANDSHAKE_CLEAR_WAIT
   static constexpr Duration kPunchDeadline = 60s;
+  static constexpr Duration kRelayAfter = 1500ms;  // less than the client's: it may have tried everything else already
+  static constexpr size_t kMaxRelayed = 32;        // slots that go through a relay at a time
 
   ServerImpl(Context& context, ServerRegistry& registry, const KeyPair& key_pair, ListenOptions options);
   ~ServerImpl() override;
@@ -68,6 +72,12 @@ class ServerImpl final : public Server {
   void clear_slot(size_t id);
   void remember(const Hash32& key);
   std::optional<RoutedReply> open_slot(const Hash32& key, const wire::Handshake& message, const dht::IncomingRequest& request);
+  void offer_relay(Slot& slot, const PublicKey& client, const std::optional<wire::RelayThrough>& theirs);
+  void plan_relay(Slot& slot, bool at_once);
+  void start_relay(Slot& slot);
+  void on_relay(Slot& slot, Expected<BlindRelayClient::Paired> paired);
+  void run_on(Slot& slot, UdpSocket& socket, const Endpoint& to, uint32_t id, std::shared_ptr<void> attachment);
+  void path_failed(Slot& slot);
   std::optional<RoutedReply> answer(Slot& slot, noise::IkHandshake& handshake, const wire::NoisePayload& theirs, uint64_t error,
                                     const dht::IncomingRequest& request, bool direct);
   wire::NoisePayload our_payload(const Slot& slot, uint64_t error) const;

@@ -18,9 +18,7 @@ bool contains(const std::optional<std::vector<Endpoint>>& addresses, const Endpo
 
 bool ServerImpl::start_puncher(Slot& slot, uint64_t client_firewall) {
   Puncher::Events events;
-  events.on_abort = [this, &slot] {
-    if (slot.phase == Slot::Phase::kWaiting) give_up(slot);
-  };
+  events.on_abort = [this, &slot] { path_failed(slot); };
   slot.puncher = std::make_unique<Puncher>(
       context_, false, static_cast<wire::Firewall>(std::min<uint64_t>(client_firewall, wire::kFirewallRandom)), std::move(events));
   if (slot.puncher->usable()) return true;
@@ -46,7 +44,7 @@ RoutedReply ServerImpl::aborted(Slot& slot, uint64_t error) {
   payload.error = error;
   payload.round = slot.round;
   RoutedReply reply{slot.secure->seal(payload), nullptr, true};
-  if (slot.phase == Slot::Phase::kWaiting) give_up(slot);
+  path_failed(slot);
   return reply;
 }
 

@@ -3,9 +3,11 @@
 //   kWaiting ── a path was found ──▶ kProving ── header verified or not ──▶ kOver ── 10 s ──▶ cleared
 //      └──────────────── nobody came, punch failed ────────────────────────────┘
 //
+// A relay that either side offered is gone through beside the other ways: at once, or after kRelayAfter, or when those have failed.
 // Private to server.cc and server_punch.cc.
 #pragma once
 
+#include "peer/blind_relay_client.h"
 #include "peer/server.h"
 #include "peer/stream_gate.h"
 
@@ -14,13 +16,21 @@ namespace hg::peer {
 struct ServerImpl::Slot {
   enum class Phase { kWaiting, kProving, kOver };
 
-  Slot(Runtime& runtime, size_t slot_id, const Hash32& noise_hash, const Endpoint& from, std::function<void(Slot&)> on_timer)
-      : id(slot_id), key(noise_hash), client(from), timer(runtime.timers(), [this, on_timer = std::move(on_timer)] { on_timer(*this); }) {}
+  Slot(Runtime& runtime, size_t slot_id, const Hash32& noise_hash, const Endpoint& from, std::function<void(Slot&)> on_timer,
+       std::function<void(Slot&)> on_relay_due)
+      : id(slot_id),
+        key(noise_hash),
+        client(from),
+        timer(runtime.timers(), [this, on_timer = std::move(on_timer)] { on_timer(*this); }),
+        relay_timer(runtime.timers(), [this, on_relay_due = std::move(on_relay_due)] { on_relay_due(*this); }) {}
   ~Slot() {
     if (gate) gate->on_packet = nullptr;
+    if (relay_setup) crypto::wipe(relay_setup->key_pair.secret_key);
     crypto::wipe(keys.tx);
     crypto::wipe(keys.rx);
   }
+
+  bool relay_pending() const { return relay != nullptr || relay_timer.armed(); }
 
   /// Lets go of everything but the remembered reply. Safe inside callbacks of what it lets go of: proof and puncher stay until the slot is
   /// cleared.
@@ -28,6 +38,9 @@ struct ServerImpl::Slot {
     phase = Phase::kOver;
     if (gate) gate->on_packet = nullptr;
     if (puncher) puncher->stop();
+    relay_timer.disarm();
+    relay.reset();
+    if (relay_setup) crypto::wipe(relay_setup->key_pair.secret_key);
     if (raw) raw->destroy();
     crypto::wipe(keys.tx);
     crypto::wipe(keys.rx);
@@ -40,13 +53,18 @@ struct ServerImpl::Slot {
   std::optional<RoutedReply> reply;
   noise::SessionKeys keys;
   uint32_t remote_udx_id = 0;
+  std::optional<wire::MoveInfo> move;  // ours, of the connection that is to continue
+  uint32_t move_remote_id = 0;
   uint64_t round = 0;
   std::optional<SecurePayload> secure;
   std::unique_ptr<Puncher> puncher;
   std::unique_ptr<udx::Stream> raw;
   std::shared_ptr<StreamGate> gate;
   std::unique_ptr<Proof> proof;
+  std::optional<BlindRelayClient::Setup> relay_setup;
+  std::shared_ptr<BlindRelayClient> relay;
   Timer timer;
+  Timer relay_timer;
 };
 
 }  // namespace hg::peer

@@ -24,7 +24,9 @@ struct PeerRecord {
   std::vector<Endpoint> relay_addresses;
   std::vector<Topic> topics;
   int attempts = 0;
-  bool proven = false;  // we have been connected
+  bool proven = false;       // we have been connected
+  bool relay_first = false;  // a relay helps: direct ways failed, or the last connection went through one
+  int relay_tries = 0;       // attempts at once for the sake of a relay, since the last success
   bool queued = false;
   TimePoint seen_at{};
   TimePoint connected_at{};

@@ -10,12 +10,15 @@
 // remote header has arrived and verified. The receiver calls set_handler() inside on_connection or
 // later (nothing is lost meanwhile) and must let go of the connection after its on_close.
 //
+// A connection on which both ends allow_moves() outlives its path: the swarm finds it another one.
+//
 // Owned by app; Host and Runtime outlive it. One thread. Behaviour: npm hyperswarm 4.17 (its rules for
 // duplicates exactly, its retry rules without ever giving up).
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/ids.h"
@@ -54,7 +57,9 @@ struct SwarmStats {
   uint64_t attempts = 0;
   uint64_t failures = 0;
   uint64_t duplicates = 0;
+  uint64_t moves = 0;  // connections that went on over the path of a fresh one
   uint64_t banned = 0;
+  uint64_t relayed = 0;  // connections that came about through a relay
 };
 
 class DiscoveryHub;
@@ -98,6 +103,10 @@ class Swarm {
   /// beyond 4096.
   void ban(const PublicKey& key);
   bool banned(const PublicKey& key) const;
+
+  /// `peer`, to whom we are connected, relays under the key `relay` (nullopt: no longer). Peers that could not be reached directly are
+  /// tried again through it at once.
+  void set_relay(const PublicKey& peer, const std::optional<PublicKey>& relay);
 
   const PublicKey& public_key() const;
   SwarmStats stats() const;

@@ -21,6 +21,8 @@ Swarm::Impl::Impl(Runtime& runtime, peer::Host& host, SwarmOptions options)
                    [this] {
                      for (auto& heir : std::exchange(heirs_, {})) on_incoming(std::move(heir));
                    }),
+      relay_timer_(runtime.timers(), [this] { restart_without_relay(); }),
+      escorts_timer_(runtime.timers(), [this] { on_escorts_due(); }),
       close_timer_(runtime.timers(), [this] {
         if (const auto done = std::exchange(closed_done_, {})) done();
       }) {
@@ -28,12 +30,17 @@ Swarm::Impl::Impl(Runtime& runtime, peer::Host& host, SwarmOptions options)
                                                            [this](const Topic& topic, const wire::Peer& peer) { on_peer(topic, peer); },
                                                            [this] { return listening_ ? server_.get() : nullptr; }});
   host_.node().add_listener(this);
+  host_.set_relays(this);
 }
 
 Swarm::Impl::~Impl() {
+  host_.set_relays(nullptr);
   host_.node().remove_listener(this);
   for (auto& [key, link] : links_)
-    if (link.connection != nullptr) link.connection->set_close_observer({});
+    if (link.connection != nullptr) {
+      link.connection->set_close_observer({});
+      link.connection->set_path_observer({});
+    }
   crypto::wipe(options_.key_pair.secret_key);
 }
 
@@ -46,8 +53,10 @@ void Swarm::Impl::start_listening() {
   if (server_ || closed_) return;
   peer::ListenOptions listen;
   listen.firewall = [this](const PublicKey& key, const wire::NoisePayload&, const Endpoint&) {
-    return refused(key) || links_.size() >= options_.max_peers * kIncomingFactor;
+    return refused(key) || (links_.size() >= options_.max_peers * kIncomingFactor && !links_.contains(key));
   };
+  listen.relay_through = [this](const PublicKey& client) { return relay_for_client(client); };
+  listen.find_session = [this](const PublicKey& key, const Hash32& session) { return find_session(key, session); };
   listen.on_connection = [this](std::unique_ptr<noise::SecureConnection> connection) { on_incoming(std::move(connection)); };
   auto server = host_.listen(options_.key_pair, std::move(listen));
   if (!server) {
@@ -135,6 +144,7 @@ void Swarm::Impl::connect(PeerRecord& record) {
   peer::ConnectOptions connect;
   connect.key_pair = options_.key_pair;
   connect.relay_addresses = record.relay_addresses;
+  plan_relay(record, link, connect);
   link.attempt =
       host_.connect(record.key, std::move(connect), [this, key = record.key](auto result) { on_attempt_over(key, std::move(result)); });
 }
@@ -146,13 +156,23 @@ void Swarm::Impl::on_attempt_over(const PublicKey& key, Expected<std::unique_ptr
   const PublicKey peer = key;  // `key` lives in the callback that the attempt owns
   if (result) {
     const auto attempt = std::move(found->second.attempt);
+    found->second.spare_timer.reset();
+    const auto spare = std::move(found->second.spare);
+    if (spare) spare->destroy(duplicate());
     hand_out(std::move(*result), true);
   } else {
     HG_LOG(kDebug, "swarm", "connect failed: {} ({})", result.error().code, result.error().message);
     stats_.failures++;
     const auto attempt = std::move(found->second.attempt);
+    const bool relay_offered = found->second.relay_offered;
+    auto spare = std::move(found->second.spare);
     links_.erase(found);
-    after_disconnect(peer, true);
+    if (spare && !spare->closed()) {
+      hand_out(std::move(spare), false);
+    } else {
+      after_disconnect(peer, true);
+      after_failure(peer, result.error(), relay_offered);
+    }
   }
   connect_some();
 }
@@ -200,6 +220,7 @@ void Swarm::Impl::forget_old() {
 void Swarm::Impl::on_incoming(std::unique_ptr<noise::SecureConnection> connection) {
   const PublicKey key = connection->remote_key();
   if (refused(key) || connection->closed()) return;
+  if (take_path(connection)) return;
   const auto existing = links_.find(key);
   if (existing == links_.end()) return hand_out(std::move(connection), false);
 
@@ -210,8 +231,29 @@ void Swarm::Impl::on_incoming(std::unique_ptr<noise::SecureConnection> connectio
   const bool keep_new = outdated || we_should_initiate == connection->is_initiator();
   stats_.duplicates++;
   if (keep_new) return replace(link, std::move(connection));
-  if (link.connection != nullptr) link.connection->send_keepalive();
+  if (link.attempt) return keep_spare(link, std::move(connection));
+  link.connection->send_keepalive();
   connection->destroy(duplicate());
+}
+
+void Swarm::Impl::keep_spare(Link& link, std::unique_ptr<noise::SecureConnection> connection) {
+  const PublicKey key = connection->remote_key();
+  link.spare = std::move(connection);
+  link.spare_timer = std::make_unique<Timer>(runtime_.timers(), [this, key] { on_spare_due(key); });
+  link.spare_timer->arm(runtime_.now() + kSparePatience);
+}
+
+void Swarm::Impl::on_spare_due(const PublicKey& key) {
+  const PublicKey peer = key;  // `key` lives in the timer
+  const auto found = links_.find(peer);
+  if (found == links_.end() || !found->second.attempt || !found->second.spare) return;
+  if (found->second.spare->closed()) return;
+  if (found->second.attempt->stage() == peer::Attempt::Stage::kProving)
+    return found->second.spare_timer->arm(runtime_.now() + kSparePatience);
+  auto link = links_.extract(found);
+  connecting_--;
+  hand_out(std::move(link.mapped().spare), false);
+  connect_some();
 }
 
 void Swarm::Impl::replace(Link& link, std::unique_ptr<noise::SecureConnection> connection) {
@@ -230,7 +272,9 @@ void Swarm::Impl::hand_out(std::unique_ptr<noise::SecureConnection> connection, 
   Link& link = links_[key];
   link.client = client;
   link.connection = connection.get();
+  connection->set_path_observer([this, key, which = connection.get()](noise::PathEvent event) { on_path_event(key, which, event); });
   connection->set_close_observer([this, key, which = connection.get()](const std::optional<Error>&) { on_closed(key, which); });
+  if (link.connection->relayed()) stats_.relayed++;
   PeerInfo info;
   info.key = key;
   info.client = client;
@@ -238,6 +282,8 @@ void Swarm::Impl::hand_out(std::unique_ptr<noise::SecureConnection> connection, 
     record->second.queued = false;
     record->second.proven = true;
     record->second.connected_at = runtime_.now();
+    record->second.relay_first = link.connection->relayed();
+    record->second.relay_tries = 0;
     info.topics = record->second.topics;
   }
   if (on_connection) on_connection(std::move(connection), info);
@@ -250,6 +296,7 @@ void Swarm::Impl::on_closed(const PublicKey& key, const noise::SecureConnection*
   const bool client = found->second.client;
   auto heir = std::move(found->second.heir);
   links_.erase(found);
+  relays_.forget(peer);
   after_disconnect(peer, client);
   if (closed_) return;
   if (heir) {  // deferred: the receiver of the old connection must hear of its end before it gets the new one
@@ -303,7 +350,10 @@ void Swarm::Impl::on_health(dht::Health health) {
 void Swarm::Impl::network_changed() {
   if (closed_) return;
   for (auto& [key, link] : links_)
-    if (link.connection != nullptr) link.connection->send_keepalive();
+    if (link.connection != nullptr) {
+      link.connection->test_path();
+      if (link.mover) link.mover->network_changed();
+    }
   hub_->refresh_all();
 }
 
@@ -311,16 +361,20 @@ void Swarm::Impl::close(std::function<void()> done) {
   if (closed_) return;
   closed_ = true;
   retry_.disarm();
+  relay_timer_.disarm();
   closed_done_ = std::move(done);
   close_timer_.arm(runtime_.now() + kCloseTimeout);
   for (auto& [key, record] : records_) record.queued = false;
   const auto links = std::exchange(links_, {});
+  relays_ = {};
   connecting_ = 0;
   for (const auto& [key, link] : links)
     if (link.connection != nullptr) {
       link.connection->set_close_observer({});
+      link.connection->set_path_observer({});
       link.connection->destroy();
     }
+  escorts_.clear();
   closing_ = server_ ? 2 : 1;
   const auto one_done = [this] {
     if (--closing_ == 0) close_timer_.arm(runtime_.now());

@@ -5,7 +5,12 @@
 //
 // One link per key. The duplicate rule (hyperswarm 4.17): a newer incoming connection replaces the link if
 // that one has both sent and received messages (the peer must have lost it), or if our key is the
-// smaller one; so the side with the larger key ends as initiator. Private to this room.
+// smaller one; so the side with the larger key ends as initiator. An incoming connection that has to give
+// way to an attempt of ours waits as a spare until that has settled.
+//
+// Connections that may move (both ends said so): while one is silent or relayed, both ends try to connect
+// anew (mover.h); the fresh connection, of which the handshake says what it is for, only brings its path
+// (swarm_moves.cc). Private to this room.
 #pragma once
 
 #include <deque>
@@ -14,13 +19,16 @@
 
 #include "base/timer.h"
 #include "dht/node.h"
+#include "peer/host.h"
 #include "swarm/discovery.h"
+#include "swarm/mover.h"
 #include "swarm/peer_record.h"
+#include "swarm/relay_book.h"
 #include "swarm/swarm.h"
 
 namespace hg::swarm {
 
-class Swarm::Impl final : private dht::NodeListener {
+class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
  public:
   Impl(Runtime& runtime, peer::Host& host, SwarmOptions options);
   ~Impl() override;
@@ -30,6 +38,7 @@ class Swarm::Impl final : private dht::NodeListener {
   bool banned(const PublicKey& key) const { return bans_.contains(key); }
   const PublicKey& public_key() const { return options_.key_pair.public_key; }
   SwarmStats stats() const;
+  void set_relay(const PublicKey& peer, const std::optional<PublicKey>& relay);
   void network_changed();
   void close(std::function<void()> done);
 
@@ -41,12 +50,28 @@ class Swarm::Impl final : private dht::NodeListener {
   static constexpr size_t kIncomingFactor = 2;  // incoming connections may exceed max_peers this far
   static constexpr Duration kCloseTimeout = 4s;
   static constexpr Duration kRetryGrain = 50ms;
+  static constexpr Duration kRelayPatience = 3s;  // with an attempt that began before any relay was known
+  static constexpr int kRelayTries = 3;           // in a row and at once; then with the usual pauses
+  static constexpr Duration kSparePatience =
+      2s;                                 // with an attempt of ours that has found no path; the spare's other end waits for our hello
+  static constexpr size_t kMaxMoves = 8;  // attempts at a time, beside the ordinary ones
+  static constexpr size_t kMaxEscorts = 64;
+  static constexpr Duration kEscortInitiator = 5s;  // the fresh connection stays until the other end has surely proven it
+  static constexpr Duration kEscortResponder = 8s;
 
   struct Link {
     bool client = false;
-    std::unique_ptr<peer::Attempt> attempt;         // while connecting
-    noise::SecureConnection* connection = nullptr;  // while open; owned by the receiver
-    std::unique_ptr<noise::SecureConnection> heir;  // takes over once `connection` has closed
+    std::unique_ptr<peer::Attempt> attempt;          // while connecting
+    bool relay_offered = false;                      // by that attempt
+    noise::SecureConnection* connection = nullptr;   // while open; owned by the receiver
+    std::unique_ptr<noise::SecureConnection> heir;   // takes over once `connection` has closed
+    std::unique_ptr<noise::SecureConnection> spare;  // incoming; takes over if `attempt` comes to nothing
+    std::unique_ptr<Timer> spare_timer;
+    std::unique_ptr<Mover> mover;  // when `connection` may move
+  };
+  struct Escort {
+    std::unique_ptr<noise::SecureConnection> connection;
+    TimePoint until;
   };
 
   // Peers and attempts.
@@ -62,11 +87,32 @@ class Swarm::Impl final : private dht::NodeListener {
   void on_retry();
   void forget_old();
 
+  // Relays (swarm_relays.cc).
+  void plan_relay(PeerRecord& record, Link& link, peer::ConnectOptions& options);
+  void after_failure(const PublicKey& key, const Error& error, bool relay_offered);
+  void restart_without_relay();
+  std::optional<PublicKey> relay_for_client(const PublicKey& client) const;
+  std::optional<peer::DirectPath> path_to(const PublicKey& relay) override;
+
   // Connections.
   void on_incoming(std::unique_ptr<noise::SecureConnection> connection);
   void replace(Link& link, std::unique_ptr<noise::SecureConnection> connection);
+  void keep_spare(Link& link, std::unique_ptr<noise::SecureConnection> connection);
+  void on_spare_due(const PublicKey& key);
   void hand_out(std::unique_ptr<noise::SecureConnection> connection, bool client);
   void on_closed(const PublicKey& key, const noise::SecureConnection* connection);
+
+  // Moves (swarm_moves.cc).
+  void on_path_event(const PublicKey& key, const noise::SecureConnection* connection, noise::PathEvent event);
+  static void tell_mover(Link& link);
+  std::optional<uint32_t> find_session(const PublicKey& key, const Hash32& session) const;
+  std::unique_ptr<peer::Attempt> start_move(const PublicKey& key, Mover::Why why, Mover::Callback callback);
+  void on_fresh(const PublicKey& key, std::unique_ptr<noise::SecureConnection> fresh);
+  /// True when `fresh` only brings a path, which has been taken, or is of no use any more.
+  bool take_path(std::unique_ptr<noise::SecureConnection>& fresh);
+  void escort(std::unique_ptr<noise::SecureConnection> fresh);
+  void on_escorts_due();
+
   void start_listening();
   bool room_for_client() const { return connecting_ < options_.max_parallel && links_.size() < options_.max_peers; }
 
@@ -84,9 +130,11 @@ class Swarm::Impl final : private dht::NodeListener {
 
   std::unordered_map<PublicKey, PeerRecord, ArrayHash> records_;
   std::unordered_map<PublicKey, Link, ArrayHash> links_;
+  RelayBook relays_;
   std::unordered_set<PublicKey, ArrayHash> bans_;
   std::deque<PublicKey> ban_order_;
   size_t connecting_ = 0;
+  std::vector<Escort> escorts_;
   SwarmStats stats_;
   dht::Health health_ = dht::Health::kOnline;
 
@@ -95,6 +143,8 @@ class Swarm::Impl final : private dht::NodeListener {
   std::vector<std::unique_ptr<noise::SecureConnection>> heirs_;
   Timer retry_;
   Timer heirs_timer_;
+  Timer relay_timer_;
+  Timer escorts_timer_;
   Timer close_timer_;
 };
 

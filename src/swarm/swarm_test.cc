@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <map>
 
-#include "sim/peer_network.h"
+#include "support/log_lines.h"
+#include "support/swarm_member.h"
 
 namespace hg::swarm {
 namespace {
@@ -15,54 +15,9 @@ using sim::Collector;
 using sim::NatKind;
 using sim::Peer;
 using sim::PeerNetwork;
-
-KeyPair key(uint8_t n) { return crypto::key_pair_from_seed(Seed{n}); }
-Topic topic(uint8_t n) { return crypto::blake2b_256({ByteView(&n, 1)}); }
-
-/// A process that joins topics and keeps its connections.
-struct Member {
-  Member(Peer& p, const KeyPair& keys, SwarmOptions options = {}) : peer(p) {
-    options.key_pair = keys;
-    swarm = std::make_unique<Swarm>(p.runtime, *p.host, std::move(options));
-    swarm->set_on_connection([this](std::unique_ptr<noise::Connection> c, const PeerInfo& info) {
-      handed_out++;
-      infos.push_back(info);
-      auto& slot = links[info.key];
-      EXPECT_TRUE(!slot || slot->closed) << "a second connection to one key";
-      if (slot) past.push_back(std::move(slot));
-      slot = std::make_unique<Collector>(std::move(c));
-      slot->send(Bytes{1, 2, 3});
-    });
-  }
-  ~Member() {
-    discoveries.clear();
-    links.clear();
-    past.clear();
-    swarm.reset();
-  }
-  void join(const Topic& t, JoinOptions options = {}) { discoveries.push_back(swarm->join(t, options)); }
-  size_t open() const {
-    size_t n = 0;
-    for (const auto& [k, link] : links) n += link && !link->closed;
-    return n;
-  }
-  Collector* link(const KeyPair& other) {
-    const auto found = links.find(other.public_key);
-    return found == links.end() || found->second->closed ? nullptr : found->second.get();
-  }
-  bool talks_to(const KeyPair& other) {
-    Collector* c = link(other);
-    return c != nullptr && c->received.size() >= 3;
-  }
-
-  Peer& peer;
-  std::unique_ptr<Swarm> swarm;
-  std::vector<std::unique_ptr<Discovery>> discoveries;
-  std::map<PublicKey, std::unique_ptr<Collector>> links;
-  std::vector<std::unique_ptr<Collector>> past;
-  std::vector<PeerInfo> infos;
-  int handed_out = 0;
-};
+using test::key;
+using test::Member;
+using test::topic;
 
 class Swarms : public ::testing::Test {
  protected:
@@ -148,6 +103,27 @@ TEST_F(Swarms, OfCrossingConnectionsTheOneOfTheLargerKeyStays) {
     Member& initiator = a.swarm->public_key() == larger ? a : b;
     EXPECT_TRUE(initiator.links[smaller]->connection->is_initiator());
   }
+}
+
+TEST_F(Swarms, AnIncomingConnectionWaitsForOurOwnAttemptAndTakesItsPlace) {
+  const bool first_larger = key(11).public_key > key(12).public_key;
+  const KeyPair larger = key(first_larger ? 11 : 12), smaller = key(first_larger ? 12 : 11);
+  SwarmOptions options;
+  options.firewall = [asked = 0](const PublicKey&) mutable { return asked++ > 0; };  // lets its own attempt pass, and nobody in
+  Member& a = add(net_.add_open(), larger);
+  Member& b = add(net_.add_open(), smaller, std::move(options));
+  ASSERT_TRUE(net_.settle());
+  const Topic t = topic(1);
+  a.join(t, {.server = true, .client = false});
+  b.join(t, {.server = true, .client = false});
+  net_.world.run_for(10s);
+  b.join(t, {.server = false, .client = true});
+  net_.world.run_for(5ms);
+  a.join(t, {.server = false, .client = true});
+  ASSERT_TRUE(until([&] { return a.talks_to(smaller) && b.talks_to(larger); }));
+  EXPECT_LT(took_, 3s);
+  EXPECT_GT(a.swarm->stats().duplicates, 0u) << "they crossed";
+  EXPECT_EQ(b.handed_out, 1) << "what was proven first is what stays";
 }
 
 TEST_F(Swarms, ANewConnectionReplacesOneThatTheOtherSideHasLost) {
@@ -287,6 +263,15 @@ TEST_F(Swarms, FlushedMeansAnnounced) {
   b.join(topic(1), {.server = false, .client = true});
   ASSERT_TRUE(until([&] { return b.talks_to(key(1)); }));
   EXPECT_LT(took_, 3s);
+}
+
+TEST_F(Swarms, WithNobodyToBeFoundNothingIsSaid) {
+  Member& a = add(net_.add_open(), key(1));
+  ASSERT_TRUE(net_.settle());
+  a.join(topic(1));
+  hg::test::LogLines lines;
+  net_.world.run_for(std::chrono::minutes(30));
+  EXPECT_LE(lines.all.size(), 2u) << lines.all.front();
 }
 
 TEST_F(Swarms, QuietWhenNothingHappens) {

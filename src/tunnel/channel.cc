@@ -56,7 +56,8 @@ void Channel::refuse(std::string_view why) {
 
 size_t Channel::sendable() const {
   if (state_ != State::kOpen || end_sent_ || session_->backed_up_) return 0;
-  return flow_ ? static_cast<size_t>(std::min<uint64_t>(send_credit_, kMaxStreamBody)) : kMaxStreamBody;
+  const size_t most = std::min(kMaxStreamBody, session_->connection_->write_size());
+  return flow_ ? static_cast<size_t>(std::min<uint64_t>(send_credit_, most)) : most;
 }
 
 void Channel::wait_to_send() {
@@ -89,6 +90,10 @@ bool Channel::send_datagram(ByteView datagram) {
   if (datagram.size() > max_datagram_) {
     ++counters.datagrams_too_big;
     return false;
+  }
+  if (unordered_ && session_->connection_->send_unordered(make_unordered_datagram(id_, datagram))) {
+    counters.bytes_to_peers += datagram.size();
+    return true;
   }
   if (session_->backed_up_) {
     if (session_->datagram_backlog_ + datagram.size() > session_->context_.limits.max_datagram_backlog) {

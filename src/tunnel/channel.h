@@ -87,14 +87,15 @@ class Channel {
   void accept();
   void refuse(std::string_view why);
 
-  /// Bytes send() takes now: 0 while not open, backed up, or without credit; at most kMaxStreamBody.
+  /// Bytes send() takes now: 0 while not open, backed up, or without credit; at most kMaxStreamBody, on a slow path less.
   size_t sendable() const;
   void wait_to_send();
   /// Head and tail room that a Buffer for send() needs.
   Room buffer_room() const;
   /// One stream message of 1 to sendable() bytes; true while more may be sent.
   bool send(Buffer data);
-  /// One datagram, in state kOpen; false when it was dropped (and counted): too big for the wire, or too much queued.
+  /// One datagram, in state kOpen; false when it was dropped (and counted): too big for the wire, or too much queued. Goes beside the
+  /// stream where both sides can and it fits a packet, else on the stream.
   bool send_datagram(ByteView datagram);
   /// Largest datagram the peer takes in one message.
   size_t max_datagram() const { return max_datagram_; }
@@ -121,7 +122,8 @@ class Channel {
 
   const Protocol protocol_;
   State state_ = State::kOpening;
-  bool flow_ = false;  // credit in both directions
+  bool flow_ = false;       // credit in both directions
+  bool unordered_ = false;  // datagrams that fit a packet go beside the stream
   bool end_sent_ = false;
   bool end_received_ = false;
   bool waiting_ = false;        // in the session's turn list

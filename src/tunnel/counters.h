@@ -27,6 +27,7 @@ struct Counters {
   uint64_t datagrams_too_big = 0;
   uint64_t datagrams_backlog = 0;
   uint64_t datagrams_not_sent = 0;  // refused by the kernel
+  uint64_t datagrams_astray = 0;    // beside the stream, for no open channel
   uint64_t udp_flows_evicted = 0;
 
   // What peers sent and we did not take.
@@ -48,6 +49,7 @@ struct Counters {
 
   uint64_t reads_paused = 0;  // times a whole connection waited for a slow local reader
   uint64_t sessions_lost = 0;
+  uint64_t sessions_silent = 0;  // times that a peer fell silent and was waited for
 };
 
 }  // namespace hg::tunnel

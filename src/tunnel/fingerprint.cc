@@ -33,6 +33,7 @@ std::string terms_member(const OpenTerms& terms) {
   json::object hg;
   if (terms.window != 0) hg["flow"] = terms.window;
   if (terms.datagram != 0) hg["datagram"] = terms.datagram;
+  if (terms.unordered) hg["unordered"] = true;
   if (!terms.host.empty()) hg["host"] = terms.host;
   return "\"hg\":" + json::serialize(hg);
 }
@@ -101,6 +102,8 @@ OpenTerms parse_terms(std::string_view text) {
   if (hg == nullptr || !hg->is_object()) return terms;
   terms.window = positive_u32(hg->get_object().if_contains("flow"));
   terms.datagram = positive_u32(hg->get_object().if_contains("datagram"));
+  if (const json::value* unordered = hg->get_object().if_contains("unordered"); unordered != nullptr && unordered->is_bool())
+    terms.unordered = unordered->get_bool();
   if (const json::value* host = hg->get_object().if_contains("host"); host != nullptr && host->is_string())
     terms.host = std::string(host->get_string());
   return terms;

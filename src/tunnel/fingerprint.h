@@ -25,10 +25,11 @@ struct ClientAddress {
 
 /// What one side grants the other on a channel.
 struct OpenTerms {
-  uint32_t window = 0;    // bytes it may send at first; 0: no flow control
-  uint32_t datagram = 0;  // largest datagram; 0: kMaxStreamBody
-  std::string host = {};  // open only: the service host asked for, since several may share a gate port; empty: the first there is
-  bool any() const { return window != 0 || datagram != 0; }
+  uint32_t window = 0;     // bytes it may send at first; 0: no flow control
+  uint32_t datagram = 0;   // largest datagram; 0: kMaxStreamBody
+  bool unordered = false;  // datagrams that fit a packet travel beside the stream
+  std::string host = {};   // open only: the service host asked for, since several may share a gate port; empty: the first there is
+  bool any() const { return window != 0 || datagram != 0 || unordered; }
 };
 
 inline constexpr size_t kMaxFingerprintBytes = 65536;

@@ -122,6 +122,12 @@ Buffer make_credit_frame(Room room, uint32_t channel, uint32_t bytes) {
   return make_frame(room, Action::kCredit, channel, body);
 }
 
+Buffer make_probe_frame(Room room, uint32_t wanted_back, size_t filler) {
+  Bytes body(sizeof(uint32_t) + filler);
+  store_u32_be(body.data(), wanted_back);
+  return make_frame(room, Action::kProbe, 0, body);
+}
+
 bool FrameReader::partial_complete() const {
   return partial_.size() >= kLengthBytes && partial_.size() - kLengthBytes >= load_u32_be(partial_.data());
 }
@@ -138,6 +144,19 @@ bool FrameReader::complete_partial(ByteView& data) {
   if (length > kMaxMessage) return false;
   take(kLengthBytes + length - partial_.size());
   return true;
+}
+
+Bytes make_unordered_datagram(uint32_t channel, ByteView datagram) {
+  Bytes message(kUnorderedHeaderBytes + datagram.size());
+  message[0] = kUnorderedKindDatagram;
+  store_u32_be(message.data() + 1, channel);
+  std::copy(datagram.begin(), datagram.end(), message.begin() + kUnorderedHeaderBytes);
+  return message;
+}
+
+std::optional<UnorderedDatagram> parse_unordered_datagram(ByteView message) {
+  if (message.size() < kUnorderedHeaderBytes || message[0] != kUnorderedKindDatagram) return std::nullopt;
+  return UnorderedDatagram{load_u32_be(message.data() + 1), message.subspan(kUnorderedHeaderBytes)};
 }
 
 }  // namespace hg::tunnel

@@ -31,6 +31,7 @@ enum class Action : uint8_t {
   kAdvRoutes = 4,
   kEnd = 5,
   kCredit = 6,  // feature "flow" only: body = bytes u32 the receiver may send beyond what it was granted before
+  kProbe = 7,   // feature "probe" only: body = bytes u32 wanted back, then filler
 };
 
 enum class Protocol : uint8_t { kTcp = 0, kUdp = 1 };
@@ -72,6 +73,18 @@ Buffer make_open_frame(Room room, uint32_t channel, uint32_t gate_port, Protocol
 /// The text is cut (at a character boundary) so that its JSON string fits 255 bytes.
 Buffer make_error_frame(Room room, Action action, uint32_t channel, std::string_view text);
 Buffer make_credit_frame(Room room, uint32_t channel, uint32_t bytes);
+Buffer make_probe_frame(Room room, uint32_t wanted_back, size_t filler);
+
+/// Header of a message beside the stream (feature "udp-unordered"): kind u8 ‖ channel u32 ‖ one datagram.
+inline constexpr size_t kUnorderedHeaderBytes = 5;
+inline constexpr uint8_t kUnorderedKindDatagram = 0;
+struct UnorderedDatagram {
+  uint32_t channel = 0;
+  ByteView body;  // into the parsed message
+};
+Bytes make_unordered_datagram(uint32_t channel, ByteView datagram);
+/// nullopt when it is too short or of another kind.
+std::optional<UnorderedDatagram> parse_unordered_datagram(ByteView message);
 
 /// Cuts a byte stream into message payloads.
 class FrameReader {

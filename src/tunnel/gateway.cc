@@ -32,7 +32,8 @@ Gateway::Gateway(const Context& context)
     : context_(context),
       routes_({}, context.limits.route_expiration),
       admissions_(context.runtime, context.counters, routes_),
-      linger_timer_(context.runtime.timers(), [this] { expire_lingering(); }) {}
+      linger_timer_(context.runtime.timers(), [this] { expire_lingering(); }),
+      silent_timer_(context.runtime.timers(), [this] { tick(); }) {}
 
 Gateway::~Gateway() { *alive_ = false; }
 
@@ -129,6 +130,7 @@ void Gateway::handle_routes(Session& session, ByteView json) {
   }
   member->second.last_routes = hash;
   session.set_remote_features(advertisement->features);
+  session.set_remote_relay(advertisement->relay);
   const uint64_t policies = routes_.policy_changes();
   const bool gates_may_differ = routes_.update(session.remote_key(), *advertisement, now);
   if (routes_.policy_changes() != policies) admissions_.recheck();
@@ -136,6 +138,19 @@ void Gateway::handle_routes(Session& session, ByteView json) {
   const std::vector<Gate> current = routes_.gates();
   std::erase_if(lingering_, [&](const auto& held) { return has_gate(current, held.first); });
   routes_changed();
+}
+
+void Gateway::set_answering(Session& session, bool answering) {
+  const auto member = members_.find(session.remote_key());
+  if (member == members_.end() || member->second.session != &session) return;
+  const TimePoint now = context_.runtime.now();
+  if (answering) {
+    routes_.set_answering(member->first, now);
+    member->second.last_routes = {};  // they may have expired: the next advertisement is read anew
+    return;
+  }
+  routes_.set_silent(member->first, now + context_.limits.silent_routes);
+  silent_timer_.arm(now + context_.limits.silent_routes);
 }
 
 void Gateway::handle_stray_error(Session& session, const std::string& text) {

@@ -50,6 +50,8 @@ class Gateway {
   void add_session(Session& session);
   void remove_session(Session& session);
   void handle_routes(Session& session, ByteView json);
+  /// A silent provider serves only what no other one does, and that for limits.silent_routes.
+  void set_answering(Session& session, bool answering);
   void handle_stray_error(Session& session, const std::string& text);
   /// Every peer_refresh.
   void tick();
@@ -78,6 +80,7 @@ class Gateway {
   std::unordered_map<const Opening*, std::unique_ptr<Opening>> openings_;
   std::map<GateKey, std::pair<Gate, TimePoint>> lingering_;
   Timer linger_timer_;
+  Timer silent_timer_;
   std::function<void()> gates_changed_;
   RareNotice refusals_;
   bool notice_posted_ = false;

@@ -52,10 +52,8 @@ HelloVerdict HelloVerifier::verify(ByteView auth, const PublicKey& sender, const
 
   const int64_t stamp = load_i64_be(auth.subspan(1));
   // The stamp is a peer's choice of 64 bits: compare without overflowing.
-  if (stamp <= 0 || stamp < now_ms - max_skew_ms_ || stamp > now_ms + max_skew_ms_) {
-    last_skew_ms_ = stamp <= 0 ? -now_ms : stamp - now_ms;
-    return HelloVerdict::kStale;
-  }
+  last_skew_ms_ = stamp <= 0 ? -now_ms : stamp - now_ms;
+  if (stamp <= 0 || stamp < now_ms - max_skew_ms_ || stamp > now_ms + max_skew_ms_) return HelloVerdict::kStale;
   while (!order_.empty() && (order_.front().forget_at_ms < now_ms || order_.size() >= kRemembered)) {
     seen_.erase(order_.front().mac);
     order_.pop_front();

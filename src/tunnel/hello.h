@@ -49,7 +49,7 @@ class HelloVerifier {
   HelloVerifier(const RouterKeys& router, Duration max_skew) : router_(router), max_skew_ms_(to_ms(max_skew)) {}
 
   HelloVerdict verify(ByteView auth, const PublicKey& sender, const PublicKey& receiver, int64_t now_ms);
-  /// Sender's clock minus ours at the last kStale verdict.
+  /// Sender's clock minus ours at the last verdict beyond kForged; a hello's time on the way counts against the sender.
   int64_t last_skew_ms() const { return last_skew_ms_; }
 
  private:

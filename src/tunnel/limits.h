@@ -27,6 +27,7 @@ struct Limits {
   Duration hello_timeout = 15s;       // a connection that says no hello is dropped
   Duration open_hedge = 1s;           // an unanswered open moves to another provider, if there is one, at the latest after this
   Duration open_hedge_least = 300ms;  // and at the earliest after this
+  Duration silent_routes = 15s;       // a provider that fell silent keeps its routes this long, if no other serves them
   Duration gate_linger = 2s;          // a gate whose provider was lost (not withdrawn) holds new clients this long
   size_t initial_window = 262144;     // bytes a peer with "flow" may send on a new channel
   size_t min_window = 65536;          // the same, once max_buffer_per_peer is promised away

@@ -8,6 +8,7 @@ namespace hg::tunnel {
 
 namespace {
 constexpr std::string_view kLog = "node";
+constexpr size_t kMaxNotice = 4096;        // bytes of an advertisement that a mere provider reads, for features and relay key
 constexpr Duration kEndPatience = 2s;      // for the streams' orderly end
 constexpr Duration kDestroyPatience = 1s;  // for the close that follows a destroy
 constexpr Duration kStatusInterval = 1s;   // a peer that asks more often is not answered
@@ -57,7 +58,9 @@ std::vector<PeerInfo> Node::peers() const {
     PeerInfo peer{session->remote_key(),
                   session->remote_is_gateway(),
                   session->ready(),
+                  session->answering(),
                   session->since(),
+                  session->clock_skew_ms(),
                   session->stats(),
                   session->channel_count(),
                   {},
@@ -67,6 +70,29 @@ std::vector<PeerInfo> Node::peers() const {
     peers.push_back(std::move(peer));
   }
   return peers;
+}
+
+bool Node::is_member(const PublicKey& peer) const {
+  return std::any_of(sessions_.begin(), sessions_.end(),
+                     [&](const auto& entry) { return entry.second->ready() && entry.second->remote_key() == peer; });
+}
+
+void Node::set_relay(const std::optional<PublicKey>& relay) {
+  if (phase_ != Phase::kRunning || relay == relay_) return;
+  relay_ = relay;
+  if (provider_ != nullptr) return provider_->set_relay(relay);
+  for (const auto& [key, session] : sessions_) send_notice(*session);
+}
+
+/// What a member without services has to advertise.
+void Node::send_notice(Session& session) {
+  if (session.ready()) session.send_routes(encode_advertisement({}, {.move = session.remote_features().move}, relay_));
+}
+
+bool Node::probe(const PublicKey& peer, uint32_t bytes, PathProbe::Done done) {
+  for (const auto& [key, session] : sessions_)
+    if (session->remote_key() == peer) return session->probe(bytes, std::move(done));
+  return false;
 }
 
 size_t Node::channel_count() const {
@@ -86,6 +112,7 @@ void Node::on_session_ready(Session& session) {
          session.remote_is_gateway() ? "gateway" : "provider");
   if (gateway_ != nullptr) gateway_->add_session(session);
   if (provider_ != nullptr) provider_->add_session(session);
+  if (provider_ == nullptr && relay_) send_notice(session);
   if (callbacks_.peer_ready) callbacks_.peer_ready(session.remote_key(), session.remote_is_gateway());
 }
 
@@ -118,9 +145,37 @@ void Node::handle_status(Session& session, StatusMessage status) {
 
 void Node::on_session_routes(Session& session, ByteView json) {
   if (auto status = parse_status(as_text(json))) return handle_status(session, std::move(*status));
-  if (gateway_ == nullptr) return;
-  gateway_->handle_routes(session, json);
-  if (callbacks_.routes_learned) callbacks_.routes_learned(session.remote_key());
+  const auto relay_before = session.remote_relay();
+  const bool moved_before = session.remote_features().move;
+  if (gateway_ != nullptr) {
+    gateway_->handle_routes(session, json);
+    if (provider_ == nullptr && !moved_before && session.remote_features().move) send_notice(session);
+  } else if (json.size() <= kMaxNotice) {
+    learn_features(session, json);
+  }
+  if (callbacks_.relay_learned && session.remote_relay() != relay_before)
+    callbacks_.relay_learned(session.remote_key(), session.remote_relay());
+  if (gateway_ != nullptr && callbacks_.routes_learned) callbacks_.routes_learned(session.remote_key());
+}
+
+/// A provider takes nothing else from an advertisement.
+void Node::learn_features(Session& session, ByteView json) {
+  const auto advertisement = decode_advertisement(as_text(json));
+  if (!advertisement) return;
+  session.set_remote_features(advertisement->features);
+  session.set_remote_relay(advertisement->relay);
+}
+
+void Node::on_session_answering(Session& session, bool answering) {
+  const std::string peer = to_hex(ByteView(session.remote_key()).first(4));
+  if (answering) {
+    HG_LOG(kInfo, kLog, "peer {} answers again, at {}", peer, session.stats().remote.to_string());
+  } else {
+    HG_LOG(kInfo, kLog, "peer {} is silent; its {} channels wait while a path to it is looked for", peer, session.channel_count());
+    ++counters_.sessions_silent;
+  }
+  if (provider_ != nullptr && answering) provider_->add_session(session);  // which tells it our routes anew
+  if (gateway_ != nullptr) gateway_->set_answering(session, answering);
 }
 
 void Node::on_session_open_request(Session& session, std::unique_ptr<Channel> channel, const OpenBody& request) {

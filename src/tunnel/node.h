@@ -27,6 +27,8 @@ struct NodeCallbacks {
   /// A peer proved that it knows the secret / its connection is gone.
   std::function<void(const PublicKey& peer, bool is_gateway)> peer_ready;
   std::function<void(const PublicKey& peer)> peer_lost;
+  /// A peer relays for others under this key / no longer.
+  std::function<void(const PublicKey& peer, const std::optional<PublicKey>& relay)> relay_learned;
   /// A peer's routes were learned or changed (gateway role).
   std::function<void(const PublicKey& peer)> routes_learned;
 };
@@ -42,7 +44,9 @@ struct PeerInfo {
   PublicKey key{};
   bool is_gateway = false;
   bool ready = false;
+  bool answering = true;  // false: silent, its channels wait
   TimePoint since;
+  int64_t clock_skew_ms = 0;  // its clock minus ours
   noise::ConnectionStats stats;
   size_t channels = 0;
   std::vector<Service> offers;  // gateway role
@@ -57,6 +61,11 @@ class Node final : private SessionEvents {
   /// Takes a connection that the swarm made; the hello goes out at once.
   void add_connection(std::unique_ptr<noise::Connection> connection);
 
+  /// The key under which this process relays for other members (nullopt: it does not); every peer is told.
+  void set_relay(const std::optional<PublicKey>& relay);
+  /// `peer` has proved that it knows the secret, and its connection is open.
+  bool is_member(const PublicKey& peer) const;
+
   /// nullptr without the role.
   Gateway* gateway() { return gateway_.get(); }
   Provider* provider() { return provider_.get(); }
@@ -66,6 +75,8 @@ class Node final : private SessionEvents {
   std::vector<PeerInfo> peers() const;
   /// Asks a ready peer for its status; routes_learned tells of the answer.
   void ask_status(const PublicKey& peer);
+  /// See Session::probe(). False when there is no such member, or it cannot.
+  bool probe(const PublicKey& peer, uint32_t bytes, PathProbe::Done done);
   /// Channels of all sessions, those being opened included.
   size_t channel_count() const;
 
@@ -80,11 +91,14 @@ class Node final : private SessionEvents {
   void on_session_stray_error(Session& session, const std::string& text) override;
   void on_session_closed(Session& session, const std::optional<Error>& error) override;
   void on_session_channel_released(Session& session) override;
+  void on_session_answering(Session& session, bool answering) override;
 
   void handle_status(Session& session, StatusMessage status);
 
   enum class Phase { kRunning, kGrace, kEnding, kDone };
+  void learn_features(Session& session, ByteView json);
   void tick();
+  void send_notice(Session& session);
   void close_sessions();
   void advance_shutdown();
 
@@ -97,6 +111,7 @@ class Node final : private SessionEvents {
   NodeCallbacks callbacks_;
   std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<Provider> provider_;
+  std::optional<PublicKey> relay_;
   std::unordered_map<Session*, std::unique_ptr<Session>> sessions_;
   std::unordered_map<PublicKey, StatusMessage, ArrayHash> statuses_;  // of peers that were asked
   std::unordered_map<PublicKey, TimePoint, ArrayHash> answered_;      // when each peer was last told ours

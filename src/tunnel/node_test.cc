@@ -310,6 +310,32 @@ TEST_F(NodeTest, TwoProvidersBanEachOtherAndTwoGatewaysDoNot) {
   EXPECT_EQ(1u, three.node->peers().size());
 }
 
+TEST_F(NodeTest, RelayKeysAreToldInEveryRole) {
+  Member gateway(host_, true, false), provider(host_, false, true), both(host_, true, true);
+  provider.node->provider()->set_services({tcp(80)});
+  gateway.node->set_relay(key(51));
+  provider.node->set_relay(key(52));
+  connect(gateway, 1, provider, 2);
+  connect(gateway, 1, both, 3);
+  connect(provider, 2, both, 3);
+  run(100ms);
+  both.node->set_relay(key(53));
+  run(100ms);
+  using Relays = std::map<PublicKey, std::optional<PublicKey>>;
+  EXPECT_EQ(gateway.relays, (Relays{{key(2), key(52)}, {key(3), key(53)}}));
+  EXPECT_EQ(provider.relays, (Relays{{key(1), key(51)}, {key(3), key(53)}}));
+  EXPECT_EQ(both.relays, (Relays{{key(1), key(51)}, {key(2), key(52)}}));
+  EXPECT_TRUE(both.node->is_member(key(1)));
+  EXPECT_FALSE(both.node->is_member(key(4)));
+  EXPECT_EQ(1u, gateway.node->gateway()->gates().size()) << "what is said of relays withdraws no routes";
+
+  for (Member* member : {&gateway, &provider, &both}) member->node->set_relay({});
+  run(100ms);
+  EXPECT_EQ(provider.relays, (Relays{{key(1), {}}, {key(3), {}}}));
+  EXPECT_EQ(gateway.relays, (Relays{{key(2), {}}, {key(3), {}}}));
+  EXPECT_EQ(1u, gateway.node->gateway()->gates().size());
+}
+
 TEST_F(NodeTest, ASilentConnectionIsDropped) {
   Member gateway(host_, true, false);
   auto [mine, theirs] = make_pipe(host_, key(1), key(2));
@@ -355,41 +381,6 @@ TEST_F(NodeTest, DeniedClientsAreClosedAtOnceAndLabelsReachTheFingerprint) {
   auto allowed = open(gateway, 80);
   ASSERT_TRUE(wait([&] { return allowed->opened; }));
   EXPECT_NE(std::string::npos, provider.connector.requests[0].fingerprint.find(R"("ingressLabels":["office","a\"b"])"));
-}
-
-TEST_F(NodeTest, DatagramsKeepTheirSizesAndTooLargeOnesAreCounted) {
-  Member gateway(host_, true, false), provider(host_, false, true);
-  provider.node->provider()->set_services({udp(53)});
-  connect(gateway, 1, provider, 2, {.high_water = 1 << 30});
-  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
-  auto client = open(gateway, 53, Protocol::kUdp);
-  ASSERT_TRUE(wait([&] { return client->opened; }));
-  EXPECT_EQ(kMaxUdpPayload, client->channel->max_datagram());
-  const Bytes data(kMaxUdpPayload + 1, 7);
-  const std::vector<size_t> sizes = {0, 1, 512, 61440, 61441, 65507};
-  for (const size_t size : sizes) EXPECT_TRUE(client->channel->send_datagram(ByteView(data).first(size)));
-  EXPECT_FALSE(client->channel->send_datagram(data));
-  run(100ms);
-  EXPECT_EQ(sizes, provider.connector.last().datagrams);
-  for (const size_t size : sizes) EXPECT_TRUE(provider.connector.last().channel->send_datagram(ByteView(data).first(size)));
-  run(100ms);
-  EXPECT_EQ(sizes, client->datagrams);
-  EXPECT_EQ(1u, gateway.node->counters().datagrams_too_big);
-}
-
-TEST_F(NodeTest, DatagramsBehindAFullConnectionAreDroppedBeyondABound) {
-  Member gateway(host_, true, false), provider(host_, false, true);
-  provider.node->provider()->set_services({udp(53)});
-  connect(gateway, 1, provider, 2, {.bytes_per_second = 1e5});
-  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
-  auto client = open(gateway, 53, Protocol::kUdp);
-  ASSERT_TRUE(wait([&] { return client->opened; }));
-  const Bytes data(1000, 7);
-  int sent = 0;
-  for (int i = 0; i < 10000; ++i) sent += client->channel->send_datagram(data) ? 1 : 0;
-  EXPECT_GT(sent, 1000);
-  EXPECT_LT(sent, 1500);
-  EXPECT_EQ(10000u - sent, gateway.node->counters().datagrams_backlog);
 }
 
 TEST_F(NodeTest, ShutdownWithdrawsLetsChannelsFinishAndEndsTheStreams) {

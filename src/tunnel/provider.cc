@@ -10,13 +10,12 @@ namespace hg::tunnel {
 
 namespace {
 constexpr std::string_view kLog = "provider";
-constexpr Features kFeatures{.flow = true, .big_datagrams = true};
 constexpr size_t kRefreshBytesPerMs = 64;  // to each peer, for repeating what it knows
 }  // namespace
 
 Provider::Provider(const Context& context, ServiceConnector& connector) : context_(context), connector_(connector) { encode(); }
 
-void Provider::encode() { advertisement_ = fit_advertisement(services_, ingress_policy_, kFeatures); }
+void Provider::encode() { advertisement_ = fit_advertisement(services_, ingress_policy_, kProviderFeatures, relay_); }
 
 void Provider::tell_of_left_out() {
   if (advertisement_.left_out == 0) return;
@@ -26,7 +25,7 @@ void Provider::tell_of_left_out() {
 
 bool Provider::set_ingress_policy(std::string policy) {
   if (stopping_ || policy == ingress_policy_) return true;
-  FittedAdvertisement fitted = fit_advertisement(services_, policy, kFeatures);
+  FittedAdvertisement fitted = fit_advertisement(services_, policy, kProviderFeatures, relay_);
   if (fitted.left_out > advertisement_.left_out) return false;
   ingress_policy_ = std::move(policy);
   advertisement_ = std::move(fitted);
@@ -40,6 +39,13 @@ void Provider::set_services(std::vector<Service> services) {
   encode();
   HG_LOG(kInfo, kLog, "{} services offered", services_.size());
   tell_of_left_out();
+  broadcast();
+}
+
+void Provider::set_relay(const std::optional<PublicKey>& relay) {
+  if (stopping_ || relay == relay_) return;
+  relay_ = relay;
+  encode();
   broadcast();
 }
 
@@ -81,6 +87,7 @@ void Provider::stop() {
   if (stopping_) return;
   stopping_ = true;
   services_.clear();
+  relay_.reset();
   encode();
   broadcast();
 }

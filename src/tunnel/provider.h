@@ -44,6 +44,9 @@ class Provider {
   /// services would not fit into one message any more, the policy there was stays.
   bool set_ingress_policy(std::string policy);
 
+  /// The key under which this process relays, to be advertised beside the routes.
+  void set_relay(const std::optional<PublicKey>& relay);
+
   // From Node.
   void add_session(Session& session);
   void remove_session(Session& session) { sessions_.erase(&session); }
@@ -64,6 +67,7 @@ class Provider {
   std::string ingress_policy_;
   FittedAdvertisement advertisement_;
   TimePoint advertised_{};
+  std::optional<PublicKey> relay_;
   std::unordered_set<Session*> sessions_;
   bool stopping_ = false;
 };

@@ -105,17 +105,25 @@ bool RouteTable::update(const PublicKey& provider, const Advertisement& advertis
 }
 
 void RouteTable::refresh(const PublicKey& provider, TimePoint now) {
-  for (auto& [gate, entries] : table_) {
-    for (Entry& entry : entries) {
-      for (Route& route : entry.routes) {
-        if (route.provider == provider) route.expires = now + expiration_;
-      }
-    }
-  }
+  visit_routes(provider, [&](Route& route) { route.expires = now + expiration_; });
 }
 
 bool RouteTable::remove_provider(const PublicKey& provider) {
   return drop_routes([&](const GateKey&, const Entry&, const Route& route) { return route.provider == provider; });
+}
+
+void RouteTable::set_silent(const PublicKey& provider, TimePoint until) {
+  visit_routes(provider, [&](Route& route) {
+    route.silent = true;
+    route.expires = std::min(route.expires, until);
+  });
+}
+
+void RouteTable::set_answering(const PublicKey& provider, TimePoint now) {
+  visit_routes(provider, [&](Route& route) {
+    route.silent = false;
+    route.expires = now + expiration_;
+  });
 }
 
 bool RouteTable::expire(TimePoint now) {
@@ -153,6 +161,17 @@ std::vector<Service> RouteTable::offers_of(const PublicKey& provider) const {
   return offers;
 }
 
+template <class Visit>
+void RouteTable::visit_routes(const PublicKey& provider, Visit&& visit) {
+  for (auto& [gate, entries] : table_) {
+    for (Entry& entry : entries) {
+      for (Route& route : entry.routes) {
+        if (route.provider == provider) visit(route);
+      }
+    }
+  }
+}
+
 std::optional<RouteTable::Pick> RouteTable::pick(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) {
   uint32_t least_outstanding = std::numeric_limits<uint32_t>::max();
   visit_owner(table_, gate, [&](Route& route) {
@@ -162,7 +181,7 @@ std::optional<RouteTable::Pick> RouteTable::pick(GateKey gate, TimePoint now, st
   const auto rank = [&](const Route& route) {
     const bool failing = route.avoid_until > now;
     const bool busy = route.outstanding > least_outstanding + kOutstandingSlack;
-    return std::tuple(failing, failing ? route.avoid_until : TimePoint{}, busy, route.turn);
+    return std::tuple(route.silent, failing, failing ? route.avoid_until : TimePoint{}, busy, route.turn);
   };
   visit_owner(table_, gate, [&](Route& route) {
     if (route.expires <= now || contains(avoid, route.provider)) return;
@@ -176,7 +195,7 @@ std::optional<RouteTable::Pick> RouteTable::pick(GateKey gate, TimePoint now, st
 bool RouteTable::has_healthy(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) const {
   bool found = false;
   visit_owner(table_, gate, [&](const Route& route) {
-    found = found || (route.expires > now && route.avoid_until <= now && !contains(avoid, route.provider));
+    found = found || (route.expires > now && !route.silent && route.avoid_until <= now && !contains(avoid, route.provider));
   });
   return found;
 }

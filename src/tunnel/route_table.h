@@ -50,6 +50,9 @@ class RouteTable {
   /// The same advertisement again: only the expiry moves.
   void refresh(const PublicKey& provider, TimePoint now);
   bool remove_provider(const PublicKey& provider);
+  /// The provider does not answer: others go first, and its routes expire at `until` at the latest.
+  void set_silent(const PublicKey& provider, TimePoint until);
+  void set_answering(const PublicKey& provider, TimePoint now);
   bool expire(TimePoint now);
 
   std::vector<Gate> gates() const;
@@ -62,14 +65,14 @@ class RouteTable {
     std::shared_ptr<const IngressPolicy> policy;  // null: none
     std::string service_host;
   };
-  /// The provider for the next channel, none of `avoid`: healthy ones before those that just failed; among them by turns, slower ones less
-  /// often.
+  /// The provider for the next channel, none of `avoid`: healthy ones before those that just failed, and these before silent ones; among
+  /// them by turns, slower ones less often.
   std::optional<Pick> pick(GateKey gate, TimePoint now, std::span<const PublicKey> avoid);
   /// The policy of a route that is there; null: no policy, or no route.
   std::shared_ptr<const IngressPolicy> policy_of(GateKey gate, const PublicKey& provider) const;
   /// Counts changes of routes' policies.
   uint64_t policy_changes() const { return policy_changes_; }
-  /// True when pick() would find a provider that is neither in `avoid` nor failing.
+  /// True when pick() would find a provider that is neither in `avoid` nor failing nor silent.
   bool has_healthy(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) const;
 
   /// Smoothed time that opening a channel took there; zero when it is not known.
@@ -89,6 +92,7 @@ class RouteTable {
     std::shared_ptr<const IngressPolicy> policy;
     // Health.
     uint64_t turn = 0;  // stride scheduling: the smallest goes next
+    bool silent = false;
     uint32_t outstanding = 0;
     uint32_t failures = 0;  // in a row
     TimePoint avoid_until{};
@@ -107,6 +111,8 @@ class RouteTable {
   static uint64_t stride(const Route& route);
   template <class Table, class Visit>
   static void visit_owner(Table& table, GateKey gate, Visit&& visit);
+  template <class Visit>
+  void visit_routes(const PublicKey& provider, Visit&& visit);
   Route* find(GateKey gate, const PublicKey& provider);
 
   GateFilter filter_;

@@ -57,11 +57,18 @@ class PolicyText {
   std::string last_;
 };
 
-std::string encode_features(const Features& features) {
+/// What follows the routes.
+std::string encode_end(const Features& features, const std::optional<PublicKey>& relay) {
   json::array names;
   if (features.flow) names.emplace_back(kFeatureFlow);
   if (features.big_datagrams) names.emplace_back(kFeatureBigDatagrams);
-  return names.empty() ? std::string("]}") : "],\"features\":" + json::serialize(names) + "}";
+  if (features.unordered_datagrams) names.emplace_back(kFeatureUnorderedDatagrams);
+  if (features.move) names.emplace_back(kFeatureMove);
+  if (features.probe) names.emplace_back(kFeatureProbe);
+  std::string end = "]";
+  if (!names.empty()) end += ",\"features\":" + json::serialize(names);
+  if (relay) end += ",\"relay\":\"" + to_hex(*relay) + '"';
+  return end + "}";
 }
 
 /// False when the entry does not fit.
@@ -97,8 +104,8 @@ bool decode_entry(const json::value& value, Service& service) {
 }  // namespace
 
 FittedAdvertisement fit_advertisement(std::span<const Service> services, const std::string& common_policy, const Features& features,
-                                      size_t most) {
-  const std::string end = encode_features(features);
+                                      const std::optional<PublicKey>& relay, size_t most) {
+  const std::string end = encode_end(features, relay);
   FittedAdvertisement fitted{"{\"routes\":[", 0};
   PolicyText policies(common_policy);
   for (size_t i = 0; i < services.size(); ++i) {
@@ -119,8 +126,8 @@ FittedAdvertisement fit_advertisement(std::span<const Service> services, const s
   return fitted;
 }
 
-std::string encode_advertisement(std::span<const Service> services, const Features& features) {
-  return fit_advertisement(services, {}, features, std::numeric_limits<size_t>::max()).body;
+std::string encode_advertisement(std::span<const Service> services, const Features& features, const std::optional<PublicKey>& relay) {
+  return fit_advertisement(services, {}, features, relay, std::numeric_limits<size_t>::max()).body;
 }
 
 Expected<Advertisement> decode_advertisement(std::string_view text) {
@@ -143,7 +150,14 @@ Expected<Advertisement> decode_advertisement(std::string_view text) {
       if (!feature.is_string()) continue;
       if (feature.get_string() == kFeatureFlow) advertisement.features.flow = true;
       if (feature.get_string() == kFeatureBigDatagrams) advertisement.features.big_datagrams = true;
+      if (feature.get_string() == kFeatureUnorderedDatagrams) advertisement.features.unordered_datagrams = true;
+      if (feature.get_string() == kFeatureMove) advertisement.features.move = true;
+      if (feature.get_string() == kFeatureProbe) advertisement.features.probe = true;
     }
+  }
+  if (const json::value* relay = message->if_contains("relay"); relay != nullptr && relay->is_string()) {
+    PublicKey key{};
+    if (from_hex(std::string_view(relay->get_string()), key)) advertisement.relay = key;
   }
   return advertisement;
 }

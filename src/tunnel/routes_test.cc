@@ -24,13 +24,28 @@ Advertisement offer(std::vector<Service> services) { return {std::move(services)
 TEST(Advertisement, RoundTripsWithFeatures) {
   std::vector<Service> services = {tcp(8080),
                                    {53, "dns.local", 5353, Protocol::kUdp, "docker published", R"({"defaults":{"allow":false}})"}};
-  const std::string text = encode_advertisement(services, {.flow = true, .big_datagrams = true});
+  const std::string text = encode_advertisement(services, {.flow = true, .big_datagrams = true, .unordered_datagrams = true});
   const auto decoded = decode_advertisement(text);
   ASSERT_TRUE(decoded);
   EXPECT_EQ(services, decoded->routes);
   EXPECT_TRUE(decoded->features.flow);
   EXPECT_TRUE(decoded->features.big_datagrams);
+  EXPECT_TRUE(decoded->features.unordered_datagrams);
   EXPECT_EQ(0u, decoded->skipped);
+}
+
+TEST(Advertisement, NamesTheRelayKeyAndIgnoresWhatIsNone) {
+  const std::string text = encode_advertisement({}, {}, key(7));
+  EXPECT_EQ(R"({"routes":[],"relay":")" + to_hex(key(7)) + R"("})", text);
+  const auto decoded = decode_advertisement(text);
+  ASSERT_TRUE(decoded);
+  EXPECT_TRUE(decoded->routes.empty());
+  EXPECT_EQ(key(7), decoded->relay);
+  for (const char* other : {R"({"routes":[]})", R"({"routes":[],"relay":7})", R"({"routes":[],"relay":"07"})"}) {
+    const auto without = decode_advertisement(other);
+    ASSERT_TRUE(without);
+    EXPECT_FALSE(without->relay) << other;
+  }
 }
 
 TEST(Advertisement, SkipsWhatDoesNotFitAndIgnoresUnknownKeys) {
@@ -54,7 +69,7 @@ TEST(Advertisement, ServicesBeyondTheBoundAreLeftOutAndTheRestKeepsItsPolicy) {
   const auto whole = fit_advertisement(services, policy, {.flow = true, .big_datagrams = true});
   EXPECT_EQ(0u, whole.left_out);
   for (const size_t most : {whole.body.size(), whole.body.size() - 1, size_t{1000}, size_t{10}}) {
-    const auto fitted = fit_advertisement(services, policy, {.flow = true, .big_datagrams = true}, most);
+    const auto fitted = fit_advertisement(services, policy, {.flow = true, .big_datagrams = true}, {}, most);
     const auto decoded = decode_advertisement(fitted.body);
     ASSERT_TRUE(decoded);
     EXPECT_EQ(services.size(), decoded->routes.size() + fitted.left_out);

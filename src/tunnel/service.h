@@ -12,8 +12,8 @@
 
 namespace hg::tunnel {
 
-/// What a provider tells the service about the client before the client's first byte: PROXY protocol, version 1 or 2. kV2Each: for UDP before
-/// every datagram.
+/// What a provider tells the service about the client before the client's first byte: PROXY protocol, version 1 or 2. kV2Each: for UDP
+/// before every datagram.
 enum class ProxyHeader : uint8_t { kNone, kV1, kV2, kV2Each };
 
 struct Service {

@@ -30,6 +30,10 @@ Session::Session(const Context& context, std::unique_ptr<noise::Connection> conn
         if (ending_) connection_->destroy();
       }) {
   connection_->set_handler(this);
+  connection_->set_unordered_handler([this](ByteView message) { handle_unordered(message); });
+  connection_->set_answering_handler([this](bool answering) {
+    if (ready()) events_.on_session_answering(*this, answering);
+  });
   hello_timer_.arm(since_ + context_.limits.hello_timeout);
   send_frame(
       make_hello_frame(room(), says_gateway_, make_auth(context_.router, connection_->local_key(), connection_->remote_key(), hello_ms)));
@@ -39,6 +43,8 @@ Session::~Session() {
   *alive_ = false;
   state_ = State::kClosed;
   connection_->set_handler(nullptr);
+  connection_->set_unordered_handler({});
+  connection_->set_answering_handler({});
   drop_channels(CloseReason::kPeerLost);
 }
 
@@ -66,8 +72,13 @@ void Session::end() {
   connection_->end();
 }
 
+void Session::set_remote_features(const Features& features) {
+  remote_features_ = features;
+  if (features.move) connection_->allow_moves();
+}
+
 void Session::send_routes(std::string_view json) {
-  if (!ready() || ending_ || json.size() + kMessageHeaderBytes > kMaxMessage) return;
+  if (!ready() || ending_ || !answering() || json.size() + kMessageHeaderBytes > kMaxMessage) return;
   send_frame(make_frame(room(), Action::kAdvRoutes, 0, as_bytes(json)));
 }
 
@@ -92,6 +103,7 @@ void Session::on_drain() {
   backed_up_ = false;
   datagram_backlog_ = 0;
   run_turns();
+  if (path_probe_ && !backed_up_) path_probe_->pump();
 }
 
 void Session::on_close(const std::optional<Error>& error) {
@@ -137,6 +149,9 @@ bool Session::dispatch(ByteView payload) {
     case Action::kCredit:
       handle_credit(*message);
       break;
+    case Action::kProbe:
+      if (message->is_error || !path_probe().on_message(message->body, context_.runtime.now())) ++context_.counters.malformed_messages;
+      break;
     default:
       ++context_.counters.unknown_actions;
       HG_LOG(kDebug, kLog, "peer {}: unknown action {}", short_key(remote_key()), message->action);
@@ -163,6 +178,7 @@ void Session::handle_hello(const Message& message) {
     case HelloVerdict::kAccepted:
       break;
   }
+  clock_skew_ms_ = verifier_.last_skew_ms();
   remote_is_gateway_ = message.channel != 0;
   if (!says_gateway_ && !remote_is_gateway_) {
     events_.on_session_ban(*this, "both are providers");
@@ -219,6 +235,7 @@ void Session::handle_request(const Message& message) {
   }
   if (request->protocol == Protocol::kUdp && asked.datagram != 0)
     channel->max_datagram_ = std::clamp<size_t>(asked.datagram, kMaxStreamBody, kMaxUdpPayload);
+  channel->unordered_ = request->protocol == Protocol::kUdp && asked.unordered;
   channels_.emplace(channel->id_, channel.get());
   ++context_.counters.channels_open;
   events_.on_session_open_request(*this, std::move(channel), *request);
@@ -252,6 +269,18 @@ void Session::handle_stream(const Message& message) {
     update_pause();
   }
   if (channel->handler_ != nullptr) channel->handler_->on_channel_data(data);
+}
+
+/// A datagram may overtake what was sent before it on the stream, its channel's opening or closing included: then it counts as lost.
+void Session::handle_unordered(ByteView message) {
+  const auto datagram = parse_unordered_datagram(message);
+  Channel* channel = ready() && datagram ? find(datagram->channel) : nullptr;
+  if (channel == nullptr || !channel->unordered_ || channel->state_ != Channel::State::kOpen || channel->handler_ == nullptr) {
+    ++context_.counters.datagrams_astray;
+    return;
+  }
+  context_.counters.bytes_from_peers += datagram->body.size();
+  channel->handler_->on_channel_data(datagram->body);
 }
 
 void Session::handle_close(const Message& message) {
@@ -334,6 +363,7 @@ OpenTerms Session::terms_to_ask(Protocol protocol) const {
   OpenTerms terms;
   if (protocol == Protocol::kTcp && remote_features_.flow) terms.window = initial_window();
   if (protocol == Protocol::kUdp && remote_features_.big_datagrams) terms.datagram = kMaxUdpPayload;
+  terms.unordered = protocol == Protocol::kUdp && remote_features_.unordered_datagrams;
   return terms;
 }
 
@@ -347,6 +377,7 @@ void Session::complete_opening(Channel& channel, const OpenTerms& asked, const O
   }
   if (asked.datagram != 0 && granted.datagram != 0)
     channel.max_datagram_ = std::clamp<size_t>(granted.datagram, kMaxStreamBody, kMaxUdpPayload);
+  channel.unordered_ = asked.unordered && granted.unordered;
   ++context_.counters.channels_opened;
 }
 
@@ -354,6 +385,7 @@ void Session::accept(Channel& channel) {
   OpenTerms granted;
   if (channel.flow_) granted.window = static_cast<uint32_t>(channel.window_);
   if (channel.max_datagram_ != kMaxStreamBody) granted.datagram = kMaxUdpPayload;
+  granted.unordered = channel.unordered_;
   channel.state_ = Channel::State::kOpen;
   ++context_.counters.channels_opened;
   send_frame(make_open_frame(room(), channel.id_, channel.gate_port_, channel.protocol_, encode_terms(granted)));

@@ -22,6 +22,7 @@
 #include "tunnel/fingerprint.h"
 #include "tunnel/hello.h"
 #include "tunnel/limits.h"
+#include "tunnel/path_probe.h"
 #include "tunnel/routes.h"
 
 namespace hg::tunnel {
@@ -50,6 +51,8 @@ class SessionEvents {
   /// call.
   virtual void on_session_closed(Session& session, const std::optional<Error>& error) = 0;
   virtual void on_session_channel_released(Session& session) = 0;
+  /// The peer fell silent and the session is held for it, or it answers again.
+  virtual void on_session_answering(Session& session, bool answering) = 0;
 };
 
 class Session final : public ByteStreamHandler {
@@ -66,8 +69,14 @@ class Session final : public ByteStreamHandler {
   bool remote_is_gateway() const { return remote_is_gateway_; }
   noise::ConnectionStats stats() const { return connection_->stats(); }
   TimePoint since() const { return since_; }
+  /// The peer's clock minus ours, as its hello showed.
+  int64_t clock_skew_ms() const { return clock_skew_ms_; }
   const Features& remote_features() const { return remote_features_; }
-  void set_remote_features(const Features& features) { remote_features_ = features; }
+  /// The key under which the remote member relays for others.
+  const std::optional<PublicKey>& remote_relay() const { return remote_relay_; }
+  void set_remote_relay(const std::optional<PublicKey>& relay) { remote_relay_ = relay; }
+  void set_remote_features(const Features& features);
+  bool answering() const { return connection_->answering(); }
   size_t channel_count() const { return channels_.size(); }
   /// Bytes received and not yet taken by the local sockets, over all channels.
   size_t unconsumed() const { return unconsumed_; }
@@ -87,12 +96,16 @@ class Session final : public ByteStreamHandler {
   /// What to ask of this provider when a channel is opened.
   OpenTerms terms_to_ask(Protocol protocol) const;
 
+  /// Nothing while the peer is silent: it is told anew when it answers.
   void send_routes(std::string_view json);
   /// Detaches every channel and tells its handler or opener.
   void drop_channels(CloseReason reason);
   /// close(0), then the end of the stream.
   void end();
   void destroy();
+
+  /// Measures the path with filler: see PathProbe::ask(). False also where the peer cannot.
+  bool probe(uint32_t bytes, PathProbe::Done done);
 
   // ByteStreamHandler
   void on_data(ByteView data) override;
@@ -111,6 +124,7 @@ class Session final : public ByteStreamHandler {
   void handle_hello(const Message& message);
   void handle_open(const Message& message);
   void handle_stream(const Message& message);
+  void handle_unordered(ByteView message);
   void handle_close(const Message& message);
   void handle_end(const Message& message);
   void handle_credit(const Message& message);
@@ -131,6 +145,7 @@ class Session final : public ByteStreamHandler {
   uint32_t initial_window() const;
   void set_window(Channel& channel, size_t window);
 
+  PathProbe& path_probe();
   void enqueue_turn(Channel& channel);
   void dequeue_turn(Channel& channel);
   void run_turns();
@@ -147,9 +162,12 @@ class Session final : public ByteStreamHandler {
   bool ending_ = false;
   bool failed_ = false;
   TimePoint since_;
+  int64_t clock_skew_ms_ = 0;
   Timer hello_timer_;
   Features remote_features_;
+  std::optional<PublicKey> remote_relay_;
   FrameReader reader_;
+  std::unique_ptr<PathProbe> path_probe_;  // once one side asks
   std::unordered_map<uint32_t, Channel*> channels_;
   bool opened_any_ = false;
   size_t unconsumed_ = 0;

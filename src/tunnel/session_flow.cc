@@ -121,4 +121,19 @@ void Session::run_turns() {
   }
 }
 
+// ---------------------------------------------------------------------------------------------------- throughput probe
+
+PathProbe& Session::path_probe() {
+  if (!path_probe_)
+    path_probe_ = std::make_unique<PathProbe>([this](uint32_t wanted_back, size_t filler) {
+      send_frame(make_probe_frame(room(), wanted_back, filler));
+      return !backed_up_;
+    });
+  return *path_probe_;
+}
+
+bool Session::probe(uint32_t bytes, PathProbe::Done done) {
+  return ready() && !ending_ && remote_features_.probe && path_probe().ask(bytes, context_.runtime.now(), std::move(done));
+}
+
 }  // namespace hg::tunnel

@@ -7,7 +7,7 @@ namespace hg::udx {
 uint32_t MuxCore::fresh_id() {
   for (;;) {
     const uint32_t id = runtime.rng().u32();
-    if (!streams.contains(id) && !lingering_.contains(id)) return id;
+    if (!streams.contains(id) && !bridges.contains(id) && !lingering_.contains(id)) return id;
   }
 }
 
@@ -23,6 +23,10 @@ void MuxCore::forget(StreamImpl& stream) {
   remove(stream);
   for (StreamImpl*& entry : dirty_)
     if (entry == &stream) entry = nullptr;
+  forget_waiting(stream);
+}
+
+void MuxCore::forget_waiting(StreamImpl& stream) {
   std::erase_if(blocked_, [&](const auto& entry) { return entry.second == &stream; });
 }
 
@@ -88,7 +92,7 @@ bool MuxCore::on_datagram(UdpSocket& socket, const Endpoint& from, ByteView data
   StreamImpl* stream = last_used_;
   if (stream == nullptr || stream->id() != *id) {
     const auto found = streams.find(*id);
-    if (found == streams.end()) return answer_late(socket, *id, data);
+    if (found == streams.end()) return on_other(socket, from, *id, data);
     stream = last_used_ = found->second;
   }
   const auto packet = wire::decode_udx_packet(data);
@@ -106,6 +110,29 @@ bool MuxCore::on_datagram(UdpSocket& socket, const Endpoint& from, ByteView data
 
 void MuxCore::on_drained() {
   if (!dirty_.empty()) run();
+  for (size_t i = 0; i < touched_.size(); ++i) {
+    if (touched_[i] == nullptr) continue;
+    touched_[i]->touched = false;
+    touched_[i]->flush();
+  }
+  touched_.clear();
+}
+
+void MuxCore::touch(Bridge& bridge) {
+  if (std::exchange(bridge.touched, true)) return;
+  touched_.push_back(&bridge);
+}
+
+void MuxCore::forget(Bridge& bridge) {
+  for (Bridge*& entry : touched_)
+    if (entry == &bridge) entry = nullptr;
+}
+
+bool MuxCore::on_other(UdpSocket& socket, const Endpoint& from, uint32_t id, ByteView data) {
+  const auto bridge = bridges.find(id);
+  if (bridge == bridges.end()) return answer_late(socket, id, data);
+  bridge->second->on_packet(id, socket, from, data);
+  return true;
 }
 
 void MuxCore::linger(uint32_t id, const Endpoint& remote, const wire::UdxHeader& last_word) {
@@ -144,6 +171,8 @@ Mux::~Mux() = default;
 std::unique_ptr<Stream> Mux::create_stream(const StreamOptions& options) {
   return std::make_unique<StreamImpl>(impl_->core, impl_->core.fresh_id(), options);
 }
+
+std::unique_ptr<Bridge> Mux::create_bridge(BridgeOptions options) { return std::make_unique<Bridge>(impl_->core, std::move(options)); }
 
 bool Mux::on_datagram(UdpSocket& socket, const Endpoint& from, ByteView data) { return impl_->core.on_datagram(socket, from, data); }
 void Mux::on_drained() { impl_->core.on_drained(); }

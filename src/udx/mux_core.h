@@ -1,4 +1,4 @@
-// What the streams of one Mux share: the table of ids, who must act before the loop sleeps, and scratch memory.
+// What the streams and bridges of one Mux share: the table of ids, who must act before the loop sleeps, and scratch memory.
 //
 //   a stream is touched ─▶ mark_dirty() ─▶ run(): when the batch is drained, at the latest as a posted task
 //   a stream is closed  ─▶ linger(): for a while its last word is repeated to a peer that did not get it
@@ -13,6 +13,7 @@
 
 #include "base/runtime.h"
 #include "udx/block_pool.h"
+#include "udx/bridge.h"
 #include "udx/send_batch.h"
 #include "udx/udx.h"
 
@@ -36,7 +37,11 @@ class MuxCore {
 
   void mark_dirty(StreamImpl& stream);
   void wait_writable(UdpSocket& socket, StreamImpl& stream);
+  void forget_waiting(StreamImpl& stream);
   void run();
+  /// A bridge has packets to send when the batch is drained.
+  void touch(Bridge& bridge);
+  void forget(Bridge& bridge);
 
   bool on_datagram(UdpSocket& socket, const Endpoint& from, ByteView data);
   void on_drained();
@@ -49,6 +54,7 @@ class MuxCore {
   SendBatch batch;
   MuxCounters counters;
   std::unordered_map<uint32_t, StreamImpl*> streams;
+  std::unordered_map<uint32_t, Bridge*> bridges;
 
  private:
   struct LastWord {
@@ -58,10 +64,12 @@ class MuxCore {
     int replies = 0;
   };
 
+  bool on_other(UdpSocket& socket, const Endpoint& from, uint32_t id, ByteView data);
   bool answer_late(UdpSocket& socket, uint32_t id, ByteView data);
   void post_run();
 
   std::vector<StreamImpl*> dirty_;
+  std::vector<Bridge*> touched_;
   std::vector<std::pair<UdpSocket*, StreamImpl*>> blocked_;
   std::unordered_map<uint32_t, LastWord> lingering_;
   std::deque<uint32_t> linger_order_;

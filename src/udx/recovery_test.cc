@@ -139,6 +139,41 @@ TEST(Recovery, OutageOfSixSecondsIsSurvived) {
   EXPECT_EQ(link.a.closes, 0);
 }
 
+TEST(Recovery, PathThatComesBackIsNoticedSoon) {
+  Link link({.delay = 200ms, .rate_bps = 1e6, .queue_bytes = 50000});
+  link.a.send(10 << 20);
+  link.world.run_for(10s);
+  link.cut(true);
+  link.world.run_for(5s);
+  const uint64_t before = link.b.received;
+  link.cut(false);
+  const TimePoint start = link.world.now();
+  ASSERT_TRUE(link.world.run_until([&] { return link.b.received > before; }, 20s));
+  EXPECT_LT(link.world.now() - start, 800ms);  // a question each 100 ms, its answer, the repair
+}
+
+TEST(Recovery, SilenceIsAskedWithSmallPackets) {
+  Link link({.delay = 200ms, .rate_bps = 1e6, .queue_bytes = 50000});
+  link.a.send(10 << 20);
+  link.world.run_for(10s);
+  link.world.set_path(link.ha, link.hb, {.loss = 1});
+  link.world.run_for(1500ms);
+  const auto before = link.world.counters(link.ha, link.hb);
+  link.world.run_for(5s);
+  const auto after = link.world.counters(link.ha, link.hb);
+  EXPECT_GE(after.sent - before.sent, 20u);
+  EXPECT_LE(after.bytes - before.bytes, 10000u);
+}
+
+TEST(Recovery, LittleIsQueuedBeforeASlowPath) {
+  Link link({.delay = 400ms, .rate_bps = 256e3, .queue_bytes = 45000});
+  link.a.send(1 << 20, false, 4096);
+  link.world.run_for(10s);
+  EXPECT_LE(link.a.stream->queued_bytes(), 12288u);
+  EXPECT_LE(link.a.stream->write_size(), 4096u);
+  EXPECT_GE(static_cast<double>(link.b.received) * 8 / 10, 0.75 * 256e3);
+}
+
 TEST(Recovery, MtuRisesAndPacketsAreCutLarger) {
   Link link({.delay = 10ms});
   link.a.send(1 << 20);

@@ -21,6 +21,7 @@ struct OutPacket {
   RateStamp stamp;
   Seq prev = 0;  // neighbours in the list it is in
   Seq next = 0;
+  uint32_t order = 0;    // of the latest sending, counted over all packets
   uint16_t payload = 0;  // bytes
   uint8_t padding = 0;   // bytes, of an MTU probe
   uint8_t sendings = 0;  // saturates
@@ -28,6 +29,7 @@ struct OutPacket {
   bool end = false;
   bool old_path = false;  // cut before change_remote()
   bool lost_once = false;
+  bool stale = false;  // its latest sending went over a path that was given up
 };
 
 class Scoreboard {
@@ -43,6 +45,7 @@ class Scoreboard {
   bool full() const { return ring_.size() >= kMaxSpan; }
   size_t span() const { return ring_.size(); }
   OutPacket& operator[](Seq seq) { return ring_[seq]; }
+  const OutPacket& operator[](Seq seq) const { return ring_[seq]; }
   size_t wire_size(const OutPacket& p) const { return p.payload + p.padding + overhead_; }
 
   Seq add(uint64_t offset, uint16_t payload, bool end);

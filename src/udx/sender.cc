@@ -24,7 +24,13 @@ void Sender::set_place(const Place& place) {
   mtu_.set_interface_limit(limit == 0 ? 0 : limit + 28);
 }
 
+std::optional<size_t> Sender::bytes_within(Duration span) const {
+  if (!rtt_.known()) return std::nullopt;
+  return static_cast<size_t>(controller_->pacing_rate() * to_seconds(span));
+}
+
 void Sender::heard(TimePoint now) {
+  ask_at_ = kNever;
   unanswered_ = 0;
   unanswered_since_ = board_.empty() ? kNever : now;
 }
@@ -63,9 +69,10 @@ Sender::PacketResult Sender::on_packet(const wire::UdxPacket& packet, TimePoint 
   if (recovering_ && seq_at_or_before(recovery_point_, board_.una())) {
     recovering_ = false;
     rack_.on_recovery_end();
-    controller_->on_exit_recovery();
   }
   if (outcome.acked > 0) {
+    // After a silence the acknowledgement answers our latest try, not this packet.
+    if (unanswered_ > 0 && outcome.rtt > rtt_.rto()) outcome.rtt = Duration::zero();
     if (outcome.rtt > Duration::zero()) {
       rtt_.add(outcome.rtt, now);
       probe_permitted_ = true;
@@ -81,6 +88,7 @@ Sender::PacketResult Sender::on_packet(const wire::UdxPacket& packet, TimePoint 
                          .rtt = outcome.rtt,
                          .rate = rate_.finish()});
   }
+  if (ask_at_ != kNever && outcome.acked == 0) give_up_old_packets(now);
   rearm_after_ack(now, outcome.progress || outcome.acked > 0);
   return result;
 }
@@ -101,6 +109,7 @@ void Sender::deliver(Seq seq, TimePoint now, bool cumulative, Outcome& outcome) 
     return;
   }
   if (!cumulative) ++sacked_packets_;
+  if (p.stale) return board_.deliver(seq);
   const size_t bytes = board_.wire_size(p);
   const Duration sample = now - p.sent_at;
   const bool sent_again = p.sendings > 1;
@@ -143,7 +152,6 @@ size_t Sender::mark_lost(Seq seq, TimePoint now, bool first) {
   OutPacket& p = board_[seq];
   const size_t bytes = board_.wire_size(p);
   board_.take(seq);
-  rate_.on_lost(bytes);
   size_t congestion_bytes = bytes;
   if (p.padding > 0) {
     mtu_.on_probe_lost(bytes, now);
@@ -161,6 +169,7 @@ size_t Sender::detect_losses(TimePoint now) {
   reorder_at_ = kNever;
   const Duration window = rack_.window(recovering_, sacked_packets_, rtt_);
   size_t lost = 0;
+  bool any = false;
   while (!board_.flight_empty()) {
     const Seq seq = board_.flight_head();
     const OutPacket& p = board_[seq];
@@ -170,10 +179,44 @@ size_t Sender::detect_losses(TimePoint now) {
       reorder_at_ = std::max(given_up_at, now + 1ms);
       break;
     }
-    lost += mark_lost(seq, now, false);
+    any = true;
+    if (p.order != loss_run_.next_order) lost += judge_run(), loss_run_ = {.first_sent = p.sent_at};
+    loss_run_.last_sent = p.sent_at;
+    loss_run_.next_order = p.order + 1;
+    ++loss_run_.packets;
+    loss_run_.bytes += mark_lost(seq, now, false);
   }
-  if (lost > 0 && !recovering_) enter_recovery();
+  if (any) lost += judge_run();
+  rate_.on_lost(lost);
+  if (any && !recovering_) enter_recovery();
   return lost;
+}
+
+// How many bytes more of the run count as congestion. A full queue still passes on what the path carries: of packets sent over a while,
+// some arrive. Where none did, the path was down, and sending less would not have helped. Not so where the round trip has grown much: a
+// busy reader empties its buffer in gulps, and what overflows in between is lost in runs too.
+size_t Sender::judge_run() {
+  LossRun& run = loss_run_;
+  const Duration span = run.last_sent - run.first_sent;
+  const bool spread = span >= kDownSpan && to_seconds(span) * controller_->pacing_rate() >= static_cast<double>(run.bytes) / 2;
+  const bool swollen = to_seconds(rtt_.smoothed()) > kSwollenRtt * to_seconds(rtt_.min());
+  if (run.packets >= kDownPackets && spread && !swollen) {
+    rate_.on_loss_undone(run.counted);
+    controller_->on_loss_undone(run.counted);
+    run.bytes = run.counted = 0;
+    return 0;
+  }
+  return run.bytes - std::exchange(run.counted, run.bytes);
+}
+
+// The peer answers after a silence and has none of what was sent before: all that is lost.
+void Sender::give_up_old_packets(TimePoint now) {
+  bool any = false;
+  while (!board_.flight_empty() && board_[board_.flight_head()].sent_at + rtt_.rto() <= now) {
+    mark_lost(board_.flight_head(), now, false);
+    any = true;
+  }
+  if (any && !recovering_) enter_recovery();
 }
 
 void Sender::enter_recovery() {
@@ -181,7 +224,6 @@ void Sender::enter_recovery() {
   recovery_point_ = board_.nxt();
   probe_in_flight_ = false;
   probe_at_ = kNever;
-  controller_->on_enter_recovery();
 }
 
 void Sender::rearm_after_ack(TimePoint now, bool progress) {
@@ -216,7 +258,7 @@ void Sender::arm_probe(TimePoint now) {
 
 std::optional<TimePoint> Sender::next_deadline() const {
   std::optional<TimePoint> next;
-  for (TimePoint at : {timeout_at_, probe_at_, reorder_at_, persist_at_})
+  for (TimePoint at : {timeout_at_, probe_at_, reorder_at_, persist_at_, ask_at_})
     if (at != kNever && (!next || at < *next)) next = at;
   if (next && unanswered_since_ != kNever && unanswered_ >= kMinUnanswered) next = std::min(*next, unanswered_since_ + dead_after_);
   return next;
@@ -242,6 +284,10 @@ Sender::TimerResult Sender::on_timer(TimePoint now, bool remote_ended) {
     if (unanswered_since_ == kNever) unanswered_since_ = now;
     ++unanswered_;
   }
+  if (due(ask_at_, now)) {
+    result.heartbeat = true;
+    arm_ask(now);
+  }
   if (blocked_) {
     for (TimePoint* at : {&timeout_at_, &probe_at_, &reorder_at_})
       if (due(*at, now)) *at = now + 10ms;
@@ -259,6 +305,11 @@ Sender::TimerResult Sender::on_timer(TimePoint now, bool remote_ended) {
   return result;
 }
 
+void Sender::arm_ask(TimePoint now) {
+  ask_at_ =
+      board_.empty() ? kNever : now + std::clamp<Duration>(rtt_.known() ? rtt_.smoothed() / 4 : kMostAskGap, kLeastAskGap, kMostAskGap);
+}
+
 void Sender::on_retransmission_timeout(TimePoint now) {
   probe_at_ = reorder_at_ = kNever;
   if (board_.empty()) {
@@ -267,22 +318,21 @@ void Sender::on_retransmission_timeout(TimePoint now) {
   }
   ++timeouts_;
   ++unanswered_;
-  backoff_ = std::min(backoff_ + 1, 6);
+  arm_ask(now);
+  backoff_ = std::min(backoff_ + 1, kSteadyTimeouts + 6);
   const Duration gap = rtt_.rto();
-  timeout_at_ = now + std::max(std::min(gap * (1 << backoff_), kMaxTimeoutGap), gap);
-  size_t lost = 0;
+  timeout_at_ = now + std::max(std::min(gap * (1 << std::max(backoff_ - kSteadyTimeouts, 0)), kMaxTimeoutGap), gap);
   // RFC 8985 6.3: the first unacknowledged packet, and every one whose time is up.
-  if (board_[board_.una()].state == OutPacket::State::kFlight) lost += mark_lost(board_.una(), now, true);
+  if (board_[board_.una()].state == OutPacket::State::kFlight) mark_lost(board_.una(), now, true);
   const Duration window = rack_.window(true, sacked_packets_, rtt_);
   while (!board_.flight_empty()) {
     const Seq seq = board_.flight_head();
     if (board_[seq].sent_at + std::max(rack_.rtt(), rtt_.smoothed()) + window > now) break;
-    lost += mark_lost(seq, now, false);
+    mark_lost(seq, now, false);
   }
   recovering_ = true;
   recovery_point_ = board_.nxt();
   probe_in_flight_ = false;
-  if (lost > 0) controller_->on_lost(lost);
   controller_->on_retransmission_timeout(board_.flight_bytes());
 }
 

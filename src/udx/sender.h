@@ -40,9 +40,16 @@ struct AckFields {
 
 class Sender {
  public:
-  static constexpr Duration kMaxTimeoutGap = 2s;      // between timeouts while the peer is silent: several tries before it counts as dead
+  static constexpr int kSteadyTimeouts = 3;        // before the gap between them grows: radio links fall silent for a second and come back
+  static constexpr Duration kLeastAskGap = 100ms;  // between small questions (HEARTBEAT) after a timeout, a quarter of the round trip:
+  static constexpr Duration kMostAskGap = 500ms;   // who waits for the next timeout learns late that the path is back
+  static constexpr Duration kMaxTimeoutGap = 2s;   // between timeouts while the peer is silent: several tries before it counts as dead
   static constexpr Duration kMinProbeTimeout = 10ms;  // tail loss probe, against timer granularity
   static constexpr Duration kAckDelay = 2ms;          // libudx ae8bff7: the longest a peer waits with an ack
+  static constexpr size_t kDownPackets = 4;           // lost in a row, spread over time: the path was down, no queue was full
+  static constexpr size_t kHoleSlack = 96 << 10;      // bytes sent beyond the window while the front waits for a repair
+  static constexpr Duration kDownSpan = 1ms;          // shorter gaps are hosts' scheduling
+  static constexpr double kSwollenRtt = 2.5;          // of the minimal RTT: a full queue of one product makes it 2
   static constexpr int kMinUnanswered = 4;
   static constexpr int kLonelyEndSendings = 4;
 
@@ -52,11 +59,15 @@ class Sender {
   void write(Buffer bytes) { queue_.append(std::move(bytes)); }
   void end() { end_wanted_ = true; }
   bool end_wanted() const { return end_wanted_; }
+  /// What leaves within `span` at the current rate, bytes; nullopt before anything is known about the path.
+  std::optional<size_t> bytes_within(Duration span) const;
   size_t queued_bytes() const { return static_cast<size_t>(queue_.end() - cut_offset_); }
 
   // ── where to ──
   void set_place(const Place& place);
   void change_place(const Place& place, std::unique_ptr<cc::Controller> controller);
+  /// What is in flight counts as gone with the old path and is sent to the new place first; nothing of the old path's measurements stays.
+  void relocate(const Place& place, std::unique_ptr<cc::Controller> controller, TimePoint now);
   const Place& place() const { return place_; }
   const Place& old_place() const { return old_place_; }
   bool changing_place() const { return changing_; }
@@ -67,12 +78,19 @@ class Sender {
     bool end_acked = false;      // our END was acknowledged just now
   };
   void heard(TimePoint now);
+  void retry_now(TimePoint now) {
+    backoff_ = persist_backoff_ = 0;
+    for (TimePoint* at : {&timeout_at_, &persist_at_})
+      if (*at != TimePoint{}) *at = now;
+  }
+  std::optional<TimePoint> owed_since() const { return unanswered_since_ == TimePoint{} ? std::nullopt : std::optional(unanswered_since_); }
+  void set_dead_after(Duration dead_after) { dead_after_ = dead_after; }
   PacketResult on_packet(const wire::UdxPacket& packet, TimePoint now);
 
   struct TimerResult {
     bool dead = false;
     bool lonely_end = false;  // only a bare END is unacknowledged and stays so
-    bool heartbeat = false;   // a zero-window probe is due
+    bool heartbeat = false;   // the peer is to be asked for a sign of life: it is silent, or its window is closed
   };
   /// Used by packets that on_timer() sends.
   void set_ack(const AckFields& ack) { ack_ = ack; }
@@ -105,18 +123,32 @@ class Sender {
     bool progress = false;
   };
 
+  /// Packets lost one after the other, in the order of sending.
+  struct LossRun {
+    uint32_t next_order = 0;
+    size_t packets = 0;
+    size_t bytes = 0;
+    size_t counted = 0;  // of them taken for congestion so far
+    TimePoint first_sent{};
+    TimePoint last_sent{};
+  };
+
   void deliver(Seq seq, TimePoint now, bool cumulative, Outcome& outcome);
   void take_sacks(const wire::UdxSackList& sacks, TimePoint now, Outcome& outcome);
   size_t detect_losses(TimePoint now);
   size_t mark_lost(Seq seq, TimePoint now, bool first);
+  size_t judge_run();
   void enter_recovery();
   void update_peer_window(const wire::UdxHeader& header);
   void rearm_after_ack(TimePoint now, bool progress);
   void arm_probe(TimePoint now);
+  void arm_ask(TimePoint now);
+  void give_up_old_packets(TimePoint now);
   void on_retransmission_timeout(TimePoint now);
   void send_tail_probe(TimePoint now);
   SendReport transmit_once(TimePoint now, const AckFields& ack);
   bool window_allows(size_t payload) const;
+  size_t unacknowledged_span() const;
   bool has_new_data() const { return queued_bytes() > 0 || (end_wanted_ && !end_cut_); }
   Seq cut_packet();
   void pad_as_probe(Seq seq, TimePoint now);
@@ -137,6 +169,7 @@ class Sender {
   Scoreboard board_{PathMtu::kOverhead};
   RttEstimator rtt_;
   Rack rack_;
+  LossRun loss_run_;
   RateSampler rate_;
   Pacer pacer_;
   PathMtu mtu_;
@@ -160,6 +193,7 @@ class Sender {
   TimePoint probe_at_{};
   TimePoint reorder_at_{};
   TimePoint persist_at_{};
+  TimePoint ask_at_{};
   TimePoint unanswered_since_{};
   int unanswered_ = 0;
   int backoff_ = 0;

@@ -35,6 +35,8 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
   batch_bytes_ = 0;
   pacer_.refill(now, controller_->pacing_rate(), static_cast<double>(controller_->send_quantum()));
   const size_t window = controller_->window();
+  // Two products delivered or on their way, and half of one whose acknowledgements are on theirs.
+  const size_t most_unacknowledged = std::max(window, controller_->bandwidth_delay_product() * 9 / 4) + kHoleSlack;
   const auto in_flight = [&] { return board_.flight_bytes() + batch_bytes_; };
   const auto paced_out = [&] { return pacer_.credit() <= static_cast<double>(batch_bytes_); };
   bool waiting_for_pacing = false;
@@ -54,6 +56,7 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
     const size_t payload = std::min(queued_bytes(), mtu_.max_payload());
     if (in_flight() > 0 && in_flight() + payload + PathMtu::kOverhead > window) break;
     if (!window_allows(payload)) break;
+    if (unacknowledged_span() + payload > most_unacknowledged) break;
     if (paced_out()) {
       waiting_for_pacing = true;
       break;
@@ -80,6 +83,8 @@ bool Sender::window_allows(size_t payload) const {
   const size_t outstanding = board_.undelivered_payload();
   return outstanding == 0 || outstanding + payload <= peer_window_;
 }
+
+size_t Sender::unacknowledged_span() const { return board_.empty() ? 0 : static_cast<size_t>(cut_offset_ - board_[board_.una()].offset); }
 
 Seq Sender::cut_packet() {
   const size_t payload = std::min(queued_bytes(), mtu_.max_payload());
@@ -195,10 +200,11 @@ void Sender::commit(Seq seq, TimePoint now) {
   controller_->on_sent(now, before, rate_.app_limited());
   rate_.on_sent(p.stamp, now, before, bytes);
   p.sent_at = now;
+  p.stale = false;
   if (p.sendings < 255) ++p.sendings;
   board_.to_flight(seq);
   pacer_.spend(bytes);
-  ++packets_sent_;
+  p.order = static_cast<uint32_t>(++packets_sent_);
   ++report_packets_;
   if (!first) ++packets_resent_;
   if (unanswered_since_ == TimePoint{}) unanswered_since_ = now;
@@ -244,6 +250,32 @@ void Sender::change_place(const Place& place, std::unique_ptr<cc::Controller> co
   mtu_.restart();
   always_fragment_ = blocked_ = false;
   rtt_ = RttEstimator();
+  controller_ = std::move(controller);
+  set_place(place);
+  controller_->set_packet_size(mtu_.mtu());
+}
+
+void Sender::relocate(const Place& place, std::unique_ptr<cc::Controller> controller, TimePoint now) {
+  for (Seq seq = board_.una(); seq != board_.nxt(); ++seq) {
+    OutPacket& p = board_[seq];
+    if (p.state == OutPacket::State::kDelivered) continue;
+    board_.take(seq);
+    strip_probe(p);
+    p.old_path = p.lost_once = false;
+    p.stale = p.sendings > 0;
+    board_.to_resend(seq, false);
+  }
+  changing_ = recovering_ = probe_in_flight_ = always_fragment_ = blocked_ = false;
+  probe_permitted_ = true;
+  old_place_ = {};
+  timeout_at_ = probe_at_ = reorder_at_ = TimePoint{};
+  if (persist_at_ != TimePoint{}) persist_at_ = now;
+  backoff_ = persist_backoff_ = unanswered_ = 0;
+  unanswered_since_ = board_.empty() ? TimePoint{} : now;
+  mtu_.restart();
+  rtt_ = RttEstimator();
+  rack_ = Rack();
+  rate_ = RateSampler();
   controller_ = std::move(controller);
   set_place(place);
   controller_->set_packet_size(mtu_.mtu());

@@ -10,6 +10,10 @@ namespace hg::udx {
 namespace {
 
 constexpr Duration kIdleRelease = 2s;  // memory of an idle stream goes back after this
+constexpr Duration kQueueTime = 10ms;  // unsent data at the path's rate; a busy machine's loop may be away for some milliseconds
+constexpr size_t kLeastQueue = 8192;   // bytes
+constexpr size_t kLeastWrite = 4096;   // bytes; the tunnel adds about 35 to each
+constexpr size_t kFirstQueue = 65536;  // bytes, before the path is known
 
 }  // namespace
 
@@ -37,10 +41,19 @@ bool StreamImpl::write(Buffer bytes) {
   if (closed_ || tx_.end_wanted()) return true;
   tx_.write(std::move(bytes));
   core_.mark_dirty(*this);
-  if (tx_.queued_bytes() < options_.write_high_water) return true;
+  if (tx_.queued_bytes() < high_water()) return true;
   drain_wanted_ = true;
   return false;
 }
+
+// What waits unsent delays everything written later and is lost effort when its channel is aborted: as much as keeps the path busy
+// until the application's next turn.
+size_t StreamImpl::high_water() const {
+  const size_t wanted = tx_.bytes_within(kQueueTime).value_or(kFirstQueue);
+  return std::clamp(wanted, std::min(kLeastQueue, options_.write_high_water), options_.write_high_water);
+}
+
+size_t StreamImpl::write_size() const { return std::max(tx_.bytes_within(kQueueTime / 2).value_or(kFirstQueue), kLeastWrite); }
 
 void StreamImpl::set_handler(ByteStreamHandler* handler) {
   handler_ = handler;
@@ -92,13 +105,29 @@ void StreamImpl::change_remote(UdpSocket& socket, const Endpoint& remote, uint32
   core_.mark_dirty(*this);
 }
 
-bool StreamImpl::send_message(ByteView message) {
+void StreamImpl::relocate(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id) {
+  if (closed_) return;
+  core_.forget_waiting(*this);
+  tx_.relocate({&socket, remote, remote_id}, std::make_unique<cc::Bbr>(core_.runtime.rng().u32()), core_.runtime.now());
+  pace_timer_.disarm();
+  timer_.disarm();
+  core_.mark_dirty(*this);
+}
+
+void StreamImpl::retry_now() {
+  if (!connected()) return;
+  tx_.retry_now(core_.runtime.now());
+  timer_.arm(core_.runtime.now());
+}
+
+bool StreamImpl::send_message(ByteView message) { return connected() && send_message_to(*tx_.place().socket, tx_.place().remote, message); }
+
+bool StreamImpl::send_message_to(UdpSocket& socket, const Endpoint& to, ByteView message) {
   if (!connected() || message.size() > tx_.mtu().max_payload()) return false;
-  const Place& place = tx_.place();
   ByteArray<wire::kUdxHeaderSize> header;
-  wire::encode_udx_header({wire::kUdxMessage, 0, place.stream_id, rx_.window(), tx_.next_seq(), rx_.ack()}, header.data());
+  wire::encode_udx_header({wire::kUdxMessage, 0, tx_.place().stream_id, rx_.window(), tx_.next_seq(), rx_.ack()}, header.data());
   const std::array<ByteView, 2> slices{ByteView(header), message};
-  place.socket->send_segments(place.remote, slices, header.size() + message.size());
+  socket.send_segments(to, slices, header.size() + message.size());
   return true;
 }
 
@@ -126,7 +155,7 @@ void StreamImpl::on_packet(UdpSocket& socket, const Endpoint& from, const wire::
   const TimePoint now = core_.runtime.now();
   last_heard_ = now;
   ++packets_received_;
-  if (const auto observer = observer_) observer(socket, from);
+  if (const auto observer = observer_) observer(socket, from, plausible(packet.header));
   if (closed_) return;
   core_.mark_dirty(*this);
   const uint8_t flags = packet.header.flags;
@@ -150,6 +179,12 @@ void StreamImpl::on_packet(UdpSocket& socket, const Endpoint& from, const wire::
   tx_.heard(now);
   // A peer learns from this one that its acknowledgement of our END arrived (libudx ae8bff7 does the same).
   if (result.end_acked && !end_notified_) ack_needed_ = true;
+}
+
+/// Whether the peer could have sent these numbers, give or take what is under way.
+bool StreamImpl::plausible(const wire::UdxHeader& header) const {
+  const auto near = [](Seq a, Seq b) { return a - b <= Receiver::kMaxSpan || b - a <= Receiver::kMaxSpan; };
+  return near(header.seq, rx_.ack()) && near(header.ack, tx_.next_seq()) && seq_at_or_before(header.ack, tx_.next_seq());
 }
 
 void StreamImpl::on_data_packet(const wire::UdxPacket& packet) {
@@ -204,7 +239,7 @@ void StreamImpl::flush() {
   arm_timers(report);
   if (report.blocked) core_.wait_writable(*tx_.place().socket, *this);
   if (on_remote_changed_ && !tx_.changing_place()) std::exchange(on_remote_changed_, nullptr)();
-  if (!closed_ && drain_wanted_ && tx_.queued_bytes() <= options_.write_high_water / 2) {
+  if (!closed_ && drain_wanted_ && tx_.queued_bytes() <= high_water() / 2) {
     drain_wanted_ = false;
     if (handler_ != nullptr) handler_->on_drain();
   }

@@ -26,6 +26,7 @@ class StreamImpl final : public Stream {
   bool write(Buffer bytes) override;
   size_t write_headroom() const override { return 0; }
   size_t write_tailroom() const override { return 0; }
+  size_t write_size() const override;
   size_t queued_bytes() const override { return tx_.queued_bytes(); }
   void pause_reading() override;
   void resume_reading() override;
@@ -38,12 +39,18 @@ class StreamImpl final : public Stream {
   void connect(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id) override;
   bool connected() const override { return tx_.place().socket != nullptr && !closed_; }
   void change_remote(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id, std::function<void()> done) override;
+  void relocate(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id) override;
+  void retry_now() override;
   UdpSocket* socket() const override { return tx_.place().socket; }
   Endpoint remote() const override { return tx_.place().remote; }
+  uint32_t remote_id() const override { return tx_.place().stream_id; }
   bool send_message(ByteView message) override;
+  bool send_message_to(UdpSocket& socket, const Endpoint& to, ByteView message) override;
   void set_message_handler(std::function<void(ByteView)> handler) override { on_message_ = std::move(handler); }
-  void set_packet_observer(std::function<void(UdpSocket&, const Endpoint&)> observer) override { observer_ = std::move(observer); }
+  void set_packet_observer(PacketObserver observer) override { observer_ = std::move(observer); }
   TimePoint last_heard() const override { return last_heard_; }
+  std::optional<TimePoint> owed_since() const override { return tx_.owed_since(); }
+  void set_dead_after(Duration dead_after) override { tx_.set_dead_after(dead_after); }
   void probe_peer() override;
   StreamStats stats() const override;
 
@@ -62,9 +69,11 @@ class StreamImpl final : public Stream {
   void flush_closed();
   void on_timer();
   void arm_timers(const Sender::SendReport& report);
+  bool plausible(const wire::UdxHeader& header) const;
   void send_ack();
   bool send_bare(uint8_t flags);
   bool window_update_due() const;
+  size_t high_water() const;
   void close(std::optional<Error> error, uint8_t last_word_flags, bool linger);
   bool finished() const { return end_notified_ && tx_.end_acked(); }
 
@@ -74,7 +83,7 @@ class StreamImpl final : public Stream {
   ByteStreamHandler* handler_ = nullptr;
   Firewall firewall_;
   std::function<void(ByteView)> on_message_;
-  std::function<void(UdpSocket&, const Endpoint&)> observer_;
+  PacketObserver observer_;
   std::function<void()> on_remote_changed_;
   Receiver rx_;
   Sender tx_;

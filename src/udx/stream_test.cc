@@ -350,6 +350,62 @@ TEST(Stream, ChangeRemoteMovesToTheNewSocket) {
   EXPECT_EQ(link.a.received, 1000u);
 }
 
+TEST(Stream, RelocateCarriesOnWhereTheOldPathEnded) {
+  Link link({.delay = 10ms});
+  auto second_a = link.pa.open();
+  auto second_b = link.pb.open();
+  for (App* app : {&link.a, &link.b}) app->stream->set_firewall([](UdpSocket&, const Endpoint&) { return true; });
+  link.a.send(2000000);
+  link.b.send(700000);
+  link.world.run_for(60ms);
+  link.pa.socket->verdict = link.pb.socket->verdict = SendResult::kFailed;  // the old path takes nothing any more
+  link.world.run_for(1500ms);
+  const uint64_t before = link.b.received;
+  ASSERT_LT(before, 2000000u);
+  link.a.stream->relocate(*second_a, {link.hb.address(), second_b->local_endpoint().port}, link.b.stream->id());
+  link.b.stream->relocate(*second_b, {link.ha.address(), second_a->local_endpoint().port}, link.a.stream->id());
+  ASSERT_TRUE(link.world.run_until([&] { return link.b.received > before; }, 30ms)) << "at once";
+  ASSERT_TRUE(link.until_received(2000000, 5s));
+  ASSERT_TRUE(link.world.run_until([&] { return link.a.received == 700000; }, 5s));
+  EXPECT_TRUE(link.a.intact && link.b.intact);
+  EXPECT_EQ(link.b.received, 2000000u);
+  EXPECT_GE(link.a.stream->stats().smoothed_rtt, 20ms);
+  EXPECT_LT(link.a.stream->stats().smoothed_rtt, 60ms);
+  link.a.stream.reset();  // before the sockets
+  link.b.stream.reset();
+}
+
+TEST(Stream, RelocateAtTheSamePlaceRetransmitsAtOnce) {
+  Link link({.delay = 10ms}, 3);
+  link.a.send(300000);
+  link.world.run_for(25ms);
+  link.cut(true);
+  link.world.run_for(5s);
+  link.cut(false);
+  const uint64_t before = link.b.received;
+  link.a.stream->relocate(*link.pa.socket, link.at_b(), link.b.stream->id());
+  ASSERT_TRUE(link.world.run_until([&] { return link.b.received > before; }, 15ms));
+  ASSERT_TRUE(link.until_received(300000, 2s));
+  EXPECT_TRUE(link.b.intact);
+}
+
+TEST(Stream, ASocketThatBlockedIsForgottenOnRelocation) {
+  Link link({.delay = 10ms});
+  auto second_a = link.pa.open();
+  link.a.stream->set_firewall([](UdpSocket&, const Endpoint&) { return true; });
+  link.pa.socket->verdict = SendResult::kWouldBlock;
+  link.a.send(50000);
+  link.world.run_for(10ms);
+  second_a->verdict = SendResult::kWouldBlock;
+  link.a.stream->relocate(*second_a, link.at_b(), link.b.stream->id());
+  link.world.run_for(10ms);
+  ASSERT_FALSE(second_a->waiting.empty()) << "the new socket's readiness is waited for";
+  second_a->verdict = SendResult::kSent;
+  second_a->become_writable();
+  EXPECT_TRUE(link.until_received(50000, 2s));
+  link.a.stream.reset();  // before the socket
+}
+
 TEST(Stream, MalformedPacketsChangeNothing) {
   Link link({.delay = 1ms}, 11);
   SeededRng rng(99);

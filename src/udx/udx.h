@@ -15,6 +15,7 @@
 #include "base/byte_stream.h"
 #include "base/endpoint.h"
 #include "base/runtime.h"
+#include "udx/bridge.h"
 
 namespace hg::udx {
 
@@ -38,7 +39,7 @@ struct StreamStats {
 
 struct StreamOptions {
   size_t receive_window = 16 << 20;   // most that is advertised; a JavaScript peer advertises 4 MiB
-  size_t write_high_water = 1 << 20;  // write() returns false beyond this many queued bytes
+  size_t write_high_water = 1 << 20;  // write() returns false beyond this many queued bytes, on slow paths much earlier
   /// Silence of the peer, while it owes an answer, after which the stream closes with ETIMEDOUT.
   Duration dead_after = 8s;
 };
@@ -57,15 +58,29 @@ class Stream : public ByteStream {
   virtual bool connected() const = 0;
   /// New packets go to the new place at once; `done` runs when everything sent before is acknowledged.
   virtual void change_remote(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id, std::function<void()> done) = 0;
+  /// The old path is given up: the peer is reached at the new place from now on, and everything it has not acknowledged is sent there at
+  /// once. Congestion control, round-trip times and the path MTU start anew; so it also serves to start over at the same place.
+  virtual void relocate(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id) = 0;
+  /// Retransmits now what a timer that has backed off would retransmit later: the peer answers again.
+  virtual void retry_now() = 0;
   virtual UdpSocket* socket() const = 0;
   virtual Endpoint remote() const = 0;
+  virtual uint32_t remote_id() const = 0;
   /// An unordered, unacknowledged datagram (UDX MESSAGE). False: longer than a packet takes, or not connected.
   virtual bool send_message(ByteView message) = 0;
+  /// The same to another place than the stream's.
+  virtual bool send_message_to(UdpSocket& socket, const Endpoint& to, ByteView message) = 0;
   virtual void set_message_handler(std::function<void(ByteView)> handler) = 0;
-  /// Called for every packet of this stream that was accepted (proof that the peer reaches us).
-  virtual void set_packet_observer(std::function<void(UdpSocket&, const Endpoint&)> observer) = 0;
+  /// Called before every packet of this stream. `fits`: the peer may well have sent these numbers; one who only knows the id would hardly
+  /// hit them.
+  using PacketObserver = std::function<void(UdpSocket& socket, const Endpoint& from, bool fits)>;
+  virtual void set_packet_observer(PacketObserver observer) = 0;
   /// Time of the last packet that came from the peer.
   virtual TimePoint last_heard() const = 0;
+  /// Since when something that was sent waits for an answer without anything having come from the peer; nullopt: nothing waits.
+  virtual std::optional<TimePoint> owed_since() const = 0;
+  /// Replaces StreamOptions::dead_after.
+  virtual void set_dead_after(Duration dead_after) = 0;
   /// Asks the peer for a sign of life now (HEARTBEAT packet): every UDX peer answers with an ack.
   virtual void probe_peer() = 0;
   virtual StreamStats stats() const = 0;
@@ -85,7 +100,10 @@ class Mux {
   /// A stream with a fresh random id. The caller owns it; it must not outlive the Mux.
   std::unique_ptr<Stream> create_stream(const StreamOptions& options = {});
 
-  /// True when `data` was a UDX packet of a live stream (consumed); false leaves it to others.
+  /// Two fresh ids whose packets are handed on to each other's peer. The caller owns it; it must not outlive the Mux.
+  std::unique_ptr<Bridge> create_bridge(BridgeOptions options);
+
+  /// True when `data` was a UDX packet of a live stream or bridge (consumed); false leaves it to others.
   bool on_datagram(UdpSocket& socket, const Endpoint& from, ByteView data);
   /// After a batch: acknowledge and send for every stream touched.
   void on_drained();

@@ -14,6 +14,7 @@ constexpr uint64_t kHasUdx = 8;
 constexpr uint64_t kHasSecretStream = 16;
 constexpr uint64_t kHasRelayThrough = 32;
 constexpr uint64_t kHasRelayAddresses = 64;
+constexpr uint64_t kHasMove = 1 << 16;  // ours, far from the reference's
 // holepunchPayload
 constexpr uint64_t kConnected = 1;
 constexpr uint64_t kPunching = 2;
@@ -151,7 +152,7 @@ Bytes encode(const NoisePayload& m) {
   e.uint(m.version);
   e.uint((m.holepunch ? kHasHolepunch : 0) | (m.addresses4.empty() ? 0 : kHasAddresses4) | (m.addresses6.empty() ? 0 : kHasAddresses6) |
          (m.udx ? kHasUdx : 0) | (m.secret_stream ? kHasSecretStream : 0) | (m.relay_through ? kHasRelayThrough : 0) |
-         (m.relay_addresses ? kHasRelayAddresses : 0));
+         (m.relay_addresses ? kHasRelayAddresses : 0) | (m.move ? kHasMove : 0));
   e.uint(m.error);
   e.uint(m.firewall);
   if (m.holepunch) put(e, *m.holepunch);
@@ -161,6 +162,10 @@ Bytes encode(const NoisePayload& m) {
   if (m.secret_stream) e.uint(m.secret_stream->version);
   if (m.relay_through) put(e, *m.relay_through);
   if (m.relay_addresses) e.endpoints(*m.relay_addresses);
+  if (m.move) {
+    e.raw(m.move->session);
+    e.uint(m.move->udx_id);
+  }
   return e.take();
 }
 
@@ -179,6 +184,11 @@ std::optional<NoisePayload> decode_noise_payload(ByteView in) {
   if (flags & kHasSecretStream) m.secret_stream = SecretStreamInfo{d.uint()};
   if (flags & kHasRelayThrough) m.relay_through = get_relay_through(d);
   if (flags & kHasRelayAddresses) m.relay_addresses = d.endpoints();
+  if (flags & kHasMove) {
+    m.move.emplace();
+    m.move->session = d.fixed<32>();
+    m.move->udx_id = d.uint();
+  }
   return checked(d, std::move(m));
 }
 

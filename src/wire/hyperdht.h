@@ -89,6 +89,13 @@ struct RelayThrough {
   bool operator==(const RelayThrough&) const = default;
 };
 
+/// Between two peers of ours only: this handshake is to bring a path for an older connection. Behind all of the reference's fields.
+struct MoveInfo {
+  Hash32 session{};     // which connection
+  uint64_t udx_id = 0;  // the sender's stream of it
+  bool operator==(const MoveInfo&) const = default;
+};
+
 /// The payload of both Noise messages. With version ≠ 1 a decoder reports the version and nothing else.
 struct NoisePayload {
   uint64_t version = 1;
@@ -101,6 +108,7 @@ struct NoisePayload {
   std::optional<SecretStreamInfo> secret_stream;
   std::optional<RelayThrough> relay_through;
   std::optional<std::vector<Endpoint>> relay_addresses;
+  std::optional<MoveInfo> move;
   bool operator==(const NoisePayload&) const = default;
 };
 

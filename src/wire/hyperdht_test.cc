@@ -98,6 +98,19 @@ TEST(HyperdhtVectors, Holepunch) {
       decode_holepunch);
 }
 TEST(HyperdhtVectors, NoisePayload) { check("noisePayload", noise_of, decode_noise_payload); }
+TEST(Hyperdht, AMoveComesBehindAllThatTheReferenceReads) {
+  NoisePayload plain;
+  plain.udx = UdxInfo{.id = 7};
+  plain.relay_addresses = {Endpoint::loopback(1)};
+  NoisePayload moving = plain;
+  moving.move = MoveInfo{Hash32{5}, 0xfffffffe};
+  const Bytes wire = encode(moving);
+  EXPECT_EQ(decode_noise_payload(wire), moving);
+  const Bytes without = encode(plain);
+  const size_t flags = 5 - 1;  // the longer form of the flags
+  EXPECT_TRUE(std::equal(without.begin() + 2, without.end(), wire.begin() + 2 + flags));
+  EXPECT_FALSE(decode_noise_payload(ByteView(wire).first(wire.size() - 1)));
+}
 TEST(HyperdhtVectors, HolepunchPayload) {
   check(
       "holepunchPayload",

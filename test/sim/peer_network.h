@@ -22,6 +22,8 @@ struct NatCounters {
   size_t made = 0;  // sockets, ever
   size_t open = 0;
   size_t probes_to_lose = 0;  // so many of the next incoming ones vanish
+  size_t reboots = 0;         // each forgets who may come in
+  size_t remaps = 0;          // each gives every socket new ports
 };
 
 class NatSocket final : public UdpSocket, private UdpReceiver {
@@ -55,7 +57,12 @@ class NatSocket final : public UdpSocket, private UdpReceiver {
   size_t path_mtu(const Endpoint&) const override { return 0; }
 
  private:
+  void notice_reboot() {
+    if (std::exchange(reboots_seen_, counters_.reboots) != counters_.reboots) open_.clear();
+  }
   UdpSocket& mapping_for(const Endpoint& to) {
+    notice_reboot();
+    if (std::exchange(remaps_seen_, counters_.remaps) != counters_.remaps) mappings_.clear();
     auto& mapping = mappings_[kind_ == NatKind::kRandom ? to : Endpoint{}];
     if (!mapping) {
       mapping = std::move(*outside_.open_udp({}));
@@ -64,6 +71,7 @@ class NatSocket final : public UdpSocket, private UdpReceiver {
     return *mapping;
   }
   void on_datagram(UdpSocket& mapping, const Endpoint& from, ByteView data) override {
+    notice_reboot();
     if (!open_.contains({&mapping, from}) || receiver_ == nullptr) return;
     if (data.size() == 1 && counters_.probes_to_lose > 0) {
       counters_.probes_to_lose--;
@@ -82,6 +90,8 @@ class NatSocket final : public UdpSocket, private UdpReceiver {
   UdpReceiver* receiver_ = nullptr;
   std::map<Endpoint, std::unique_ptr<UdpSocket>> mappings_;
   std::set<std::pair<UdpSocket*, Endpoint>> open_;
+  size_t reboots_seen_ = 0;
+  size_t remaps_seen_ = 0;
 };
 
 class NatRuntime final : public Runtime, public UdpNetwork {
@@ -89,7 +99,7 @@ class NatRuntime final : public Runtime, public UdpNetwork {
   NatRuntime(Host& host, NatKind kind, uint32_t inside) : host_(host), kind_(kind), inside_(inside) {}
 
   TimePoint now() const override { return host_.now(); }
-  int64_t wall_ms() const override { return host_.wall_ms(); }
+  int64_t wall_ms() const override { return host_.wall_ms() + wall_offset_ms; }
   TimerQueue& timers() override { return host_.timers(); }
   Rng& rng() override { return host_.rng(); }
   UdpNetwork& network() override { return *this; }
@@ -104,7 +114,14 @@ class NatRuntime final : public Runtime, public UdpNetwork {
     host_.resolve(name, std::move(callback));
   }
 
+  /// The router starts anew: nothing may come in, and every mapping is another one unless `same_ports`.
+  void reboot(bool same_ports) {
+    counters.reboots++;
+    if (!same_ports) counters.remaps++;
+  }
+
   NatCounters counters;
+  int64_t wall_offset_ms = 0;  // how wrong this machine's clock is
 
  private:
   Host& host_;

@@ -1,6 +1,7 @@
 #include "sim/world.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 namespace hg::sim {
@@ -119,7 +120,8 @@ void World::transmit(const Endpoint& from, const Endpoint& to, ByteView data, bo
   Lane& l = lane(from.address, target.address);
   l.counters.sent++;
   l.counters.bytes += data.size();
-  if ((data.size() > l.path.mtu && !fragmentable) || chance() < l.path.loss) {
+  const bool lost_by_chance = l.path.burst == Duration::zero() && chance() < l.path.loss;
+  if ((data.size() > l.path.mtu && !fragmentable) || lost_by_chance) {
     l.counters.dropped++;
     return;
   }
@@ -135,12 +137,37 @@ void World::transmit(const Endpoint& from, const Endpoint& to, ByteView data, bo
     const double seconds = static_cast<double>(data.size() + kHeaders) * 8 / l.path.rate_bps;
     leaves = l.line_free = start + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
   }
+  if (lost_in_burst(l, leaves)) {
+    l.counters.dropped++;
+    return;
+  }
   fly(l, from, target, data, leaves);
   if (chance() < l.path.duplicate) fly(l, from, target, data, leaves + 1ms);
 }
 
+bool World::lost_in_burst(Lane& l, TimePoint at) {
+  const Path& path = l.path;
+  if (path.burst == Duration::zero() || path.loss <= 0) return false;
+  if (l.burst_until == TimePoint{}) l.burst_until = at;
+  while (at >= l.burst_until) {
+    const double good = to_seconds(path.burst) * std::max(0.0, 1 - path.loss) / path.loss;
+    l.burst_from = l.burst_until + Duration(static_cast<int64_t>(-good * std::log(1 - chance()) * 1e9));
+    l.burst_until = l.burst_from + path.burst;
+  }
+  return at >= l.burst_from;
+}
+
+Duration World::swing_at(Lane& l, TimePoint at) {
+  if (l.path.swing > Duration::zero() && at >= l.swing_until) {
+    l.swing_until = at + std::max<Duration>(l.path.swing, 5ms);
+    l.swing_now = Duration(static_cast<int64_t>((chance() - 0.5) * static_cast<double>(l.path.swing.count())));
+  }
+  return l.swing_now;
+}
+
 void World::fly(Lane& l, const Endpoint& from, const Endpoint& to, ByteView data, TimePoint leaves) {
-  TimePoint at = leaves + l.path.delay;
+  TimePoint at = leaves + l.path.delay + swing_at(l, leaves);
+  if (l.path.swing > Duration::zero()) at = l.latest_arrival = std::max(at, l.latest_arrival);
   if (l.path.jitter > Duration::zero()) at += Duration(static_cast<int64_t>(chance() * static_cast<double>(l.path.jitter.count())));
   if (chance() < l.path.reorder) at += 2 * l.path.delay + 5ms;
   flights_.push({at, next_order_++, from, to, to_bytes(data)});

@@ -21,8 +21,10 @@ namespace hg::sim {
 
 struct Path {
   Duration delay = 1ms;
-  Duration jitter{};             // uniform extra delay; with keep_order false it reorders
-  double loss = 0;               // probability that a datagram vanishes
+  Duration jitter{};             // uniform extra delay, which reorders
+  Duration swing{};              // the delay of everything varies by half of this up and down, stretch by stretch; never reorders
+  double loss = 0;               // probability that a datagram vanishes; with `burst` the share of the time in which all do
+  Duration burst{};              // how long losses last; they strike behind the rate limit
   double duplicate = 0;          // probability that a datagram arrives twice
   double reorder = 0;            // probability that a datagram is held back by 2 × delay + 5 ms
   double rate_bps = 0;           // 0: unlimited
@@ -109,12 +111,19 @@ class World {
     Path path;
     bool explicit_path = false;
     TimePoint line_free{};
+    TimePoint burst_from{};
+    TimePoint burst_until{};
+    TimePoint swing_until{};
+    TimePoint latest_arrival{};
+    Duration swing_now{};
     PathCounters counters;
   };
 
   void transmit(const Endpoint& from, const Endpoint& to, ByteView data, bool fragmentable = false);
   void fly(Lane& lane, const Endpoint& from, const Endpoint& to, ByteView data, TimePoint leaves);
   Lane& lane(uint32_t from, uint32_t to);
+  bool lost_in_burst(Lane& lane, TimePoint at);
+  Duration swing_at(Lane& lane, TimePoint at);
   void deliver_due();
   void run_posted();
   bool step(TimePoint limit);

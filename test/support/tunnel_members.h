@@ -130,10 +130,12 @@ struct Member {
     callbacks.ban = [this](const PublicKey& peer, const std::string&) { banned.push_back(peer); };
     callbacks.peer_ready = [this](const PublicKey&, bool) { ++ready; };
     callbacks.peer_lost = [this](const PublicKey&) { ++lost; };
+    callbacks.relay_learned = [this](const PublicKey& peer, const std::optional<PublicKey>& relay) { relays[peer] = relay; };
     node = std::make_unique<Node>(runtime, keys, std::move(options), std::move(callbacks));
   }
   FakeConnector connector;
   std::vector<PublicKey> banned;
+  std::map<PublicKey, std::optional<PublicKey>> relays;
   int ready = 0;
   int lost = 0;
   std::unique_ptr<Node> node;

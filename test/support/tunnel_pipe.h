@@ -18,7 +18,8 @@ struct PipeOptions {
   Duration delay = 1ms;
   double bytes_per_second = 0;  // 0: unlimited
   size_t high_water = 262144;
-  size_t split = 0;  // deliver in pieces of this many bytes; 0: message by message
+  size_t packet = 0;  // largest message beside the stream; these overtake it
+  size_t split = 0;   // deliver in pieces of this many bytes; 0: message by message
 };
 
 class PipeEnd final : public noise::Connection {
@@ -77,13 +78,36 @@ class PipeEnd final : public noise::Connection {
     return stats;
   }
 
+  bool send_unordered(ByteView message) override {
+    if (message.size() > options_.packet || closed_ || peer_ == nullptr) return false;
+    ++unordered_messages_;
+    runtime_.post([to = peer_, alive = peer_->alive_, copy = to_bytes(message)] {
+      if (*alive && to->unordered_handler_) to->unordered_handler_(copy);
+    });
+    return true;
+  }
+  void set_unordered_handler(std::function<void(ByteView)> handler) override { unordered_handler_ = std::move(handler); }
+
   /// The network takes the connection away: both ends hear of it.
   void cut() {
     if (peer_ != nullptr) peer_->lose();
     lose();
   }
+  void allow_moves() override { moves_allowed_ = true; }
+  bool moves_allowed() const { return moves_allowed_; }
+  bool answering() const override { return answering_; }
+  void set_answering_handler(std::function<void(bool)> handler) override { answering_handler_ = std::move(handler); }
+  /// Nothing gets through in either direction, or again; both ends notice.
+  void set_answering(bool answering) {
+    for (PipeEnd* end : {this, peer_}) {
+      end->answering_ = answering;
+      if (answering) end->timer_.arm(runtime_.now());
+      if (end->answering_handler_) end->answering_handler_(answering);
+    }
+  }
   bool paused() const { return paused_; }
   uint64_t written_messages() const { return written_messages_; }
+  uint64_t unordered_messages() const { return unordered_messages_; }
 
  private:
   struct Item {
@@ -104,7 +128,7 @@ class PipeEnd final : public noise::Connection {
   void deliver() {
     const auto alive = alive_;
     bool any = false;
-    while (!queue_.empty() && queue_.front().at <= runtime_.now() && peer_ != nullptr && !peer_->paused_ && !peer_->closed_) {
+    while (answering_ && !queue_.empty() && queue_.front().at <= runtime_.now() && peer_ != nullptr && !peer_->paused_ && !peer_->closed_) {
       Item item = std::move(queue_.front());
       queue_.pop_front();
       queued_ -= item.bytes.size();
@@ -122,7 +146,7 @@ class PipeEnd final : public noise::Connection {
       needs_drain_ = false;
       if (handler_ != nullptr) handler_->on_drain();
     }
-    if (!*alive || queue_.empty() || peer_ == nullptr || peer_->paused_) return;
+    if (!*alive || queue_.empty() || !answering_ || peer_ == nullptr || peer_->paused_) return;
     timer_.arm(queue_.front().at);
   }
 
@@ -168,8 +192,13 @@ class PipeEnd final : public noise::Connection {
   TimePoint line_free_{};
   size_t queued_ = 0;
   uint64_t written_messages_ = 0;
+  uint64_t unordered_messages_ = 0;
+  std::function<void(ByteView)> unordered_handler_;
   bool needs_drain_ = false;
   bool paused_ = false;
+  bool moves_allowed_ = false;
+  bool answering_ = true;
+  std::function<void(bool)> answering_handler_;
   bool ended_ = false;
   bool got_end_ = false;
   bool closed_ = false;

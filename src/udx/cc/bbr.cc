@@ -30,7 +30,15 @@ constexpr Duration kProbeRttTime = 200ms;
 constexpr uint64_t kCruiseRounds = 6;  // BBRv1 has 6; up to 3 more at random
 constexpr Duration kMinCycle = 20ms;   // probing in every few rounds of a loopback path is noise
 constexpr Duration kMaxCycle = 3s;
-constexpr int kUpPlateauRounds = 3;
+constexpr double kMostSwing = 1.5;   // of the minimal RTT: a mean beyond this is a queue
+constexpr double kUpGrowth = 1.1;    // of what kUpGain can show; more room, so the probe goes on
+constexpr int kUpRounds = 3;         // without growth and without a queue, where the delay varies
+constexpr double kNoisy = 0.05;      // of the minimal RTT
+constexpr int kUpPatience = 2;       // rounds of such growth, then
+constexpr double kYield = 0.9;       // of the rate delivered
+constexpr int kMostYields = 2;       // between two probes: others may keep the queue full whatever we do
+constexpr double kLeastYield = 0.4;  // of the bandwidth seen lately: others may fill the queue whatever we do
+constexpr double kUpFastGain = 2.0;  // the path has become another one (or was never filled)
 
 }  // namespace
 
@@ -58,13 +66,18 @@ void Bbr::on_sent(TimePoint now, size_t in_flight_before, bool app_limited) {
 }
 
 void Bbr::on_ack(const AckEvent& event) {
+  if (in_timeout_) leave_timeout();
   if (!have_rtt_ && event.rtt > Duration::zero()) {
     have_rtt_ = true;
     pacing_rate_ = kStartupPacingGain * static_cast<double>(window_) / std::max(to_seconds(event.rtt), 1e-4);
   }
   round_lost_ += static_cast<double>(event.lost);
   round_delivered_ += static_cast<double>(event.acked);
-  if (event.rtt > Duration::zero()) round_min_rtt_ = std::min(round_min_rtt_, event.rtt);
+  if (event.rtt > Duration::zero()) {
+    round_min_rtt_ = std::min(round_min_rtt_, event.rtt);
+    round_rtt_sum_ += to_seconds(event.rtt);
+    ++round_rtt_count_;
+  }
   delivered_ = event.delivered_total;
   update_round(event);
   update_bandwidth(event);
@@ -74,7 +87,7 @@ void Bbr::on_ack(const AckEvent& event) {
   update_state(event);
   check_probe_rtt(event);
   update_outputs(event);
-  if (round_start_) start_round();
+  if (round_start_) end_round();
   idle_restart_ = false;
 }
 
@@ -87,13 +100,15 @@ void Bbr::check_startup(const AckEvent& event) {
     full_bandwidth_rounds_ = 0;
     return;
   }
-  if (++full_bandwidth_rounds_ >= kFullRounds) filled_pipe_ = true;
+  full_bandwidth_rounds_ += standing_queue() ? 2 : 1;
+  if (full_bandwidth_rounds_ >= kFullRounds) filled_pipe_ = true;
 }
 
 void Bbr::judge_round(const AckEvent& event) {
   const double total = round_lost_ + round_delivered_;
   const double ratio = total > 0 ? round_lost_ / total : 0;
   const bool heavy = too_much_loss(round_lost_, round_delivered_);
+  if (!event.rate.app_limited && !short_path()) yield_to_queue();
   usual_loss_ += (ratio - usual_loss_) / 8;
   loss_floor_ = std::min(loss_floor_, 1.1 * usual_loss_);
   if (!heavy) {
@@ -109,6 +124,15 @@ void Bbr::judge_round(const AckEvent& event) {
   } else {
     adapt_lower_bounds(ratio);
   }
+}
+
+// Together with others we send more than the path carries: go down to what of ours it delivered, so that a newcomer finds room.
+void Bbr::yield_to_queue() {
+  const bool calm = state_ == State::kProbeCruise || state_ == State::kProbeDown;
+  if (!calm || !standing_queue() || yields_ >= kMostYields) return;
+  ++yields_;
+  const double most = kYield * std::max(bandwidth_latest_, kLeastYield * max_bandwidth());
+  for (double& bandwidth : bandwidth_filter_) bandwidth = std::min(bandwidth, most);
 }
 
 void Bbr::end_probe_for_loss(const AckEvent& event) {
@@ -158,6 +182,7 @@ void Bbr::enter_down(TimePoint now) {
   state_ = State::kProbeDown;
   pacing_gain_ = kDownGain;
   window_gain_ = kWindowGain;
+  yields_ = 0;
   phase_start_ = now;
   phase_round_ = round_count_;
   cruise_rounds_ = kCruiseRounds + next_random() % 4;
@@ -181,7 +206,7 @@ void Bbr::enter_up(TimePoint now) {
   window_gain_ = kUpWindowGain;
   phase_start_ = now;
   up_rounds_ = 0;
-  up_plateau_ = 0;
+  up_growth_ = 0;
   full_bandwidth_ = max_bandwidth();
   rotate_bandwidth_filter();
 }
@@ -191,18 +216,19 @@ void Bbr::check_probe_up(const AckEvent& event) {
     end_probe_for_loss(event);
     return;
   }
-  if (round_start_) {
-    ++up_rounds_;
-    if (max_bandwidth() >= full_bandwidth_ * kFullGrowth) {
-      full_bandwidth_ = max_bandwidth();
-      up_plateau_ = 0;
-    } else {
-      ++up_plateau_;
-    }
-  }
   raise_inflight_hi(event);
-  const bool queue_seen = event.now - phase_start_ >= min_rtt_ && static_cast<double>(event.prior_in_flight) >= target_in_flight(kUpGain);
-  if (queue_seen || up_plateau_ >= kUpPlateauRounds) enter_down(event.now);
+  if (!round_start_) return;
+  // The first round delivers what was sent before the probe.
+  if (++up_rounds_ < 2) return;
+  if (short_path() && static_cast<double>(event.prior_in_flight) >= target_in_flight(kUpGain)) return enter_down(event.now);
+  const bool grew = max_bandwidth() >= full_bandwidth_ * kUpGrowth;
+  const bool noisy = !short_path() && rtt_noise_ > kNoisy * to_seconds(min_rtt_);
+  if (!grew && (!noisy || standing_queue() || up_rounds_ >= kUpRounds)) return enter_down(event.now);
+  if (!grew) return;
+  full_bandwidth_ = max_bandwidth();
+  up_rounds_ = 1;
+  if (inflight_hi_ != kNoLimit) inflight_hi_ = std::max(inflight_hi_, bdp(max_bandwidth(), kUpWindowGain));
+  if (!standing_queue() && ++up_growth_ >= kUpPatience) pacing_gain_ = kUpFastGain;
 }
 
 void Bbr::raise_inflight_hi(const AckEvent& event) {
@@ -281,6 +307,9 @@ void Bbr::update_window(const AckEvent& event) {
     bound = kHeadroom * inflight_hi_;
   else if (state_ == State::kProbeDown || state_ == State::kProbeRefill || state_ == State::kProbeUp)
     bound = inflight_hi_;
+  // Where the delay varies, the minimal round trip's worth of packets does not keep the path busy.
+  if (min_rtt_ != Duration::max() && !short_path())
+    bound = std::max(bound, bandwidth() * std::min(round_rtt_, kMostSwing * to_seconds(min_rtt_)));
   bound = std::min(bound, inflight_lo_);
   if (state_ == State::kProbeRtt) bound = std::min(bound, probe_rtt_window());
   window = std::max(std::min(window, bound), packets(kMinWindow));
@@ -293,16 +322,14 @@ void Bbr::on_lost(size_t bytes) { round_lost_ += static_cast<double>(bytes); }
 
 void Bbr::on_loss_undone(size_t bytes) { round_lost_ = std::max(0.0, round_lost_ - static_cast<double>(bytes)); }
 
-void Bbr::on_enter_recovery() {}
-
 void Bbr::on_retransmission_timeout(size_t in_flight) {
   if (!in_timeout_) prior_window_ = std::max(prior_window_, window_);
   in_timeout_ = true;
   window_ = in_flight + packet_;
 }
 
-void Bbr::on_exit_recovery() {
-  if (!in_timeout_) return;
+// An acknowledgement proves that the path is back; pacing keeps what comes now to the rate it had.
+void Bbr::leave_timeout() {
   in_timeout_ = false;
   if (state_ == State::kProbeRtt) return;
   window_ = std::max(window_, prior_window_);

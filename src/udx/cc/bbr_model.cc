@@ -8,13 +8,16 @@ namespace hg::udx::cc {
 
 namespace {
 
-constexpr Duration kMinRttWindow = 10s;     // draft-ietf-ccwg-bbr-02
-constexpr Duration kProbeRttInterval = 5s;  // draft-ietf-ccwg-bbr-02
+constexpr Duration kProbeRttInterval = 5s;  // draft-ietf-ccwg-bbr-02; its window of the minimum is two of them
+constexpr int kProbeRttRounds = 16;         // but no sooner: a probe costs about two rounds at half the rate
+constexpr double kNearMinRtt = 1.125;       // a path whose delay varies shows its very minimum rarely
 constexpr double kBeta = 0.7;               // draft-ietf-ccwg-bbr-02
 constexpr double kQueueTolerance = 0.02;    // draft-ietf-ccwg-bbr-02, while there is a standing queue
 constexpr double kBaseTolerance = 0.08;     // without one: the draft's 2 % would let ordinary radio loss throttle a stream
-constexpr double kStandingQueue = 1.25;     // of the minimal RTT, in every packet of a round
+constexpr double kStandingQueue = 1.15;     // of the minimal RTT, in every packet of a round
 constexpr Duration kQueueNoise = 2ms;
+constexpr double kNoiseMargin = 3;   // times what the minima of rounds usually differ by
+constexpr double kMostNoise = 0.75;  // of the minimal RTT: what varies more is a queue that comes and goes
 constexpr double kFloorMargin = 0.05;
 constexpr double kMaxFloor = 0.3;
 constexpr int kBlamelessRounds = 3;
@@ -29,7 +32,13 @@ void Bbr::update_round(const AckEvent& event) {
   ++round_count_;
 }
 
-void Bbr::start_round() {
+void Bbr::end_round() {
+  if (round_rtt_count_ > 0) {
+    round_rtt_ = round_rtt_sum_ / round_rtt_count_;
+    if (last_round_min_rtt_ != Duration::max()) rtt_noise_ += (std::abs(to_seconds(round_min_rtt_ - last_round_min_rtt_)) - rtt_noise_) / 4;
+    last_round_min_rtt_ = round_min_rtt_;
+  }
+  round_rtt_sum_ = round_rtt_count_ = 0;
   round_lost_ = round_delivered_ = 0;
   round_min_rtt_ = Duration::max();
   bandwidth_latest_ = inflight_latest_ = 0;
@@ -70,12 +79,18 @@ void Bbr::update_aggregation(const AckEvent& event) {
 }
 
 bool Bbr::update_min_rtt(const AckEvent& event) {
-  const bool expired = probe_rtt_min_ != Duration::max() && event.now > probe_rtt_min_at_ + kProbeRttInterval;
-  if (event.rtt > Duration::zero() && (event.rtt < probe_rtt_min_ || expired)) {
-    probe_rtt_min_ = event.rtt;
-    probe_rtt_min_at_ = event.now;
+  const Duration interval =
+      min_rtt_ == Duration::max() ? kProbeRttInterval : std::max<Duration>(kProbeRttInterval, kProbeRttRounds * min_rtt_);
+  const bool expired = probe_rtt_min_ != Duration::max() && event.now > probe_rtt_min_at_ + interval;
+  if (event.rtt > Duration::zero()) {
+    if (event.rtt < probe_rtt_min_ || expired) {
+      probe_rtt_min_ = event.rtt;
+      probe_rtt_min_at_ = event.now;
+    } else if (to_seconds(event.rtt) <= kNearMinRtt * to_seconds(probe_rtt_min_)) {
+      probe_rtt_min_at_ = event.now;
+    }
   }
-  if (probe_rtt_min_ < min_rtt_ || event.now > min_rtt_at_ + kMinRttWindow) {
+  if (probe_rtt_min_ < min_rtt_ || event.now > min_rtt_at_ + 2 * interval) {
     min_rtt_ = probe_rtt_min_;
     min_rtt_at_ = probe_rtt_min_at_;
   }
@@ -84,7 +99,9 @@ bool Bbr::update_min_rtt(const AckEvent& event) {
 
 bool Bbr::standing_queue() const {
   if (min_rtt_ == Duration::max() || round_min_rtt_ == Duration::max()) return false;
-  return to_seconds(round_min_rtt_) > kStandingQueue * to_seconds(min_rtt_) + to_seconds(kQueueNoise);
+  const double base = to_seconds(min_rtt_);
+  const double noise = std::min(kNoiseMargin * rtt_noise_, kMostNoise * base);
+  return to_seconds(round_min_rtt_) > kStandingQueue * base + to_seconds(kQueueNoise) + noise;
 }
 
 double Bbr::loss_tolerance() const {

@@ -42,11 +42,11 @@ class Controller {
   /// Loss found outside an acknowledgement (timer).
   virtual void on_lost(size_t bytes) = 0;
   virtual void on_loss_undone(size_t bytes) = 0;
-  virtual void on_enter_recovery() = 0;
-  virtual void on_exit_recovery() = 0;
   virtual void on_retransmission_timeout(size_t in_flight) = 0;
   virtual size_t window() const = 0;
   virtual double pacing_rate() const = 0;
+  /// What the path itself holds at its full rate, without a queue; 0 before it is known.
+  virtual size_t bandwidth_delay_product() const = 0;
   virtual size_t send_quantum() const = 0;
 };
 

@@ -4,11 +4,15 @@
 //   peer_interop listen  bootstrap=LIST seed=HEX [work=…]       hyperdht server
 //   peer_interop connect bootstrap=LIST key=HEX [work=…]        hyperdht client
 //   peer_interop swarm   bootstrap=LIST topic=HEX [seed=HEX] [ban=HEX] [work=…]
+//   peer_interop relay   bootstrap=LIST seed=HEX [member=HEX]   blind relay; with member=, for pairs of that key only
 //   peer_interop stream  initiator=0|1 tx=HEX rx=HEX hash=HEX [work=…]   one encrypted stream on a bare UDX stream
 //
+// through=HEX offers a relay (listen, connect); through=client or through=server leaves that to the other side. relaying=never|first
+// (connect) as peer::Relaying.
+//
 // work=echo returns what arrives; work=N sends N bytes of a pattern and checks their echo; work=none. Events are JSON
-// lines on stdout. Commands on stdin: "connect PORT ID" (stream), "say" (one byte), "end", "destroy", "close" (polite exit); end of input
-// closes too.
+// lines on stdout. Commands on stdin: "connect PORT ID" (stream), "say" (one byte), "end", "destroy", "stats" (relay), "close" (polite
+// exit); end of input closes too.
 #include <signal.h>
 #include <unistd.h>
 
@@ -55,8 +59,8 @@ class Worker final : public ByteStreamHandler {
       : connection_(std::move(connection)), echo_(work == "echo") {
     key_ = to_hex(connection_->remote_key());
     if (!echo_ && work != "none") left_ = size_ = std::stoull(work);
-    say(fmt::format("{{\"event\":\"connection\",{},\"initiator\":{},\"client\":{}}}", field("key", key_), connection_->is_initiator(),
-                    client));
+    say(fmt::format("{{\"event\":\"connection\",{},\"initiator\":{},\"client\":{},\"relayed\":{}}}", field("key", key_),
+                    connection_->is_initiator(), client, connection_->stats().relayed));
     connection_->set_handler(this);
     if (size_ > 0) pump();
   }
@@ -118,6 +122,7 @@ class Program {
     workers_.clear();
     swarm_.reset();
     server_.reset();
+    relay_.reset();
     host_.reset();
     node_.reset();
   }
@@ -130,6 +135,7 @@ class Program {
       if (mode == "node") announce_node();
       if (mode == "listen") listen();
       if (mode == "connect") connect();
+      if (mode == "relay") serve_relay();
       if (mode == "swarm") join();
     }
     loop_.run();
@@ -146,6 +152,7 @@ class Program {
     dht::NodeOptions options;
     options.bind_host = Endpoint::loopback(0).address;
     options.port = static_cast<uint16_t>(std::stoul(get("port", "0")));
+    options.quick_firewall = !args_.contains("through");  // a loopback node that knows it is open connects directly
     options.bootstrap.clear();
     std::stringstream list(get("bootstrap", ""));
     for (std::string entry; std::getline(list, entry, ',');) options.bootstrap.push_back(entry);
@@ -174,15 +181,41 @@ class Program {
     const KeyPair keys = key_pair();
     peer::ListenOptions options;
     options.on_connection = [this](std::unique_ptr<noise::SecureConnection> c) { take(std::move(c), false); };
+    if (args_.contains("through")) {
+      options.share_local_addresses = false;
+      if (get("through", "") != "client") options.relay_through = [relay = hex<32>(args_, "through")](const PublicKey&) { return relay; };
+    }
     auto server = host_->listen(keys, std::move(options));
     server_ = std::move(*server);
     server_->on_listening([key = keys.public_key] { say(fmt::format("{{\"event\":\"listening\",{}}}", field("key", to_hex(key)))); });
   }
   void connect() {
-    attempt_ = host_->connect(hex<32>(args_, "key"), {key_pair(), {}}, [this](auto result) {
+    peer::ConnectOptions options;
+    options.key_pair = key_pair();
+    if (args_.contains("through")) {
+      options.local_connection = false;
+      if (get("through", "") != "server") options.relay_through = hex<32>(args_, "through");
+    }
+    if (get("relaying", "") == "first") options.relaying = peer::Relaying::kFirst;
+    if (get("relaying", "") == "never") options.relaying = peer::Relaying::kNever;
+    attempt_ = host_->connect(hex<32>(args_, "key"), std::move(options), [this](auto result) {
       if (result) return take(std::move(*result), true);
       say(fmt::format("{{\"event\":\"failed\",{},{}}}", field("error", result.error().code), field("message", result.error().message)));
     });
+  }
+  void serve_relay() {
+    peer::BlindRelayOptions options;
+    options.key_pair = key_pair();
+    const auto member = args_.contains("member") ? std::optional(hex<32>(args_, "member")) : std::nullopt;
+    options.admit = [member](const PublicKey& key) { return !member || key == *member; };
+    auto served = host_->serve_relay(std::move(options));
+    relay_ = std::move(*served);
+    relay_->on_listening([this] { say(fmt::format("{{\"event\":\"listening\",{}}}", field("key", to_hex(relay_->public_key())))); });
+  }
+  void say_stats() {
+    const peer::BlindRelayCounters& c = relay_->counters();
+    say(fmt::format("{{\"event\":\"stats\",\"pairs\":{},\"open\":{},\"bytes\":{},\"refused\":{}}}", c.pairs, relay_->open_pairs(),
+                    c.traffic.bytes, c.refused));
   }
   void join() {
     swarm::SwarmOptions options;
@@ -241,6 +274,8 @@ class Program {
                                       for (const auto& worker : workers_)
                                         if (!worker->closed())
                                           command == "end" ? worker->connection()->end() : worker->connection()->destroy();
+                                    } else if (command == "stats") {
+                                      say_stats();
                                     } else if (command == "say") {
                                       for (const auto& worker : workers_)
                                         if (!worker->closed()) worker->connection()->write(Buffer::copy_of(Bytes(1)));
@@ -258,6 +293,7 @@ class Program {
     discovery_.reset();
     if (swarm_) return swarm_->close(bye);
     if (server_) return server_->close(bye);
+    if (relay_) return relay_->close(bye);
     loop_.post(bye);
   }
 
@@ -280,6 +316,7 @@ class Program {
   std::unique_ptr<dht::Node> node_;
   std::unique_ptr<peer::Host> host_;
   std::unique_ptr<peer::Server> server_;
+  std::unique_ptr<peer::BlindRelayServer> relay_;
   std::unique_ptr<peer::Attempt> attempt_;
   std::unique_ptr<swarm::Swarm> swarm_;
   std::unique_ptr<swarm::Discovery> discovery_;

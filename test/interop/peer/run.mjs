@@ -8,6 +8,7 @@ import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import path from 'node:path'
+import { addRelayCases } from './relays.mjs'
 
 const args = Object.fromEntries(process.argv.slice(2).join(' ').split('--').filter(Boolean).map((a) => a.trim().split(/\s+/)))
 const here = path.dirname(fileURLToPath(import.meta.url))
@@ -19,6 +20,7 @@ const createTestnet = load('hyperdht/testnet')
 const Hyperswarm = load('hyperswarm')
 const SecretStream = load('@hyperswarm/secret-stream')
 const UDX = load('udx-native')
+const blindRelay = load('blind-relay')
 const crypto = load('hypercore-crypto')
 
 const BYTES = 1 << 20
@@ -378,6 +380,8 @@ test('a JavaScript peer that is killed is noticed and its successor found, our n
   await native.close()
   return `noticed after ${(took / 1000).toFixed(1)} s`
 }))
+
+addRelayCases({ test, withNetwork, networks, Native, HyperDHT, blindRelay, crypto, echo, sendAndCheck, opened, closed, BYTES })
 
 // ── run ──
 

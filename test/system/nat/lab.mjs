@@ -3,6 +3,7 @@
 //   host A ─ router(s) A ─┐              ┌─ router(s) B ─ host B
 //   192.168.1.2           ├─── core ─────┤           192.168.2.2
 //   (or both hosts behind router A)  10.77.9.1 … 8: DHT nodes of ours, each bound to an address of its own
+//                                    (and a third home C, with another member of the router in it)
 //
 // The core forwards packets between the homes and nothing else, so its counters tell how two homes are connected. Nothing here
 // is connected to the machine's own network. Names are unique per run; close() removes every namespace and ends every process.
@@ -91,8 +92,13 @@ export class Lab {
 table ip lab {
   counter probes { }
   counter tunnel { }
+  counter relay { }
+  chain blocked { }
   chain forward { type filter hook forward priority 0;
+    jump blocked
     ${this.dropLowTtl ? `ip ttl < ${LOWEST_TTL} drop` : ''}
+    iifname "homec" counter name relay accept
+    oifname "homec" counter name relay accept
     udp length 9 counter name probes accept
     counter name tunnel
   }
@@ -121,9 +127,15 @@ table ip lab {
       `ip netns exec ${ns} nft -f - <<'.'\n${rules(kind, { wan, host })}\n.`]
   }
 
-  /** Builds the home `letter` ('a' or 'b') of a kind; its host is the namespace of that letter. */
+  /** Drops UDP between homes A and B in the core, whatever their routers do. */
+  async blockUdp () {
+    const nft = `ip netns exec ${this.ns('core')} nft add rule ip lab blocked`
+    await this.script([`${nft} iifname "homea" oifname "homeb" meta l4proto udp drop`, `${nft} iifname "homeb" oifname "homea" meta l4proto udp drop`])
+  }
+
+  /** Builds the home `letter` ('a', 'b' or 'c') of a kind; its host is the namespace of that letter. */
   async addHome (letter, home) {
-    const number = letter === 'a' ? 1 : 2
+    const number = 'abc'.indexOf(letter) + 1
     const stages = HOMES[home]
     const lines = [...this.addNamespace(letter)]
     // From the network inwards: where the next thing is plugged in, its address, its gateway.
@@ -142,6 +154,30 @@ table ip lab {
     await this.script(lines)
   }
 
+  /** A second way out for the host `letter`: another router (on network `number`) at its eth1, which is down until it is used. */
+  async addUplink (letter, number, kind) {
+    const name = `r${letter}u`
+    await this.script([
+      ...this.addNamespace(name), ...this.cable('core', `home${letter}u`, name, 'wan'),
+      `ip -n ${this.ns('core')} addr add 10.77.${number}.1/24 dev home${letter}u`,
+      ...this.router(name, kind, { wan: `10.77.${number}.2`, gateway: `10.77.${number}.1`, lan: `192.168.${number}.1`, host: `192.168.${number}.2` }),
+      ...this.cable(name, 'p0', letter, 'eth1'), `ip -n ${this.ns(name)} link set p0 master lan`,
+      `ip -n ${this.ns(letter)} addr add 192.168.${number}.2/24 dev eth1`, `ip -n ${this.ns(letter)} link set eth1 down`])
+  }
+
+  /** The outermost router of a home with one stage starts anew, having forgotten every connection; `wan`: with another address. */
+  async reboot (letter, kind, { boot, wan }) {
+    const number = letter === 'a' ? 1 : 2
+    const ns = this.ns(`r${letter}0`)
+    const address = wan ?? `10.77.${number}.2`
+    await this.script([
+      ...(wan ? [`ip -n ${ns} addr flush dev wan`, `ip -n ${ns} addr add ${wan}/24 dev wan`, `ip -n ${ns} route add default via 10.77.${number}.1`] : []),
+      `ip netns exec ${ns} nft -f - <<'.'\nflush ruleset\n${rules(kind, { wan: address, host: `192.168.${number}.2`, boot })}\n.`])
+  }
+
+  /** The cable between the core and a home is pulled, or plugged in again. */
+  async plug (letter, up) { await this.script([`ip -n ${this.ns('core')} link set home${letter} ${up ? 'up' : 'down'}`]) }
+
   /** Host B as a second host of home A's inner network. */
   async addNeighbour (home) {
     const router = `ra${HOMES[home].length - 1}`
@@ -154,20 +190,20 @@ table ip lab {
       `ip -n ${this.ns(name)} addr add ${address}/24 dev eth0`, `ip -n ${this.ns(name)} route add default via ${gateway}`]
   }
 
-  /** Removes both homes and forgets what was counted. */
+  /** Removes all homes and forgets what was counted. */
   async removeHomes () {
     const core = this.ns('core')
     // The kernel takes namespaces down some time later: the cables must be gone now, or the next home finds its name taken.
-    await this.script(['homea', 'homeb'].map((port) => `ip -n ${core} link del ${port} 2>/dev/null || true`))
+    await this.script(['homea', 'homeb', 'homec', 'homeau', 'homebu'].map((port) => `ip -n ${core} link del ${port} 2>/dev/null || true`))
     this.removeNamespaces(this.namespaces.filter((name) => name !== core))
-    await this.script([`ip netns exec ${core} nft reset counters >/dev/null`])
+    await this.script([`ip netns exec ${core} nft reset counters >/dev/null`, `ip netns exec ${core} nft flush chain ip lab blocked`])
   }
 
-  /** What the core forwarded between the homes: {probes, packets, bytes}, probes being datagrams of one byte. */
+  /** What the core forwarded between homes A and B: {probes, packets, bytes}, probes being datagrams of one byte; `relay`: bytes from and to home C. */
   async counted () {
     const listing = JSON.parse(await this.script([`ip netns exec ${this.ns('core')} nft -j list counters`]))
     const counters = Object.fromEntries(listing.nftables.filter((e) => e.counter).map((e) => [e.counter.name, e.counter]))
-    return { probes: counters.probes.packets, packets: counters.tunnel.packets, bytes: counters.tunnel.bytes }
+    return { probes: counters.probes.packets, packets: counters.tunnel.packets, bytes: counters.tunnel.bytes, relay: counters.relay.bytes }
   }
 
   async close () {

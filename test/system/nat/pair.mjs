@@ -1,4 +1,4 @@
-// One provider in home A, one gateway in home B: do they find each other, how, and in what time?
+// One provider in home A, one gateway in home B, and perhaps a member in home C: do they find each other, how, and in what time?
 import path from 'node:path'
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -21,24 +21,35 @@ function startJavascript (lab, role, secret, files) {
   return lab.exec(role === 'provider' ? 'a' : 'b', 'node', args, { name: `javascript ${role}` })
 }
 
-/** 'direct' (one side needed no punching), 'punched', or 'lan': told from what the core forwarded between the homes. */
-export function howConnected ({ probes, bytes }) {
-  if (bytes < PAGE_BYTES) return 'lan'
+async function startMember (lab, secret, { home, args = [] }) {
+  await lab.addHome('c', home)
+  const running = lab.hypergate('c', ['gateway', '--bootstrap', lab.bootstrap, ...args, ...(process.env.VERBOSE ? ['--verbose'] : [])],
+    { name: 'member', env: { HYPERGATE_ROUTER: secret } })
+  await running.line(args.includes('--noRelay') ? /joined as/ : /relaying for members/)
+  return running
+}
+
+/** 'direct' (one side needed no punching), 'punched', 'relayed' (through home C) or 'lan': told from what the core forwarded between the homes. */
+export function howConnected ({ probes, bytes, relay }) {
+  if (bytes < PAGE_BYTES) return relay >= 2 * PAGE_BYTES ? 'relayed' : 'lan'
   return probes > 0 ? 'punched' : 'direct'
 }
 
 /**
  * Runs the pair of homes `a` and `b` (b === null: B is a neighbour in A's home). `provider` and `gateway` are 'native' or 'javascript'.
+ * `member`: {home, args}, another gateway that is there before, in home C; `blocked`: UDP between homes A and B is dropped on the way.
  * {seconds, how, counted} or {seconds: null, why}. `during(processes)` may look at the running pair before it is stopped.
  */
-export async function connectPair (lab, a, b, { provider = 'native', gateway = 'native', limitMs = 60000, during } = {}) {
+export async function connectPair (lab, a, b, { provider = 'native', gateway = 'native', limitMs = 60000, during, member, blocked = false } = {}) {
   const files = scratch()
   const started = []
   try {
     await lab.addHome('a', a)
     await (b === null ? lab.addNeighbour(a) : lab.addHome('b', b))
+    if (blocked) await lab.blockUdp()
     const secret = await newSecret()
     writeFileSync(files.path('services.json'), JSON.stringify([service(GATE, SERVICE)]))
+    if (member) started.push(await startMember(lab, secret, member))
     const server = lab.exec('a', 'node', [pageProgram, 'serve', String(SERVICE)], { name: 'web' })
     const client = lab.exec('b', 'node', [pageProgram, 'fetch', String(GATE)], { name: 'client' })
     started.push(server, client)

@@ -15,6 +15,9 @@ const filter = (more = '') => `
     oifname "wan" ct state invalid drop
   }`
 
+// Connections of one boot are unknown to the next, as if conntrack had been lost with the power.
+const zone = (boot) => boot ? `chain boot { type filter hook prerouting priority raw; ct zone set ${boot}; }` : ''
+
 const table = (nat, forward) => `table ip lab {
 ${nat}
 ${filter(forward)}
@@ -33,8 +36,8 @@ const KINDS = {
     ${outward(`snat to ${wan}`)}`, 'iifname "lan" meta l4proto udp update @toward { ip daddr . udp sport }'),
   'port-cone': ({ wan }) => table(outward(`snat to ${wan}`)),
   // Each inner port has an outer one of its own, another one: what most real cones do.
-  'remap-cone': ({ wan }) => table(`chain outward { type nat hook postrouting priority srcnat;
-    oifname "wan" udp sport 1-65535 snat to ${wan}:jhash udp sport mod 40000 seed 0x7a offset 20000
+  'remap-cone': ({ wan, boot = 0 }) => table(`chain outward { type nat hook postrouting priority srcnat;
+    oifname "wan" udp sport 1-65535 snat to ${wan}:jhash udp sport mod 40000 seed ${0x7a + boot} offset 20000
     oifname "wan" snat to ${wan}
   }`),
   // Every destination another random port.
@@ -57,4 +60,7 @@ export const HOMES = {
 
 export const random = (home) => HOMES[home].includes('symmetric')
 
-export function rules (kind, addresses) { return KINDS[kind](addresses) }
+/** `boot`: how often the router was started anew; each time it has forgotten every connection. */
+export function rules (kind, { boot = 0, ...addresses }) {
+  return KINDS[kind]({ boot, ...addresses }).replace(/\}$/, `${zone(boot)}\n}`)
+}

@@ -1,0 +1,181 @@
+// The storage role, by requests made by hand; the bounds of its caches.
+#include "dht/storage.h"
+
+#include <gtest/gtest.h>
+
+#include "support/dht_bench.h"
+
+namespace hg::dht {
+namespace {
+
+struct Announcer {
+  Announcer(Bench& b, sim::Host& host, uint8_t seed) : bench(b), wire(host, 0), keys(crypto::key_pair_from_seed(Seed{seed})) {}
+  Hash32 token(const Hash32& target) {
+    wire::RpcRequest find;
+    find.command = wire::kFindPeer;
+    find.target = target;
+    return bench.ask(wire, find)->token.value();
+  }
+  std::optional<wire::RpcResponse> put(wire::Command command, const Hash32& target, const Hash32& with, Bytes value) {
+    wire::RpcRequest request;
+    request.command = command;
+    request.target = target;
+    request.token = with;
+    request.value = std::move(value);
+    return bench.ask(wire, request);
+  }
+  Bench& bench;
+  Wire wire;
+  KeyPair keys;
+};
+
+Bytes announcement(const KeyPair& keys, const Hash32& target, const Hash32& id, const Hash32& token, std::vector<Endpoint> relays) {
+  wire::Announce message;
+  message.peer = wire::Peer{keys.public_key, std::move(relays)};
+  Bytes body;
+  for (ByteView part : {ByteView(target), ByteView(id), ByteView(token)}) append_bytes(body, part);
+  append_bytes(body, wire::encode(*message.peer));
+  const Hash32 ns = crypto::blake2b_256({crypto::blake2b_256({as_bytes("hyperswarm/dht")}), Bytes{4}});
+  const Hash32 hash = crypto::blake2b_256({body});
+  Bytes signable = to_bytes(ns);
+  append_bytes(signable, hash);
+  message.signature = crypto::sign_detached(signable, keys.secret_key);
+  return wire::encode(message);
+}
+
+TEST(Storage, AnnounceIsCheckedAndTrimmed) {
+  Bench bench(false);
+  Announcer a(bench, bench.world.add_host("77.1.2.3"), 1);
+  const Topic topic{9};
+  const Hash32 token = a.token(topic);
+  const Hash32 id = *bench.node->id();
+  Bytes good = announcement(a.keys, topic, id, token, {{1, 1}, {2, 2}, {3, 3}, {4, 4}});
+  Bytes forged = good;
+  forged.back() ^= 1;
+  EXPECT_FALSE(a.put(wire::kAnnounce, topic, token, forged)) << "silence";
+  EXPECT_FALSE(a.put(wire::kAnnounce, Topic{8}, token, good)) << "signed for another target";
+  EXPECT_EQ(bench.node->storage().record_count(), 0u);
+  const auto ok = a.put(wire::kAnnounce, topic, token, good);
+  ASSERT_TRUE(ok);
+  EXPECT_FALSE(ok->token || ok->value || !ok->closer_nodes.empty());
+  wire::RpcRequest find;
+  find.command = wire::kLookup;
+  find.target = topic;
+  const auto reply = bench.ask(a.wire, find);
+  const auto peers = wire::decode_lookup_reply(reply->value.value());
+  ASSERT_EQ(peers->peers.size(), 1u);
+  EXPECT_EQ(peers->peers[0].relay_addresses, (std::vector<Endpoint>{{1, 1}, {2, 2}, {3, 3}}));
+}
+
+TEST(Storage, SelfAnnounceRoutesToTheSource) {
+  Bench bench(false);
+  Announcer a(bench, bench.world.add_host("77.1.2.3"), 1);
+  const Hash32 target = hash_target(a.keys.public_key);
+  const Hash32 token = a.token(target);
+  ASSERT_TRUE(a.put(wire::kAnnounce, target, token, announcement(a.keys, target, *bench.node->id(), token, {})));
+  EXPECT_EQ(bench.node->storage().route_count(), 1u);
+  EXPECT_EQ(bench.node->storage().record_count(), 0u);
+  EXPECT_EQ(bench.node->find_route(target)->relay, a.wire.socket->local_endpoint());
+  bench.node->storage().retain(target, {1, 2, 3});
+  EXPECT_FALSE(bench.node->find_route(target));
+  wire::RpcRequest find;
+  find.command = wire::kFindPeer;
+  find.target = target;
+  EXPECT_EQ(bench.ask(a.wire, find)->value, (Bytes{1, 2, 3}));
+  bench.node->storage().release(target);
+  EXPECT_FALSE(bench.ask(a.wire, find)->value);
+}
+
+TEST(Storage, TokensRotateEvery7500ms) {
+  Bench bench(false);
+  Announcer a(bench, bench.world.add_host("77.1.2.3"), 1);
+  const Topic topic{9};
+  const Hash32 token = a.token(topic);
+  const auto works = [&] { return a.put(wire::kAnnounce, topic, token, announcement(a.keys, topic, *bench.node->id(), token, {})); };
+  bench.world.run_for(7s);
+  EXPECT_EQ(works()->error, 0u);
+  bench.world.run_for(15s);
+  const auto refused = works();
+  EXPECT_EQ(refused->error, wire::kInvalidToken);
+  EXPECT_TRUE(refused->token);
+
+  Node user(bench.world.add_host("55.1.2.3"), {.bootstrap = {}, .ephemeral = NodeOptions::Ephemeral::kAlways});
+  ASSERT_TRUE(user.start());
+  Response stale;
+  stale.from = bench.server();
+  stale.id = bench.node->id();
+  stale.token = Hash32{1};
+  std::optional<uint64_t> error;
+  const auto request = request_announce(user, topic, a.keys, stale, {}, 0, [&](Expected<Response> r) { error = r->error; });
+  bench.world.run_for(1s);
+  EXPECT_EQ(error, 0u) << "retried with the fresh token";
+  EXPECT_FALSE(request.active());
+  std::string refused_code;
+  const auto no_token =
+      request_announce(user, topic, a.keys, Response{}, {}, 0, [&](Expected<Response> r) { refused_code = r.error().code; });
+  bench.world.run_for(1s);
+  EXPECT_EQ(refused_code, "NO_TOKEN");
+}
+
+TEST(Storage, EphemeralNodesRefuse) {
+  Bench bench(true);
+  Wire peer(bench.world.add_host("77.1.2.3"), 3333);
+  wire::RpcRequest find;
+  find.command = wire::kLookup;
+  find.target = Topic{1};
+  EXPECT_EQ(bench.ask(peer, find)->error, wire::kUnknownCommand);
+  find.command = 99;
+  EXPECT_EQ(bench.ask(peer, find)->error, wire::kUnknownCommand);
+}
+
+TEST(Caches, GenerationsBoundCountAndBytes) {
+  GenerationCache<Bytes> cache(100, 1000, [](const Bytes& b) { return b.size(); });
+  Hash32 key{};
+  for (uint8_t i = 0; i < 250; ++i) {
+    key[0] = i;
+    cache.set(key, Bytes(1));
+    EXPECT_LE(cache.size(), 200u);
+  }
+  EXPECT_NE(cache.get(key), nullptr);
+  key[0] = 0;
+  EXPECT_EQ(cache.get(key), nullptr);
+  cache = {100, 1000, [](const Bytes& b) { return b.size(); }};
+  for (uint8_t i = 0; i < 250; ++i) {
+    key[0] = i;
+    cache.set(key, Bytes(600));
+    EXPECT_LE(cache.size(), 4u);
+  }
+  key[0] = 1;
+  cache.set(key, Bytes(1));
+  cache.rotate();
+  EXPECT_NE(cache.use(key), nullptr);
+  cache.rotate();
+  EXPECT_NE(cache.get(key), nullptr) << "used entries become young again";
+  cache.rotate();
+  EXPECT_EQ(cache.get(key), nullptr);
+}
+
+TEST(Caches, RecordsBoundTotalAndPerTopic) {
+  SeededRng rng(1);
+  RecordCache cache(1000, 50);
+  PublicKey key{};
+  for (int i = 0; i < 200; ++i) {
+    key[0] = static_cast<uint8_t>(i);
+    cache.add(Topic{1}, key, {static_cast<uint8_t>(i)}, rng);
+  }
+  EXPECT_EQ(cache.size(), 50u);
+  EXPECT_EQ(cache.sample(Topic{1}, 20, rng).size(), 20u);
+  cache.add(Topic{2}, key, {1}, rng);
+  cache.add(Topic{2}, key, {2}, rng);
+  EXPECT_EQ(cache.sample(Topic{2}, 20, rng), std::vector<Bytes>{{2}}) << "a key has one record, the newest";
+  for (int i = 0; i < 5000; ++i) {
+    Topic topic{3};
+    topic[1] = static_cast<uint8_t>(i);
+    topic[2] = static_cast<uint8_t>(i >> 8);
+    cache.add(topic, key, {1}, rng);
+    EXPECT_LE(cache.size(), 2002u);
+  }
+}
+
+}  // namespace
+}  // namespace hg::dht
