@@ -239,6 +239,7 @@ class FakeEngine {
 
   std::map<std::string, json::value> containers;  // by id: descriptions
   bool network_exists = true;
+  std::set<std::string> unlisted;  // of `containers`
   std::string created_network = "{}";
   std::string networks = "[]";
   bool read_only = false;
@@ -324,7 +325,7 @@ class FakeEngine {
   std::string list(bool all) const {
     json::array entries;
     for (const auto& [id, description] : containers)
-      entries.push_back(json::object{{"Id", id}, {"State", "running"}, {"Names", json::array{}}});
+      if (!unlisted.contains(id)) entries.push_back(json::object{{"Id", id}, {"State", "running"}, {"Names", json::array{}}});
     if (all)
       for (const auto& [id, settings] : created)
         entries.push_back(json::object{
@@ -402,6 +403,18 @@ TEST_F(WithEngine, EngineThatRestartsIsFollowedAgain) {
   fake_.open();
   ASSERT_TRUE(until([&] { return seen_.size() == 1 && seen_[0].name == "two"; }));
   ASSERT_TRUE(until([&] { return fake_.has_events(); }));
+  fake_.containers.clear();
+  fake_.say(event("die", 'b'));
+  EXPECT_TRUE(until([&] { return seen_.empty(); }));
+}
+
+TEST_F(WithEngine, AContainerThatTheListDoesNotHaveYetIsSeen) {
+  watch({"net", false, std::nullopt, 1h});
+  ASSERT_TRUE(until([&] { return look_ups_ == 1 && fake_.has_events(); }));
+  add('b', "two");
+  fake_.unlisted.insert(id_of('b'));
+  fake_.say(event("start", 'b'));
+  EXPECT_TRUE(until([&] { return seen_.size() == 1; }));
   fake_.containers.clear();
   fake_.say(event("die", 'b'));
   EXPECT_TRUE(until([&] { return seen_.empty(); }));

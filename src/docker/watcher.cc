@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <utility>
 
 #include "base/log.h"
 #include "docker/network.h"
@@ -30,6 +31,7 @@ bool changes_the_picture(const Event& event) {
 
 struct Watcher::LookUp {
   std::vector<std::string> ids;
+  std::set<std::string> named;  // by the events that led to it
   size_t pending = 0;
 };
 
@@ -88,7 +90,8 @@ void Watcher::lost(const Error& error) {
 void Watcher::event(const Event& event) {
   if (!changes_the_picture(event)) return;
   HG_LOG(kDebug, kLog, "event {} {} {}", event.type, event.action, event.container.substr(0, 12));
-  if (!event.container.empty()) stale_.insert(event.container);
+  if (!event.container.empty() && stale_.size() < kMaxContainers) stale_.insert(event.container);
+  if (stale_.size() >= kMaxContainers) everything_ = true;
   if (callbacks_.on_event) callbacks_.on_event(event);
   if (!gather_timer_.armed()) gather_timer_.arm(loop_.now() + kGather);
 }
@@ -107,7 +110,7 @@ void Watcher::look_up() {
   if (everything_ || (options_.own_id && stale_.contains(*options_.own_id))) self_known_ = false;
   everything_ = false;
   for (const std::string& id : stale_) known_.erase(id);
-  stale_.clear();
+  run_->named = std::exchange(stale_, {});
   find_self(run_);
 }
 
@@ -201,8 +204,9 @@ void Watcher::list(std::shared_ptr<LookUp> run) {
     auto listed = answer.ok() ? parse_container_list(answer.body) : Expected<std::vector<ListedContainer>>(Error{"ENGINE", answer.fault()});
     if (!listed) return lost({"ENGINE", "Docker Engine: containers cannot be listed: " + listed.error().message});
     if (listed->size() > kMaxContainers) listed->resize(kMaxContainers);
-    for (const ListedContainer& entry : *listed) run->ids.push_back(entry.id);
-    std::sort(run->ids.begin(), run->ids.end());
+    // The engine's list lags behind its events while it writes a container's state to disk; its answer about one container does not.
+    for (const ListedContainer& entry : *listed) run->named.insert(entry.id);
+    run->ids.assign(run->named.begin(), run->named.end());
     std::erase_if(known_, [&](const auto& entry) { return !std::binary_search(run->ids.begin(), run->ids.end(), entry.first); });
     for (const std::string& id : run->ids)
       if (!known_.contains(id)) inspect(run, id);

@@ -83,7 +83,7 @@ class Watcher {
   bool self_known_ = false;
   std::optional<Container> self_;
   std::map<std::string, Container> known_;
-  std::set<std::string> stale_;  // ids that an event named since they were inspected
+  std::set<std::string> stale_;  // ids that an event named since they were inspected, at most kMaxContainers
   std::optional<std::vector<Container>> published_;
   Duration back_off_;
   std::string engine_fault_;
