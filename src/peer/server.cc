@@ -159,7 +159,9 @@ std::optional<RoutedReply> ServerImpl::open_slot(const Hash32& key, const wire::
   }
   Slot& slot = *add_slot(key, client);
   slot.timer.arm(context_.now() + kClearAfter);
-  if (error == wire::kErrorNone) offer_relay(slot, handshake.remote_key(), theirs->relay_through);
+  // Who brings a path for an older connection says itself whether that may be a relay's.
+  if (error == wire::kErrorNone && (!theirs->move || theirs->relay_through))
+    offer_relay(slot, handshake.remote_key(), theirs->relay_through);
   return slot.reply = answer(slot, handshake, *theirs, error, request, !message.peer_address);
 }
 

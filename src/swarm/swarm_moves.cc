@@ -41,7 +41,7 @@ std::optional<uint32_t> Swarm::Impl::find_session(const PublicKey& key, const Ha
   return connection->udx_id();
 }
 
-std::unique_ptr<peer::Attempt> Swarm::Impl::start_move(const PublicKey& key, Mover::Why, Mover::Callback callback) {
+std::unique_ptr<peer::Attempt> Swarm::Impl::start_move(const PublicKey& key, Mover::Why why, Mover::Callback callback) {
   const auto under_way =
       std::count_if(links_.begin(), links_.end(), [](const auto& l) { return l.second.mover && l.second.mover->trying(); });
   if (static_cast<size_t>(under_way) >= kMaxMoves) return nullptr;
@@ -49,6 +49,9 @@ std::unique_ptr<peer::Attempt> Swarm::Impl::start_move(const PublicKey& key, Mov
   peer::ConnectOptions options;
   options.key_pair = options_.key_pair;
   options.move = wire::MoveInfo{old.session_id(), old.udx_id()};
+  // A relayed path would take the connection's place, with all its channels.
+  options.relaying = why == Mover::Why::kRelayed ? peer::Relaying::kNever : peer::Relaying::kFallback;
+  if (why == Mover::Why::kSilent) options.relay_through = relays_.choose(key, 0);
   if (const auto record = records_.find(key); record != records_.end()) options.relay_addresses = record->second.relay_addresses;
   return host_.connect(key, std::move(options), std::move(callback));
 }

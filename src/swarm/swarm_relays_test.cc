@@ -213,5 +213,29 @@ TEST_F(SwarmRelays, AMemberThatRelaysAndLeavesIsReplaced) {
   EXPECT_TRUE(met());
 }
 
+TEST_F(SwarmRelays, LookingForADirectPathLeavesTheRelayedConnectionAlone) {
+  Node& a = add(NatKind::kRandom, 1);
+  Node& b = add(NatKind::kRandom, 2);
+  Node& c = add({}, 3);
+  ASSERT_TRUE(net_.settle());
+  c.serve_relay(30);
+  c.join();
+  net_.world.run_for(5s);
+  advertise(c);
+  a.join();
+  b.join();
+  ASSERT_TRUE(until([&] { return a.relayed_to(b) && b.relayed_to(a); }));
+  net_.world.run_for(10s);  // of two that crossed one is left
+  for (auto [one, other] : {std::pair(&a, &b), std::pair(&b, &a)}) one->link(*other)->connection->allow_moves();
+  auto* at_a = a.link(b);
+  auto* at_b = b.link(a);
+  const auto connects = a.peer.host->counters().connects;
+  net_.world.run_for(std::chrono::minutes(10));
+  EXPECT_EQ(a.link(b), at_a) << "the same connection";
+  EXPECT_EQ(b.link(a), at_b);
+  EXPECT_TRUE(a.relayed_to(b) && b.relayed_to(a));
+  EXPECT_GT(a.peer.host->counters().connects, connects + 5) << "it was tried";
+}
+
 }  // namespace
 }  // namespace hg::swarm
