@@ -1,7 +1,7 @@
 // What runs at the ends of an emulated link.
 //
 //   node load.mjs serve HOST PORT STATS      a server: the first line of a connection says what it wants
-//   node load.mjs fetch PORT BYTES           a client: BYTES down and up through 127.0.0.1:PORT; prints {"down": {…}, "up": {…}}
+//   node load.mjs fetch PORT DOWN UP         a client: that many bytes each way through 127.0.0.1:PORT; prints {"down": {…}, "up": {…}}
 //
 // Requests: "page" one small answer · "down BYTES" (0: without end) · "up" takes all, answers {"bytes", "sha256"} at the end.
 // STATS is a Unix socket; each line it gets is answered with {"received": bytes of the latest upload so far}.
@@ -76,15 +76,15 @@ async function fetchUp (port, bytes) {
   return JSON.parse(answer)
 }
 
-async function fetchBoth (port, bytes) {
-  const timed = async (transfer) => {
+async function fetchBoth (port, down, up) {
+  const timed = async (transfer, bytes) => {
     const start = performance.now()
     const result = await transfer(port, bytes)
     return { ...result, seconds: (performance.now() - start) / 1000 }
   }
-  console.log(JSON.stringify({ down: await timed(fetchDown), up: await timed(fetchUp) }))
+  console.log(JSON.stringify({ down: await timed(fetchDown, down), up: await timed(fetchUp, up) }))
 }
 
 const [verb, ...words] = process.argv.slice(2)
 if (verb === 'serve') serve(words[0], Number(words[1]), words[2])
-if (verb === 'fetch') await fetchBoth(Number(words[0]), Number(words[1]))
+if (verb === 'fetch') await fetchBoth(...words.map(Number))
