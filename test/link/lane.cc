@@ -3,22 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "link/ip_packet.h"
+
 namespace hg::link {
 
 namespace {
 
 constexpr Duration kLeastStretch = 5ms;   // of one value of the jitter
 constexpr Duration kLeastHoldBack = 5ms;  // of a reordered packet
-constexpr size_t kTtlOffset = 8;          // RFC 791
-constexpr size_t kHopLimitOffset = 7;     // RFC 8200
 
 Duration seconds(double value) { return Duration(static_cast<int64_t>(value * 1e9)); }
-
-uint8_t ttl_of(ByteView packet) {
-  if (packet.empty()) return 0;
-  const size_t offset = packet[0] >> 4 == 6 ? kHopLimitOffset : kTtlOffset;
-  return offset < packet.size() ? packet[offset] : 0;
-}
 
 // IPv6 uses a hop limit of 1 for its own housekeeping on the link, which does not cross a router either.
 bool too_short_lived(ByteView packet) { return ttl_of(packet) < Lane::kLeastTtl; }
@@ -64,14 +58,18 @@ Duration Lane::hold_back() const { return std::max(properties_.delay / 2, kLeast
 void Lane::offer(ByteView packet, TimePoint now) {
   ++counters_.packets_offered;
   counters_.bytes_offered += packet.size();
-  if (packet.size() > properties_.mtu) {
-    ++counters_.dropped_mtu;
-    return;
-  }
   if (too_short_lived(packet)) {
     ++counters_.dropped_ttl;
-    return;
+  } else if (packet.size() <= properties_.mtu) {
+    carry(packet, now);
+  } else if (const auto fragments = fragments_of(packet, properties_.mtu)) {
+    for (const Bytes& fragment : *fragments) carry(fragment, now);
+  } else {
+    ++counters_.dropped_mtu;
   }
+}
+
+void Lane::carry(ByteView packet, TimePoint now) {
   TimePoint leaves = now;
   if (properties_.rate_bps > 0) {
     line_free_ = std::max(line_free_, now);

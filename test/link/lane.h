@@ -1,8 +1,9 @@
 // One direction of an emulated link: what happens to an IP packet between two ends.
 //
-//   offer() ─▶ longer than the MTU, or TTL under 8? ─▶ queue full? ─▶ serialized at the rate ─▶ in a loss burst? ─▶ delay, jitter ─▶
+//   offer() ─▶ TTL under 8? ─▶ longer than the MTU? ─▶ queue full? ─▶ serialized at the rate ─▶ in a loss burst? ─▶ delay, jitter ─▶
 //   release()
-//              vanishes                                vanishes                                 vanishes (its time on the line is used up)
+//              vanishes        DF: vanishes, unsaid     vanishes                                vanishes (its time on the line is used up)
+//                              else: fragments
 //
 // A loss burst lasts in time, as long as `burst_packets` full packets take at the rate: a sparse sender meets it as rarely as a busy
 // one. Jitter is the same for all packets of a stretch of time and never reorders; reordering and duplication are separate chances.
@@ -28,7 +29,7 @@ struct LinkProperties {
   double reorder = 0;        // chance to be held back by hold_back()
   double duplicate = 0;
   size_t queue_bytes = 0;  // before the line; 0: default_queue()
-  size_t mtu = 65535;      // longer packets vanish without a word
+  size_t mtu = 65535;      // longer packets are fragmented, or vanish without a word where the sender forbids that
 };
 
 /// Rate times round-trip time, at least 45 KB.
@@ -89,6 +90,7 @@ class Lane {
   bool lost_at(TimePoint at);
   Duration extra_at(TimePoint at);
   Duration hold_back() const;
+  void carry(ByteView packet, TimePoint now);
   void fly(ByteView packet, TimePoint at);
 
   LinkProperties properties_;

@@ -13,6 +13,7 @@ constexpr TimePoint kStart{std::chrono::hours(1)};
 Bytes packet(size_t size, uint8_t mark = 0) {
   Bytes bytes(size);
   bytes[0] = 0x45;
+  bytes[6] = 0x40;  // DF
   bytes[8] = 64;
   bytes[20] = mark;
   return bytes;
@@ -114,6 +115,30 @@ TEST(Lane, LongPacketsAndShortLivedOnesVanish) {
   EXPECT_EQ(lane.counters().dropped_mtu, 1u);
   EXPECT_EQ(lane.counters().dropped_ttl, 1u);
   EXPECT_EQ(lane.counters().bytes_pending, 1280u);
+}
+
+TEST(Lane, PacketsThatMayBeFragmentedAre) {
+  Lane lane({.mtu = 1280}, 1);
+  Bytes whole = packet(1500);
+  whole[6] = 0;
+  for (size_t i = 20; i < whole.size(); ++i) whole[i] = static_cast<uint8_t>(i * 7);
+  lane.offer(whole, kStart);
+  std::vector<Bytes> parts;
+  lane.release(kStart, [&](ByteView p) { parts.push_back(to_bytes(p)); });
+  ASSERT_EQ(parts.size(), 2u);
+  EXPECT_EQ(parts[0].size(), 1276u);  // the body in multiples of 8
+  EXPECT_EQ(parts[0][6], 0x20);       // more fragments
+  EXPECT_EQ(parts[1][6] << 8 | parts[1][7], 1256 / 8);
+  Bytes body(parts[0].begin() + 20, parts[0].end());
+  append_bytes(body, ByteView(parts[1]).subspan(20));
+  EXPECT_EQ(body, Bytes(whole.begin() + 20, whole.end()));
+  for (const Bytes& part : parts) {
+    EXPECT_EQ(static_cast<size_t>(part[2] << 8 | part[3]), part.size());
+    uint32_t sum = 0;
+    for (size_t at = 0; at < 20; at += 2) sum += static_cast<uint32_t>(part[at] << 8 | part[at + 1]);
+    EXPECT_EQ((sum & 0xffff) + (sum >> 16), 0xffffu);
+  }
+  EXPECT_EQ(lane.counters().dropped_mtu, 0u);
 }
 
 TEST(Lane, TheSeedDecides) {

@@ -100,7 +100,7 @@ void add_options(CLI::App& app, Options& options, double& rtt_ms, double& jitter
   app.add_option("--reorderPercent", p.reorder, "packets that are overtaken")->check(CLI::Range(0.0, 100.0));
   app.add_option("--duplicatePercent", p.duplicate, "packets that arrive twice")->check(CLI::Range(0.0, 100.0));
   app.add_option("--queueBytes", p.queue_bytes, "before the line (default: rate times round trip, at least 45000)");
-  app.add_option("--mtu", p.mtu, "longer packets vanish silently")->check(CLI::Range(68, 65535));
+  app.add_option("--mtu", p.mtu, "longer packets are fragmented, or vanish silently if they forbid it (DF)")->check(CLI::Range(68, 65535));
   app.add_option("--seed", options.seed, "of all chance");
   app.add_option("--control", options.control, "Unix socket to make for commands: counters, mtu BYTES, loss PERCENT");
 }

@@ -1,7 +1,7 @@
 // A tunnel across bad links (an emulator between namespaces): nothing is lost, and little is sent twice.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { newSecret, service } from './harness.mjs'
+import { newSecret, service, timeout } from './harness.mjs'
 import { EmulatedLink, loadProgram, unavailable } from './link/link.mjs'
 import { sumOf } from './link/traffic.mjs'
 
@@ -11,8 +11,8 @@ const SERVICE = 8000
 const MIB = 1 << 20
 const LIMIT_MS = 90000 // generous: what is tested is not this machine's speed
 
-// {down, up, before, after}: sums, and what the link counted.
-async function transfer (options, down, up) {
+// `during(link)` may change the link while the transfers run. {down, up, before, after}: sums, and what the link counted.
+async function transfer (options, down, up, during = async () => {}) {
   const link = await EmulatedLink.open({ seed: 1, ...options })
   try {
     await link.startDht()
@@ -22,7 +22,7 @@ async function transfer (options, down, up) {
     await link.hypergate('a', ['gateway', '--bootstrap', link.bootstrap], { env }).line(new RegExp(`127\\.0\\.0\\.1:${GATE} open`), LIMIT_MS)
     const before = await link.counters()
     const client = link.exec('a', 'node', [loadProgram, 'fetch', String(GATE), String(down), String(up)], { name: 'client' })
-    const { input } = await client.line(/"down"/, LIMIT_MS)
+    const [{ input }] = await Promise.all([client.line(/"down"/, LIMIT_MS), during(link)])
     return { ...JSON.parse(input), before, after: await link.counters() }
   } finally {
     await link.close()
@@ -40,6 +40,17 @@ const fast = { rate: '500M', rttMs: 4, queueBytes: 2 * MIB }
 
 test('MTU black hole at 1280 bytes: 100 MiB arrive', { skip }, async () => {
   const result = await transfer({ ...fast, mtu: 1280 }, 100 * MIB, 8 * MIB)
+  intact(result, 100 * MIB, 8 * MIB)
+  assert.ok(result.after.ba.dropped_mtu > 0, 'nothing was too long')
+})
+
+test('MTU black hole at 1280 bytes that appears in mid-transfer: 100 MiB arrive', { skip }, async () => {
+  const shrink = async (link) => {
+    const start = (await link.counters()).ba.bytes_delivered
+    while ((await link.counters()).ba.bytes_delivered - start < 20 * MIB) await timeout(5)
+    await link.setMtu(1280)
+  }
+  const result = await transfer(fast, 100 * MIB, 8 * MIB, shrink)
   intact(result, 100 * MIB, 8 * MIB)
   assert.ok(result.after.ba.dropped_mtu > 0, 'nothing was too long')
 })
