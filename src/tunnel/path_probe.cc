@@ -8,7 +8,7 @@
 namespace hg::tunnel {
 
 bool PathProbe::ask(uint32_t bytes, TimePoint now, Done done) {
-  if (done_ || bytes == 0 || bytes > kMaxBytes) return false;
+  if (done_ || to_send_ > 0 || bytes == 0 || bytes > kMaxBytes) return false;
   done_ = std::move(done);
   result_ = {bytes, {}, {}};
   started_ = now;
@@ -33,19 +33,20 @@ bool PathProbe::on_message(ByteView body, TimePoint now) {
   return true;
 }
 
-/// Not while asking ourselves: the two would measure each other.
+/// One at a time, and not while asking ourselves: the two would measure each other.
 void PathProbe::answer(uint32_t bytes) {
-  if (done_) return;
-  to_send_ = std::min(bytes, kMaxBytes);
+  if (done_ || to_send_ > 0) return;
+  to_send_ = std::min<uint64_t>({bytes, kMaxBytes, kMaxAnswered - answered_});
+  answered_ += to_send_;
   ask_at_end_ = 0;
   pump();
 }
 
 void PathProbe::pump() {
-  while (to_send_ > 0) {
+  while (to_send_ > 0 && has_room_()) {
     const size_t piece = std::min<uint64_t>(to_send_, kPiece);
     to_send_ -= piece;
-    if (!send_(to_send_ == 0 ? ask_at_end_ : 0, piece)) return;
+    send_(to_send_ == 0 ? ask_at_end_ : 0, piece);
   }
 }
 

@@ -15,8 +15,9 @@ namespace hg::tunnel {
 
 class PathProbe {
  public:
-  static constexpr uint32_t kMaxBytes = 64 << 20;  // that a peer may ask for at a time
-  static constexpr size_t kPiece = 61440;          // bytes of filler in one message
+  static constexpr uint32_t kMaxBytes = 32 << 20;      // that a peer may ask for at a time
+  static constexpr uint64_t kMaxAnswered = 128 << 20;  // that one peer gets in all
+  static constexpr size_t kPiece = 61440;              // bytes of filler in one message
 
   struct Result {
     uint32_t bytes = 0;  // each way
@@ -24,10 +25,11 @@ class PathProbe {
     Duration down{};     // between the first and the last of the answer
   };
   using Done = std::function<void(const Result&)>;
-  /// Sends one message; false when the connection has no more room.
-  using Send = std::function<bool(uint32_t wanted_back, size_t filler)>;
+  /// Whether the connection takes another message / sends one.
+  using HasRoom = std::function<bool()>;
+  using Send = std::function<void(uint32_t wanted_back, size_t filler)>;
 
-  explicit PathProbe(Send send) : send_(std::move(send)) {}
+  PathProbe(HasRoom has_room, Send send) : has_room_(std::move(has_room)), send_(std::move(send)) {}
 
   /// False: one is under way, or `bytes` is 0 or more than kMaxBytes. `done` may destroy neither the session nor this.
   bool ask(uint32_t bytes, TimePoint now, Done done);
@@ -39,8 +41,10 @@ class PathProbe {
  private:
   void answer(uint32_t bytes);
 
+  HasRoom has_room_;
   Send send_;
   uint64_t to_send_ = 0;
+  uint64_t answered_ = 0;
   uint32_t ask_at_end_ = 0;
   Done done_;
   Result result_;

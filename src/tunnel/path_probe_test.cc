@@ -36,15 +36,20 @@ TEST_F(PathProbeTest, OnlyProvidersThatListItAreAsked) {
   EXPECT_FALSE(gateway.node->probe(PublicKey{9}, 1000, {}));
 }
 
-TEST(PathProbe, WhatAPeerMayAskForIsBounded) {
+TEST(PathProbe, WhatAPeerGetsIsBounded) {
   uint64_t sent = 0;
-  PathProbe probe([&](uint32_t, size_t filler) {
-    sent += filler;
-    return true;
-  });
+  bool room = true;
+  PathProbe probe([&] { return room; }, [&](uint32_t, size_t filler) { sent += filler; });
+  const Bytes ask{0xff, 0xff, 0xff, 0xff};
   EXPECT_FALSE(probe.on_message(Bytes{0, 0, 1}, TimePoint{}));
-  EXPECT_TRUE(probe.on_message(Bytes{0xff, 0xff, 0xff, 0xff}, TimePoint{}));
+  room = false;
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(probe.on_message(ask, TimePoint{}));
+  EXPECT_EQ(sent, 0u) << "nothing is queued behind a full connection";
+  room = true;
+  probe.pump();
   EXPECT_EQ(sent, PathProbe::kMaxBytes);
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(probe.on_message(ask, TimePoint{}));
+  EXPECT_EQ(sent, PathProbe::kMaxAnswered);
   EXPECT_FALSE(probe.ask(PathProbe::kMaxBytes + 1, TimePoint{}, [](const auto&) {}));
   EXPECT_FALSE(probe.ask(0, TimePoint{}, [](const auto&) {}));
 }

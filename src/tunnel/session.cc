@@ -103,7 +103,7 @@ void Session::on_drain() {
   backed_up_ = false;
   datagram_backlog_ = 0;
   run_turns();
-  if (path_probe_ && !backed_up_) path_probe_->pump();
+  if (path_probe_) path_probe_->pump();
 }
 
 void Session::on_close(const std::optional<Error>& error) {

@@ -125,10 +125,9 @@ void Session::run_turns() {
 
 PathProbe& Session::path_probe() {
   if (!path_probe_)
-    path_probe_ = std::make_unique<PathProbe>([this](uint32_t wanted_back, size_t filler) {
-      send_frame(make_probe_frame(room(), wanted_back, filler));
-      return !backed_up_;
-    });
+    path_probe_ = std::make_unique<PathProbe>(
+        [this] { return !backed_up_ && !failed_ && state_ == State::kReady; },
+        [this](uint32_t wanted_back, size_t filler) { send_frame(make_probe_frame(room(), wanted_back, filler)); });
   return *path_probe_;
 }
 
