@@ -61,7 +61,7 @@ size_t Channel::sendable() const {
 }
 
 void Channel::wait_to_send() {
-  if (state_ != State::kOpen) return;
+  if (state_ != State::kOpen || end_sent_) return;
   if (flow_ && send_credit_ == 0) {
     wants_to_send_ = true;
   } else {

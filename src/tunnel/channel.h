@@ -89,6 +89,7 @@ class Channel {
 
   /// Bytes send() takes now: 0 while not open, backed up, or without credit; at most kMaxStreamBody, on a slow path less.
   size_t sendable() const;
+  /// Without effect behind end().
   void wait_to_send();
   /// Head and tail room that a Buffer for send() needs.
   Room buffer_room() const;

@@ -55,6 +55,20 @@ TEST_F(NodeTest, EndAndCloseComeBehindTheData) {
   EXPECT_EQ(0u, provider.node->channel_count());
 }
 
+TEST_F(NodeTest, NobodyGetsATurnBehindItsEnd) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(8080)});
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
+  auto client = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  client->to_send = 1000;  // so that a turn would ask for the next
+  client->channel->end();
+  client->channel->wait_to_send();
+  run(100ms);
+  EXPECT_EQ(client->to_send, 1000u);
+}
+
 TEST_F(NodeTest, ASlowReaderIsNeverLostAndHoldsNobodyElse) {
   Limits limits;
   limits.max_buffer_per_channel = 1'000'000;
