@@ -67,7 +67,9 @@ TEST(IngressPolicy, ThousandsOfPrefixesAgreeWithAWalkInDocumentOrder) {
     while (expected < rules.size() && (address ^ rules[expected].address) >> (32 - rules[expected].bits) != 0) ++expected;
     const IngressRule* rule = policy.match(format_ipv4(address), 80, Protocol::kTcp, kNow);
     ASSERT_EQ(expected == rules.size(), rule == nullptr);
-    if (rule != nullptr) ASSERT_EQ(std::to_string(expected), rule->labels.at(0));
+    if (rule != nullptr) {
+      ASSERT_EQ(std::to_string(expected), rule->labels.at(0));
+    }
   }
 }
 
