@@ -5,27 +5,13 @@
 
 #include "crypto/crypto.h"
 #include "peer/blind_relay_server.h"
+#include "script.h"
 #include "sim/world.h"
 #include "wire/udx_packet.h"
 
 namespace {
 
 using namespace hg;
-
-struct Script {
-  ByteView rest;
-  uint8_t byte() {
-    if (rest.empty()) return 0;
-    const uint8_t value = rest.front();
-    rest = rest.subspan(1);
-    return value;
-  }
-  Bytes take(size_t n) {
-    const ByteView out = rest.first(std::min(n, rest.size()));
-    rest = rest.subspan(out.size());
-    return to_bytes(out);
-  }
-};
 
 /// A socket and its streams.
 struct End final : UdpReceiver {

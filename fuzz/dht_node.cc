@@ -5,27 +5,12 @@
 #include "dht/node.h"
 #include "dht/operations.h"
 #include "dht/storage.h"
+#include "script.h"
 #include "sim/world.h"
 
 namespace {
 
 using namespace hg;
-
-struct Script {
-  ByteView rest;
-  uint8_t byte() {
-    if (rest.empty()) return 0;
-    const uint8_t value = rest.front();
-    rest = rest.subspan(1);
-    return value;
-  }
-  ByteView take(size_t n) {
-    n = std::min(n, rest.size());
-    const ByteView out = rest.first(n);
-    rest = rest.subspan(n);
-    return out;
-  }
-};
 
 struct Peer : UdpReceiver {
   explicit Peer(sim::Host& host) : socket(*host.open_udp({0, 1000})) { socket->set_receiver(this); }

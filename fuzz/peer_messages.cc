@@ -6,26 +6,12 @@
 #include "crypto/crypto.h"
 #include "noise/handshake.h"
 #include "peer/secure_payload.h"
+#include "script.h"
 #include "sim/peer_network.h"
 
 namespace {
 
 using namespace hg;
-
-struct Script {
-  ByteView rest;
-  uint8_t byte() {
-    if (rest.empty()) return 0;
-    const uint8_t value = rest.front();
-    rest = rest.subspan(1);
-    return value;
-  }
-  Bytes take(size_t n) {
-    const ByteView out = rest.first(std::min(n, rest.size()));
-    rest = rest.subspan(out.size());
-    return to_bytes(out);
-  }
-};
 
 }  // namespace
 
