@@ -178,6 +178,34 @@ TEST_F(SwarmRelays, AMemberThatRelaysAndLeavesIsReplaced) {
   EXPECT_TRUE(met());
 }
 
+TEST_F(SwarmRelays, ASilentRelayIsLeftForTheNextOneAtOnce) {
+  Node& a = add(NatKind::kRandom, 1);
+  Node& b = add(NatKind::kRandom, 2);
+  for (const uint8_t n : {3, 4}) add({}, n);
+  for (Node* node : {&a, &b}) node->movable = true;
+  ASSERT_TRUE(net_.settle());
+  for (uint8_t i : {2, 3}) nodes_[i]->serve_relay(static_cast<uint8_t>(30 + i)), nodes_[i]->join();
+  net_.world.run_for(5s);
+  for (uint8_t i : {2, 3}) advertise(*nodes_[i]);
+  a.join();
+  b.join();
+  const auto met = [&] { return a.relayed_to(b) && b.relayed_to(a); };
+  ASSERT_TRUE(until(met));
+  net_.world.run_for(15s);  // both look for a direct path
+  ASSERT_TRUE(met());
+  const auto relay_of = [&] { return a.link(b)->connection->stats().relay; };
+  const auto first = relay_of();
+  hosts_[nodes_[2]->blind_relay->public_key() == *first ? 2 : 3]->set_up(false);
+  ASSERT_TRUE(until(
+      [&] {
+        if (auto* link = a.link(b)) link->send(Bytes(100, 1));
+        net_.world.run_for(100ms);
+        return met() && relay_of() != first && a.link(b)->received.size() > 0;
+      },
+      30s));
+  EXPECT_LT(took_, 4s);
+}
+
 TEST_F(SwarmRelays, LookingForADirectPathLeavesTheRelayedConnectionAlone) {
   Node& a = add(NatKind::kRandom, 1);
   Node& b = add(NatKind::kRandom, 2);

@@ -160,6 +160,8 @@ table ip lab {
     await this.script([`${nft} iifname "homea" oifname "homeb" meta l4proto udp drop`, `${nft} iifname "homeb" oifname "homea" meta l4proto udp drop`])
   }
 
+  async unblockUdp () { await this.script([`ip netns exec ${this.ns('core')} nft flush chain ip lab blocked`]) }
+
   /** Builds the home `letter` ('a', 'b' or 'c') of a kind; its host is the namespace of that letter. */
   async addHome (letter, home) {
     const number = 'abc'.indexOf(letter) + 1
