@@ -78,6 +78,8 @@ std::string peers_text(const Diagnosis& d) {
                        peer.relayed ? "relayed" : "direct", peer.address.to_string(), to_ms(peer.rtt), loss_of(peer) * 100, peer.path_mtu,
                        static_cast<double>(peer.clock_skew_ms) / 1000);
   for (const PeerFinding& peer : d.peers)
+    if (peer.relayed) out += fmt::format("{:<16}  relayed by {}\n", peer.key.substr(0, 16), peer.relayed_by.substr(0, 16));
+  for (const PeerFinding& peer : d.peers)
     if (peer.up_mbps && peer.down_mbps)
       out += fmt::format("{:<16}  {:.1f} Mbit/s up, {:.1f} Mbit/s down\n", peer.key.substr(0, 16), *peer.up_mbps, *peer.down_mbps);
   if (d.peers.empty()) out += "nobody is on this router, or nobody can be reached\n";
@@ -164,6 +166,7 @@ std::string to_json(const Diagnosis& d) {
                        {"role", peer.role},
                        {"address", peer.address.to_string()},
                        {"relayed", peer.relayed},
+                       {"relayedBy", peer.relayed ? json::value(peer.relayed_by) : json::value()},
                        {"rttMs", to_ms(peer.rtt)},
                        {"loss", loss_of(peer)},
                        {"pathMtu", peer.path_mtu},

@@ -27,8 +27,9 @@ struct MappingFinding {
 struct PeerFinding {
   std::string key;   // hexadecimal
   std::string role;  // gateway, provider, both; "?" before its hello
-  Endpoint address;
+  Endpoint address{};
   bool relayed = false;
+  std::string relayed_by{};  // hexadecimal: the member, or the relay's own key where nobody is known to have it
   Duration rtt{};
   uint64_t packets_sent = 0;
   uint64_t packets_retransmitted = 0;

@@ -29,6 +29,16 @@ TEST(Diagnosis, NothingIsFoundWhereNothingIsWrong) {
   EXPECT_NE(to_text(healthy()).find("Nothing stands in the way"), std::string::npos);
 }
 
+TEST(Diagnosis, SaysWhoRelays) {
+  Diagnosis d = healthy();
+  EXPECT_EQ(to_text(d).find("relayed"), std::string::npos);
+  EXPECT_NE(to_json(d).find(R"("relayed":false,"relayedBy":null)"), std::string::npos);
+  d.peers[0].relayed = true;
+  d.peers[0].relayed_by = std::string(64, 'b');
+  EXPECT_NE(to_text(d).find("relayed by bbbbbbbbbbbbbbbb\n"), std::string::npos) << to_text(d);
+  EXPECT_NE(to_json(d).find(R"("relayed":true,"relayedBy":"bbbb)"), std::string::npos);
+}
+
 TEST(Diagnosis, EachFaultIsNamed) {
   Diagnosis d = healthy();
   d.dht_responses = 0;

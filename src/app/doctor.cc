@@ -132,7 +132,7 @@ class Doctor {
     if (!visit.node().peers().empty()) loop_.run_until([&] { return loop_.now() - looked >= kMtuPatience; }, kMtuPatience);
     if (config_.probe)
       for (const tunnel::PeerInfo& peer : visit.node().peers()) probe(visit.node(), peer);
-    for (const tunnel::PeerInfo& peer : visit.node().peers()) note_peer(peer);
+    for (const tunnel::PeerInfo& peer : visit.node().peers()) note_peer(visit, peer);
     bool left = false;
     visit.leave([&left] { left = true; });
     loop_.run_until([&] { return left; }, kCloseLimit);
@@ -151,12 +151,13 @@ class Doctor {
 
   static double mbps(uint32_t bytes, Duration time) { return bytes * 8 / 1e6 / std::max(to_seconds(time), 1e-6); }
 
-  void note_peer(const tunnel::PeerInfo& peer) {
+  void note_peer(const RouterVisit& visit, const tunnel::PeerInfo& peer) {
     PeerFinding& row = found_.peers.emplace_back();
     row.key = to_hex(peer.key);
     row.role = !peer.ready ? "?" : !peer.is_gateway ? "provider" : peer.offers.empty() ? "gateway" : "both";
     row.address = peer.stats.remote;
     row.relayed = peer.stats.relayed;
+    if (peer.stats.relay) row.relayed_by = to_hex(visit.member_relaying_as(*peer.stats.relay).value_or(*peer.stats.relay));
     row.rtt = peer.stats.smoothed_rtt;
     row.packets_sent = peer.stats.packets_sent;
     row.packets_retransmitted = peer.stats.packets_retransmitted;

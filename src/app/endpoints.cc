@@ -76,7 +76,8 @@ http::Response Endpoints::answer_metrics(const http::Request& request) const {
     response.body = ready ? "ready\n" : "joining the network\n";
   } else if (target.path == "/metrics") {
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    response.body = render_metrics(node_, node_ == nullptr ? nullptr : node_->gateway(), dht_, to_seconds(loop_.now() - started_));
+    const std::optional<RelayFigures> relay = relay_ == nullptr ? std::nullopt : std::optional(relay_->figures());
+    response.body = render_metrics(node_, node_ == nullptr ? nullptr : node_->gateway(), dht_, relay, to_seconds(loop_.now() - started_));
   } else {
     response.status = 404;
     response.body = "there are /metrics, /healthz and /readyz\n";

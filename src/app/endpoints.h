@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "app/config.h"
+#include "app/relay_role.h"
 #include "dht/node.h"
 #include "http/resolver.h"
 #include "http/server.h"
@@ -25,6 +26,8 @@ class Endpoints {
   tunnel::ServiceObserver* observer() { return resolver_.get(); }
   /// Both outlive this.
   void attach(tunnel::Node& node, dht::Node& dht);
+  /// Outlives this, too; not called by a member that relays for nobody.
+  void attach(const RelayRole& relay) { relay_ = &relay; }
 
  private:
   Expected<void> open_resolver();
@@ -39,6 +42,7 @@ class Endpoints {
   const TimePoint started_;
   tunnel::Node* node_ = nullptr;
   dht::Node* dht_ = nullptr;
+  const RelayRole* relay_ = nullptr;
   std::unique_ptr<http::Resolver> resolver_;
   std::unique_ptr<http::Unlimited> unlimited_;
   std::unique_ptr<http::Server> resolver_server_;

@@ -106,7 +106,10 @@ void Member::join() {
       HG_LOG(kDebug, "hypergate", "connected to {} at {}", peer, stats.remote.to_string());
     node_->add_connection(std::move(connection));
   });
-  if (plan_.config.relay) relay_ = std::make_unique<RelayRole>(loop_, network_, *node_, plan_.config.relay_bandwidth);
+  if (plan_.config.relay) {
+    relay_ = std::make_unique<RelayRole>(loop_, network_, *node_, plan_.config.relay_bandwidth);
+    endpoints_->attach(*relay_);
+  }
   discovery_ = network_.swarm().join(keys_.keys.public_key);
   loneliness_ = std::make_unique<LonelinessNotice>(loop_, [this] {
     const auto peers = node_->peers();
@@ -176,7 +179,7 @@ void Member::set_ingress_policy(const std::string& merged) {
 }
 
 void Member::log_stats() {
-  HG_LOG(kInfo, "stats", "{}", stats_line(*node_, gates_.get()));
+  HG_LOG(kInfo, "stats", "{}", stats_line(*node_, gates_.get(), relay_ ? std::optional(relay_->figures()) : std::nullopt));
   if (plan_.config.verbose && node_->gateway() != nullptr)
     for (const std::string& line : node_->gateway()->admissions().describe_channels(kShownChannels)) HG_LOG(kDebug, "stats", "{}", line);
   stats_timer_.arm(loop_.now() + plan_.config.limits.stats_interval);

@@ -96,11 +96,22 @@ void add_peers(Sheet& sheet, std::vector<tunnel::PeerInfo> peers) {
     sheet.gauge("hypergate_peer_relayed", "1 when the connection goes through a relay", peer.stats.relayed ? 1 : 0, {{"peer", name(peer)}});
 }
 
+void add_relay(Sheet& sheet, const RelayFigures& relay) {
+  sheet.gauge("hypergate_relay_serving", "1 while we relay for members that reach each other in no other way", relay.serving ? 1 : 0);
+  sheet.gauge("hypergate_relay_pairs", "Pairs of peers that go through us", number(relay.open_pairs));
+  sheet.counter("hypergate_relay_pairs_total", "Pairs that have gone through us", number(relay.totals.pairs));
+  sheet.counter("hypergate_relay_bytes_total", "UDP payload passed on between peers", number(relay.totals.traffic.bytes));
+  sheet.counter("hypergate_relay_packets_total", "Packets passed on between peers", number(relay.totals.traffic.packets));
+  sheet.counter("hypergate_relay_packets_dropped_total", "Packets beyond --relayBandwidth", number(relay.totals.traffic.dropped));
+  sheet.counter("hypergate_relay_refused_total", "Connections and pairs not relayed for", number(relay.totals.refused));
+}
+
 }  // namespace
 
 bool has_metrics() { return true; }
 
-std::string render_metrics(const tunnel::Node* node, tunnel::Gateway* gateway, const dht::Node* dht, double uptime_seconds) {
+std::string render_metrics(const tunnel::Node* node, tunnel::Gateway* gateway, const dht::Node* dht,
+                           const std::optional<RelayFigures>& relay, double uptime_seconds) {
   Sheet sheet;
   sheet.gauge("hypergate_uptime_seconds", "Since the start", uptime_seconds);
   if (dht != nullptr) {
@@ -115,6 +126,7 @@ std::string render_metrics(const tunnel::Node* node, tunnel::Gateway* gateway, c
     add_drops(sheet, node->counters());
     add_ingress(sheet, node->counters(), gateway);
   }
+  if (relay) add_relay(sheet, *relay);
   return sheet.text();
 }
 
@@ -122,7 +134,9 @@ std::string render_metrics(const tunnel::Node* node, tunnel::Gateway* gateway, c
 
 bool has_metrics() { return false; }
 
-std::string render_metrics(const tunnel::Node*, tunnel::Gateway*, const dht::Node*, double) { return {}; }
+std::string render_metrics(const tunnel::Node*, tunnel::Gateway*, const dht::Node*, const std::optional<RelayFigures>&, double) {
+  return {};
+}
 
 #endif
 

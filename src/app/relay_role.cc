@@ -11,6 +11,17 @@ namespace {
 constexpr Duration kReviewEvery = 5s;  // an address that became known or lost its port is no event of its own
 constexpr uint64_t kBitsPerByte = 8;
 
+void add(peer::BlindRelayCounters& sum, const peer::BlindRelayCounters& more) {
+  sum.sessions += more.sessions;
+  sum.refused += more.refused;
+  sum.malformed += more.malformed;
+  sum.pairs += more.pairs;
+  sum.traffic.packets += more.traffic.packets;
+  sum.traffic.bytes += more.traffic.bytes;
+  sum.traffic.dropped += more.traffic.dropped;
+  sum.traffic.foreign += more.traffic.foreign;
+}
+
 }  // namespace
 
 RelayRole::RelayRole(io::Loop& loop, Network& network, tunnel::Node& node, uint64_t bandwidth)
@@ -51,7 +62,16 @@ void RelayRole::serve() {
 void RelayRole::retire() {
   HG_LOG(kInfo, "relay", "no longer reachable: not relaying");
   node_.set_relay(std::nullopt);
+  add(former_, server_->counters());
   server_.reset();
+}
+
+RelayFigures RelayRole::figures() const {
+  RelayFigures out{server_ != nullptr, 0, former_};
+  if (!server_) return out;
+  out.open_pairs = server_->open_pairs();
+  add(out.totals, server_->counters());
+  return out;
 }
 
 void RelayRole::stop(std::function<void()> done) {

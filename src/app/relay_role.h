@@ -14,14 +14,20 @@
 
 namespace hg::app {
 
+/// What a member has done as a relay, for metrics and statistics.
+struct RelayFigures {
+  bool serving = false;
+  size_t open_pairs = 0;
+  peer::BlindRelayCounters totals;  // of the whole run
+};
+
 class RelayRole final : private dht::NodeListener {
  public:
   /// `bandwidth`: bits a second over all pairs, both directions; one pair gets half of it.
   RelayRole(io::Loop& loop, Network& network, tunnel::Node& node, uint64_t bandwidth);
   ~RelayRole() override;
 
-  /// nullptr while not serving.
-  const peer::BlindRelayServer* server() const { return server_.get(); }
+  RelayFigures figures() const;
   /// Ends every pair and leaves; `done` is called once, later.
   void stop(std::function<void()> done);
 
@@ -40,6 +46,7 @@ class RelayRole final : private dht::NodeListener {
   tunnel::Node& node_;
   const uint64_t bandwidth_;
   std::unique_ptr<peer::BlindRelayServer> server_;
+  peer::BlindRelayCounters former_;  // of servers that have retired
   bool stopping_ = false;
   Timer review_;
 };

@@ -1,15 +1,13 @@
-// 1. the argument is taken both as the router's name and as its secret: two topics are looked up
-// 2. every peer found is connected to; behind the secret's topic we also say hello (as a gateway without
-//    gates), learn roles and routes, and ask gateways whom /unlimited lets in
-// 3. after kQuiet without news, or kLimit, the table is printed
+// The argument is taken both as the router's name and as its secret: two topics are looked up and every peer found is connected to
+// (RouterVisit). Once there is no more news, or after kLimit, the table is printed.
 #include "app/scan.h"
 
-#include <algorithm>
 #include <boost/json.hpp>
 #include <cstdio>
 #include <map>
 
 #include "app/network.h"
+#include "app/router_visit.h"
 #include "app/stats.h"
 #include "base/log.h"
 #include "crypto/crypto.h"
@@ -19,7 +17,6 @@ namespace hg::app {
 
 namespace {
 
-constexpr Duration kQuiet = 1500ms;
 constexpr Duration kLimit = 15s;
 constexpr Duration kCloseLimit = 3s;
 
@@ -37,23 +34,6 @@ std::string describe(const tunnel::Service& service) {
                      service.service_port);
 }
 
-// A peer of a router whose secret we lack: it is looked at, not spoken to.
-class Stranger final : public ByteStreamHandler {
- public:
-  Stranger(std::unique_ptr<noise::Connection> connection, std::function<void(const noise::ConnectionStats&)> on_stats)
-      : connection_(std::move(connection)), on_stats_(std::move(on_stats)) {
-    connection_->set_handler(this);
-  }
-  noise::ConnectionStats stats() const { return connection_->stats(); }
-  const PublicKey& key() const { return connection_->remote_key(); }
-  void on_data(ByteView) override {}
-  void on_close(const std::optional<Error>&) override { on_stats_(connection_->stats()); }
-
- private:
-  std::unique_ptr<noise::Connection> connection_;
-  std::function<void(const noise::ConnectionStats&)> on_stats_;
-};
-
 class Scan {
  public:
   Scan(io::Loop& loop, const Config& config) : loop_(loop), config_(config), network_(loop) {}
@@ -63,46 +43,16 @@ class Scan {
       HG_LOG(kError, "scan", "{}", opened.error().message);
       return 1;
     }
-    keys_ = tunnel::derive_router_keys(*config_.router);
-    tunnel::NodeOptions options;
-    options.gateway = true;
-    options.limits = config_.limits;
-    tunnel::NodeCallbacks callbacks;
-    callbacks.peer_ready = [this](const PublicKey& peer, bool is_gateway) {
-      news();
-      if (is_gateway) node_->ask_status(peer);
-    };
-    callbacks.routes_learned = [this](const PublicKey&) { news(); };
-    node_ = std::make_unique<tunnel::Node>(loop_, keys_, std::move(options), std::move(callbacks));
-    network_.swarm().set_on_connection([this](auto connection, const swarm::PeerInfo& info) { add(std::move(connection), info); });
-
-    int rounds = 0;
-    const swarm::JoinOptions look_only{.server = false, .client = true};
-    auto by_secret = network_.swarm().join(keys_.keys.public_key, look_only);
-    auto by_name = network_.swarm().join(*config_.router_name, look_only);
-    by_secret->flushed([&] { rounds++; });
-    by_name->flushed([&] { rounds++; });
-    news();
-    loop_.run_until([&] { return rounds == 2 && network_.swarm().stats().connecting == 0 && loop_.now() - last_news_ > kQuiet; }, kLimit);
-    collect();
+    RouterVisit visit(loop_, network_, *config_.router, config_.limits, {.name = config_.router_name, .ask_status = true});
+    visit.start();
+    loop_.run_until([&] { return visit.settled(); }, kLimit);
+    collect(visit);
     print();
-    by_secret.reset();
-    by_name.reset();
-    leave();
+    leave(visit);
     return 0;
   }
 
  private:
-  void news() { last_news_ = loop_.now(); }
-
-  void add(std::unique_ptr<noise::Connection> connection, const swarm::PeerInfo& info) {
-    news();
-    const bool member = std::find(info.topics.begin(), info.topics.end(), keys_.keys.public_key) != info.topics.end();
-    if (member) return node_->add_connection(std::move(connection));
-    const PublicKey key = connection->remote_key();
-    strangers_.push_back(
-        std::make_unique<Stranger>(std::move(connection), [this, key](const noise::ConnectionStats& stats) { note(key, stats); }));
-  }
   Row& note(const PublicKey& key, const noise::ConnectionStats& stats) {
     Row& row = rows_[to_hex(key)];
     row.address = stats.remote.to_string();
@@ -110,9 +60,9 @@ class Scan {
     row.relayed = stats.relayed;
     return row;
   }
-  void collect() {
-    for (const auto& stranger : strangers_) note(stranger->key(), stranger->stats());
-    for (const tunnel::PeerInfo& peer : node_->peers()) {
+  void collect(RouterVisit& visit) {
+    for (const RouterVisit::Stranger& stranger : visit.strangers()) note(stranger.key, stranger.stats);
+    for (const tunnel::PeerInfo& peer : visit.node().peers()) {
       Row& row = note(peer.key, peer.stats);
       if (peer.ready) row.role = peer.is_gateway ? (peer.offers.empty() ? "gateway" : "both") : "provider";
       for (const tunnel::Service& service : peer.offers) row.routes.push_back(describe(service));
@@ -148,20 +98,16 @@ class Scan {
     fmt::print("{}\n", boost::json::serialize(boost::json::object{{"peers", peers}}));
   }
 
-  void leave() {
+  void leave(RouterVisit& visit) {
     bool left = false;
-    node_->shutdown(Duration::zero(), [&] { network_.close([&] { left = true; }); });
+    visit.leave([&] { network_.close([&] { left = true; }); });
     loop_.run_until([&] { return left; }, kCloseLimit);
   }
 
   io::Loop& loop_;
   const Config& config_;
   Network network_;
-  tunnel::RouterKeys keys_;
-  std::unique_ptr<tunnel::Node> node_;
-  std::vector<std::unique_ptr<Stranger>> strangers_;
   std::map<std::string, Row> rows_;
-  TimePoint last_news_{};
 };
 
 }  // namespace

@@ -28,6 +28,13 @@ void add_overrides(std::string& line, const std::vector<tunnel::Override>& overr
   if (overrides.size() > kShownOverrides) line += fmt::format(" and {} more", overrides.size() - kShownOverrides);
 }
 
+void add_relayed(std::string& line, const RelayFigures& relayed) {
+  const peer::BlindRelayCounters& totals = relayed.totals;
+  if (totals.pairs == 0 && totals.refused == 0) return;
+  line += fmt::format(" · relaying for {} pairs, {} in all, {} bytes", relayed.open_pairs, totals.pairs, totals.traffic.bytes);
+  if (totals.refused > 0) line += fmt::format(", refused {}", totals.refused);
+}
+
 /// Channels whose other side is gone while our socket still takes what is left are closing.
 std::string channels(const tunnel::Counters& c, size_t pending, size_t clients) {
   const size_t open = c.channels_open;
@@ -41,7 +48,7 @@ std::string describe_override(const tunnel::Override& one) {
   return fmt::format("{} until {:%Y-%m-%dT%H:%M:%SZ}", one.client, fmt::gmtime(static_cast<std::time_t>(one.until_ms / 1000)));
 }
 
-std::string stats_line(tunnel::Node& node, const relay::GateSet* gates) {
+std::string stats_line(tunnel::Node& node, const relay::GateSet* gates, const std::optional<RelayFigures>& relayed) {
   const tunnel::Counters& c = node.counters();
   tunnel::Gateway* gateway = node.gateway();
   std::string line;
@@ -56,6 +63,7 @@ std::string stats_line(tunnel::Node& node, const relay::GateSet* gates) {
   add_reasons(line, "datagrams dropped", dropped_datagrams(c));
   add_reasons(line, "messages refused", refused_messages(c));
   if (c.shaping_waits > 0) line += fmt::format(" · waited for bandwidth {} times, {:.1f} s", c.shaping_waits, to_seconds(c.shaping_delay));
+  if (relayed) add_relayed(line, *relayed);
   if (gateway != nullptr) add_overrides(line, gateway->admissions().overrides());
   return line;
 }

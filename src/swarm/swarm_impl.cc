@@ -16,6 +16,7 @@ Swarm::Impl::Impl(Runtime& runtime, peer::Host& host, SwarmOptions options)
     : runtime_(runtime),
       host_(host),
       options_(std::move(options)),
+      relays_(runtime.network()),
       retry_(runtime.timers(), [this] { on_retry(); }),
       heirs_timer_(runtime.timers(),
                    [this] {
@@ -366,7 +367,7 @@ void Swarm::Impl::close(std::function<void()> done) {
   close_timer_.arm(runtime_.now() + kCloseTimeout);
   for (auto& [key, record] : records_) record.queued = false;
   const auto links = std::exchange(links_, {});
-  relays_ = {};
+  relays_.clear();
   connecting_ = 0;
   for (const auto& [key, link] : links)
     if (link.connection != nullptr) {

@@ -3,7 +3,7 @@
 // own figures.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { timeout } from './harness.mjs'
+import { binary, timeout } from './harness.mjs'
 import { Lab, unavailable } from './nat/lab.mjs'
 import { channelBroken, channelGoesOn, openTunnel, recovered, wholeInTheEnd } from './nat/tunnel.mjs'
 
@@ -17,12 +17,12 @@ let lab
 before(async () => { if (!skip) lab = await Lab.open() })
 after(() => lab?.close())
 
-async function relayedTunnel (kind, relays) {
+async function relayedTunnel (kind, relays, relayArgs) {
   await lab.addHome('a', kind)
   await lab.addHome('b', kind)
   await lab.addHome('c', 'none')
   await lab.blockUdp()
-  const it = await openTunnel(lab, RATE, { relays })
+  const it = await openTunnel(lab, RATE, { relays, relayArgs })
   await it.gateway.line(/no direct path to .*: connected through relay/)
   return it
 }
@@ -61,6 +61,38 @@ for (const kind of ['port-cone', 'none']) {
     }
   })
 }
+
+/** The only line of JSON, or all the text, that a command prints in a home. */
+async function output (home, command, args, options) {
+  const running = lab.exec(home, command, args, options)
+  await running.exited
+  return running.lines.join('\n')
+}
+
+test('doctor, scan, metrics and statistics tell of the relay', { skip }, async () => {
+  const it = await relayedTunnel('port-cone', 1, ['--metrics', '127.0.0.1:9464', '--statsIntervalMs', '1000'])
+  const env = { HYPERGATE_ROUTER: it.secret, HYPERGATE_LOG_LEVEL: 'error' }
+  try {
+    const doctor = ['doctor', '--bootstrap', lab.bootstrap]
+    const { peers } = JSON.parse(await output('b', binary, [...doctor, '--json'], { env }))
+    const of = (role, relayed) => peers.filter((peer) => peer.role === role && peer.relayed === relayed)
+    assert.equal(of('provider', true).length, 1, JSON.stringify(peers))
+    assert.ok(of('gateway', false).some((peer) => peer.peer === of('provider', true)[0].relayedBy), JSON.stringify(peers))
+    assert.match(await output('b', binary, doctor, { env }), /provider +relayed [^]*relayed by [0-9a-f]{16}$/m)
+    const scan = JSON.parse(await output('b', binary, ['scan', it.secret, '--json', '--bootstrap', lab.bootstrap], { env }))
+    assert.deepEqual(scan.peers.map((peer) => [peer.role, peer.relayed]).sort(), [['gateway', false], ['gateway', false], ['provider', true]])
+
+    const metrics = await output('c', 'curl', ['-s', 'http://127.0.0.1:9464/metrics'])
+    const value = (name) => Number(metrics.match(new RegExp(`^${name} (.*)$`, 'm'))?.[1])
+    assert.equal(value('hypergate_relay_serving'), 1, metrics)
+    assert.ok(value('hypergate_relay_pairs') >= 1 && value('hypergate_relay_pairs_total') >= 1, metrics)
+    assert.ok(value('hypergate_relay_bytes_total') > RATE, metrics)
+    assert.equal(value('hypergate_relay_refused_total'), 0, metrics)
+    await it.members[0].line(/stats.*relaying for [1-9]\d* pairs, \d+ in all, \d{6,} bytes/)
+  } finally {
+    await it.stop()
+  }
+})
 
 test('the relay dies: new requests work again through another member', { skip }, async (t) => {
   const it = await relayedTunnel('port-cone', 2)

@@ -18,13 +18,13 @@ function startRelay (lab, secret, more) {
 startRelay.count = 0
 
 /** A provider in home A, a gateway in home B, and traffic between them. `relays`: members in home C that are there before, so many. */
-export async function openTunnel (lab, rate, { relays = 0 } = {}) {
+export async function openTunnel (lab, rate, { relays = 0, relayArgs = [] } = {}) {
   const files = scratch()
   const secret = await newSecret()
   writeFileSync(files.path('services.json'), JSON.stringify([service(GATE, SERVICE)]))
   const options = (name) => ({ name, env: { HYPERGATE_ROUTER: secret } })
   const more = ['--bootstrap', lab.bootstrap, ...(process.env.VERBOSE ? ['--verbose'] : [])]
-  const members = Array.from({ length: relays }, () => startRelay(lab, secret, more))
+  const members = Array.from({ length: relays }, () => startRelay(lab, secret, [...more, ...relayArgs]))
   await Promise.all(members.map((member) => member.line(/relaying for members/)))
   const server = lab.exec('a', 'node', [traffic, 'serve', String(SERVICE)], { name: 'service' })
   await server.line(/serving/)
@@ -40,7 +40,7 @@ export async function openTunnel (lab, rate, { relays = 0 } = {}) {
     await lab.removeHomes()
     files.remove()
   }
-  return { client, gateway, provider, members, stop, startRelay: () => startRelay(lab, secret, more) }
+  return { client, gateway, provider, members, secret, stop, startRelay: () => startRelay(lab, secret, more) }
 }
 
 /** Milliseconds from `back` to the first page that was asked for since; null: none in GIVE_UP_MS. */
