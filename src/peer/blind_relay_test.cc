@@ -31,7 +31,7 @@ struct Source final : RelaySource {
 
 class BlindRelay : public ::testing::Test {
  protected:
-  Peer& add(std::optional<NatKind> kind) { return kind ? net_.add_behind_nat(*kind) : net_.add_open(); }
+  Peer& add(std::optional<NatKind> kind) { return net_.add(kind); }
 
   void serve_relay(Peer& peer, BlindRelayOptions options = {}) {
     options.key_pair = kRelay;
@@ -84,21 +84,11 @@ class BlindRelay : public ::testing::Test {
   }
   /// What went between the two sides without the relay, UDX or not.
   uint64_t directly(Peer& a, Peer& b) {
-    const auto at = [&](Peer& peer) -> sim::Host& {
-      for (size_t i = 0; i < net_.peers.size(); ++i)
-        if (net_.peers[i].get() == &peer) return *net_.hosts[i];
-      throw std::runtime_error("no such peer");
-    };
-    return net_.world.counters(at(a), at(b)).delivered + net_.world.counters(at(b), at(a)).delivered;
+    sim::Host& one = net_.host_of(a);
+    sim::Host& other = net_.host_of(b);
+    return net_.world.counters(one, other).delivered + net_.world.counters(other, one).delivered;
   }
-  void block(Peer& a, Peer& b) {
-    size_t i = 0, j = 0;
-    for (size_t k = 0; k < net_.peers.size(); ++k) {
-      if (net_.peers[k].get() == &a) i = k;
-      if (net_.peers[k].get() == &b) j = k;
-    }
-    net_.world.set_path(*net_.hosts[i], *net_.hosts[j], {.loss = 1});
-  }
+  void block(Peer& a, Peer& b) { net_.block(a, b); }
 
   PeerNetwork net_;
   Source server_source_, client_source_;

@@ -71,6 +71,7 @@ void Connector::find() {
 
 Connector::~Connector() {
   gate_->on_packet = nullptr;
+  if (asked_to_punch_) send_abort();
   if (holding_random_) context_.random_punches.release();
   if (relay_setup_) crypto::wipe(relay_setup_->key_pair.secret_key);
   crypto::wipe(keys_.tx);
@@ -265,8 +266,9 @@ void Connector::run_on(UdpSocket& socket, const Endpoint& to, uint32_t id, std::
   gate_->on_packet = nullptr;
   pause_.disarm();
   lan_ping_.cancel();
+  asked_to_punch_ = false;
   if (std::exchange(holding_random_, false)) context_.random_punches.release();
-  if (puncher_) puncher_->stop();
+  if (puncher_) puncher_->stop(!relay_);
   raw_->connect(socket, to, id);
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(raw_), keys_, std::move(attachment));
   if (relay_) BlindRelayClient::attach(relay_, *connection);
@@ -300,6 +302,7 @@ void Connector::fail(Error error) {
   context_.counters.connects_failed++;
   error_ = std::move(error);
   if (puncher_) puncher_->stop();
+  if (asked_to_punch_) send_abort();
   pause_.disarm();
   finish_.arm(context_.now());
 }

@@ -93,9 +93,11 @@ class Connector final : public Attempt {
   void on_probe_reply(const PunchReply& reply, bool retry);
   void after_analysis(bool retry);
   void punch_round();
+  void punch_when_free();
   void on_punch_reply();
   void send_round(const Endpoint& peer_address, const Endpoint& relay, wire::HolepunchPayload payload, PunchCallback callback);
   void abort_punching(Error error);
+  void send_abort();
   void punch_failed(Error error);
   wire::HolepunchPayload round_payload();
 
@@ -144,6 +146,8 @@ class Connector final : public Attempt {
   Endpoint reported_address_;  // of the peer, by the last probe round
   std::function<void()> after_pause_;
   bool holding_random_ = false;
+  bool asked_to_punch_ = false;  // the server punches until a path is found or we call it off
+  int busy_pauses_ = 0;
 
   ByteArray<32> relay_token_{};
   std::optional<BlindRelayClient::Setup> relay_setup_;

@@ -12,6 +12,8 @@ namespace hg::peer {
 namespace {
 
 constexpr Duration kLetRemoteAnalyse = 1s;  // hyperdht: a server that does not know its NAT yet gets this long
+constexpr Duration kBusyPause = 250ms;      // while another random punch of ours runs or has just run
+constexpr int kBusyPauses = 8;              // together well under the time a server waits for our next message
 
 wire::RelayInfo pick_server_relay(const std::vector<wire::RelayInfo>& relays, const Endpoint& ours) {
   const auto same = std::find_if(relays.begin(), relays.end(), [&](const wire::RelayInfo& r) { return r.relay_address == ours; });
@@ -57,6 +59,8 @@ void Connector::send_round(const Endpoint& peer_address, const Endpoint& relay, 
       return punch_failed({"BAD_HOLEPUNCH_REPLY", "the relay's answer makes no sense"});
     auto theirs = secure_->open(reply->payload);
     if (!theirs) return punch_failed({"HOLEPUNCH_INVALID", "the peer's answer is forged"});
+    if (theirs->error != wire::kErrorNone) asked_to_punch_ = false;
+    if (theirs->error == wire::kErrorTryLater) return punch_failed({"TRY_LATER", "the peer is busy with another random punch"});
     if (theirs->error != wire::kErrorNone)
       return punch_failed({"REMOTE_ABORTED", "the peer gave up punching, code " + std::to_string(theirs->error)});
     const bool echoed = sent_token && theirs->remote_token && crypto::equal_secret(*sent_token, *theirs->remote_token);
@@ -113,8 +117,7 @@ void Connector::after_analysis(bool retry) {
 void Connector::punch_round() {
   puncher_->sampler().freeze();
   if (puncher_->involves_random()) {
-    if (!context_.random_punches.free(context_.now()))
-      return punch_failed({"HOLEPUNCH_ABORTED", "another random punch is running or just ran"});
+    if (!context_.random_punches.free(context_.now())) return punch_when_free();
     holding_random_ = true;
     context_.random_punches.claim(options_.key_pair.public_key, remote_, [this] {
       punch_failed({"HOLEPUNCH_ABORTED", "the peer's own attempt goes first"});
@@ -122,9 +125,18 @@ void Connector::punch_round() {
   }
   wire::HolepunchPayload payload = round_payload();
   payload.punching = true;
+  asked_to_punch_ = true;
   payload.token = secure_->token(server_address_);
   payload.remote_token = remote_token_;
   send_round(server_address_, reached_->relay, std::move(payload), [this](const PunchReply&) { on_punch_reply(); });
+}
+
+void Connector::punch_when_free() {
+  if (busy_pauses_++ == kBusyPauses) return punch_failed({"TRY_LATER", "another random punch is running or just ran"});
+  after_pause_ = [this] {
+    if (!done() && !puncher_->stopped()) punch_round();
+  };
+  pause_.arm(context_.now() + kBusyPause);
 }
 
 void Connector::on_punch_reply() {
@@ -135,6 +147,12 @@ void Connector::on_punch_reply() {
 }
 
 void Connector::abort_punching(Error error) {
+  send_abort();
+  punch_failed(std::move(error));
+}
+
+void Connector::send_abort() {
+  asked_to_punch_ = false;
   wire::HolepunchPayload payload;
   payload.error = wire::kErrorAborted;
   payload.round = round_++;
@@ -149,7 +167,6 @@ void Connector::abort_punching(Error error) {
       .request(
           server_relay_.relay_address, std::move(command), [](Expected<dht::Response>) {}, std::move(options))
       .detach();
-  punch_failed(std::move(error));
 }
 
 void Connector::punch_failed(Error error) {
@@ -157,6 +174,7 @@ void Connector::punch_failed(Error error) {
   HG_LOG(kDebug, "peer", "punching failed: {} ({})", error.code, error.message);
   if (std::exchange(holding_random_, false)) context_.random_punches.release();
   puncher_->stop();
+  if (asked_to_punch_) send_abort();
   path_failed(std::move(error));
 }
 

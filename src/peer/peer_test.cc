@@ -123,6 +123,43 @@ TEST_F(Peers, EveryKindOfNatThatCanWork) {
   }
 }
 
+TEST_F(Peers, AnAttemptThatIsGivenUpCallsThePunchOff) {
+  Peer& server = net_.add(NatKind::kConsistent);
+  Peer& client = net_.add(NatKind::kRandom);
+  sim::NatCounters& probes = net_.nats.back()->counters;
+  Peer& next = net_.add(NatKind::kRandom);
+  ASSERT_TRUE(net_.settle());
+  listen(server, key(1));
+  probes.probes_to_lose = 10000;
+  auto attempt = client.host->connect(key(1).public_key, {key(98)}, [](auto) {});
+  ASSERT_TRUE(net_.world.run_until([&] { return server.host->counters().punches_random == 1; }, 10s));
+  net_.world.run_for(500ms);
+  attempt.reset();
+  net_.world.run_for(1s);  // the pause after a punch that found nothing is as long as that took
+  probes.probes_to_lose = 0;
+  auto made = connect(next, key(1).public_key, 20s);
+  EXPECT_TRUE(made) << made.error().code << ": " << made.error().message;
+}
+
+TEST_F(Peers, ARandomPunchWaitsForOneThatIsRunning) {
+  Peer& client = net_.add(NatKind::kRandom);
+  Peer& first = net_.add(NatKind::kConsistent);
+  Peer& second = net_.add(NatKind::kConsistent);
+  ASSERT_TRUE(net_.settle());
+  listen(first, key(1));
+  const auto server_of_first = std::move(server_);
+  listen(second, key(2));
+  auto running = client.host->connect(key(1).public_key, {key(98)}, [](auto) {});
+  ASSERT_TRUE(net_.world.run_until([&] { return client.host->counters().punches_random == 1; }, 10s));
+  std::optional<bool> connected;
+  const auto waiting = client.host->connect(key(2).public_key, {key(98)}, [&](auto made) { connected = made.ok(); });
+  net_.world.run_for(500ms);
+  ASSERT_FALSE(connected);
+  running.reset();
+  ASSERT_TRUE(net_.world.run_until([&] { return connected.has_value(); }, 60s));
+  EXPECT_TRUE(*connected);
+}
+
 TEST_F(Peers, PunchesInEarnestWhenTheFirstProbeIsLost) {
   Peer& server = net_.add_behind_nat(NatKind::kConsistent);
   Peer& client = net_.add_behind_nat(NatKind::kConsistent);

@@ -42,7 +42,7 @@ Puncher::Puncher(Context& context, bool initiator, wire::Firewall remote_firewal
 
 Puncher::~Puncher() { stop(); }
 
-void Puncher::stop() {
+void Puncher::stop(bool path_found) {
   if (std::exchange(stopped_, true)) return;
   plan_timer_.disarm();
   settle_timer_.disarm();
@@ -50,7 +50,7 @@ void Puncher::stop() {
   waiters_.clear();
   for (const auto& socket : sockets_) socket->set_on_probe(nullptr);
   sockets_.resize(std::min<size_t>(sockets_.size(), 1));  // replies under way may still name the first one
-  if (std::exchange(counted_random_, false)) context_.random_punches.end(context_.now());
+  if (std::exchange(counted_random_, false)) context_.random_punches.end(context_.now(), path_found);
 }
 
 void Puncher::abort() {
@@ -212,7 +212,7 @@ void Puncher::on_probe(const std::weak_ptr<PunchSocket>& socket, const Endpoint&
   const auto heard_on = socket.lock();
   if (!heard_on || stopped_) return;
   if (!initiator_) return heard_on->send_probe(from, false);
-  stop();
+  stop(true);
   if (const auto callback = events_.on_connect) callback(heard_on, from);
 }
 

@@ -55,8 +55,8 @@ class Puncher {
   bool punch();
   bool punching() const { return plan_.has_value(); }
   bool involves_random() const;
-  /// Releases every socket; no event follows.
-  void stop();
+  /// Releases every socket; no event follows. `path_found`: this is why.
+  void stop(bool path_found = false);
 
  private:
   static constexpr int kMaxReopens = 3;

@@ -250,7 +250,7 @@ void ServerImpl::run_on(Slot& slot, UdpSocket& socket, const Endpoint& to, uint3
   slot.phase = Slot::Phase::kProving;
   slot.gate->on_packet = nullptr;
   slot.relay_timer.disarm();
-  if (slot.puncher) slot.puncher->stop();
+  if (slot.puncher) slot.puncher->stop(!slot.relay);
   slot.raw->connect(socket, to, id);
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(slot.raw), slot.keys, std::move(attachment));
   if (slot.relay) BlindRelayClient::attach(slot.relay, *connection);

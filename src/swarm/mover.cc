@@ -14,6 +14,7 @@ void Mover::want(Why why) {
     timer_.disarm();
     if (may_stop()) attempt_.reset();
   } else if (why == Why::kSilent) {
+    if (may_stop()) attempt_.reset();  // it sought a direct path only
     if (!attempt_) timer_.arm(runtime_.now());
   } else if (!attempt_) {
     pause();

@@ -16,13 +16,13 @@ bool RelayBook::set(const PublicKey& peer, noise::SecureConnection* connection, 
   return is_new;
 }
 
-std::optional<PublicKey> RelayBook::choose(const PublicKey& target, size_t tries) const {
+std::optional<PublicKey> RelayBook::choose(const PublicKey& target, size_t tries, const std::optional<PublicKey>& doubtful) const {
   std::vector<std::pair<Duration, const Entry*>> found;
   for (const auto& [peer, entry] : entries_)
     if (peer != target && entry.relay != target && entry.usable()) found.emplace_back(entry.connection->stats().smoothed_rtt, &entry);
   if (found.empty()) return std::nullopt;
-  std::sort(found.begin(), found.end(),
-            [](const auto& a, const auto& b) { return std::tie(a.first, a.second->relay) < std::tie(b.first, b.second->relay); });
+  const auto rank = [&](const auto& one) { return std::tuple(one.second->relay == doubtful, one.first, one.second->relay); };
+  std::sort(found.begin(), found.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
   return found[tries % std::min(found.size(), kMaxTried)].second->relay;
 }
 

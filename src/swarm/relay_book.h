@@ -20,8 +20,9 @@ class RelayBook {
   /// True when `peer` relays under a key that was not known of it before.
   bool set(const PublicKey& peer, noise::SecureConnection* connection, const std::optional<PublicKey>& relay);
   void forget(const PublicKey& peer) { entries_.erase(peer); }
-  /// A relay on the way to `target` that is somebody else and to which a direct path runs; nullopt: none.
-  std::optional<PublicKey> choose(const PublicKey& target, size_t tries) const;
+  /// A relay on the way to `target` that is somebody else and to which a direct path runs; nullopt: none. `doubtful`: only if there is no
+  /// other.
+  std::optional<PublicKey> choose(const PublicKey& target, size_t tries, const std::optional<PublicKey>& doubtful = {}) const;
   /// The open connection to the process that relays under `relay`.
   noise::SecureConnection* connection_to(const PublicKey& relay) const;
 

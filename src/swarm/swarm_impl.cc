@@ -240,7 +240,7 @@ void Swarm::Impl::keep_spare(Link& link, std::unique_ptr<noise::SecureConnection
   const PublicKey key = connection->remote_key();
   link.spare = std::move(connection);
   link.spare_timer = std::make_unique<Timer>(runtime_.timers(), [this, key] { on_spare_due(key); });
-  link.spare_timer->arm(runtime_.now() + kSparePatience);
+  link.spare_timer->arm(runtime_.now());
 }
 
 void Swarm::Impl::on_spare_due(const PublicKey& key) {

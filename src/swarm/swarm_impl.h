@@ -6,7 +6,7 @@
 // One link per key. The duplicate rule (hyperswarm 4.17): a newer incoming connection replaces the link if
 // that one has both sent and received messages (the peer must have lost it), or if our key is the
 // smaller one; so the side with the larger key ends as initiator. An incoming connection that has to give
-// way to an attempt of ours waits as a spare until that has settled.
+// way to an attempt of ours waits as a spare while that proves its path; one that has found none yet is called off.
 //
 // Connections that may move (both ends said so): while one is silent or relayed, both ends try to connect
 // anew (mover.h); the fresh connection, of which the handshake says what it is for, only brings its path
@@ -52,9 +52,8 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   static constexpr Duration kRetryGrain = 50ms;
   static constexpr Duration kRelayPatience = 3s;  // with an attempt that began before any relay was known
   static constexpr int kRelayTries = 3;           // in a row and at once; then with the usual pauses
-  static constexpr Duration kSparePatience =
-      2s;                                 // with an attempt of ours that has found no path; the spare's other end waits for our hello
-  static constexpr size_t kMaxMoves = 8;  // attempts at a time, beside the ordinary ones
+  static constexpr Duration kSparePatience = 2s;  // with an attempt of ours that proves its path, at a time
+  static constexpr size_t kMaxMoves = 8;          // attempts at a time, beside the ordinary ones
   static constexpr size_t kMaxEscorts = 64;
   static constexpr Duration kEscortInitiator = 5s;  // the fresh connection stays until the other end has surely proven it
   static constexpr Duration kEscortResponder = 8s;

@@ -49,9 +49,9 @@ std::unique_ptr<peer::Attempt> Swarm::Impl::start_move(const PublicKey& key, Mov
   peer::ConnectOptions options;
   options.key_pair = options_.key_pair;
   options.move = wire::MoveInfo{old.session_id(), old.udx_id()};
-  // A relayed path would take the connection's place, with all its channels.
-  options.relaying = why == Mover::Why::kRelayed ? peer::Relaying::kNever : peer::Relaying::kFallback;
-  if (why == Mover::Why::kSilent) options.relay_through = relays_.choose(key, 0);
+  // A relayed path would take the connection's place, with all its channels; without an offer of ours the peer makes none.
+  if (why == Mover::Why::kSilent) options.relay_through = relays_.choose(key, 0, old.stats().relay);
+  if (why == Mover::Why::kSilent && old.relayed()) options.relaying = peer::Relaying::kFirst;
   if (const auto record = records_.find(key); record != records_.end()) options.relay_addresses = record->second.relay_addresses;
   return host_.connect(key, std::move(options), std::move(callback));
 }

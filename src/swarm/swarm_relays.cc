@@ -12,10 +12,18 @@ namespace {
 
 /// Failures of the path, not of the peer. npm hyperswarm 4.17 counts the first four; the others are what its peers run into later.
 bool relay_would_help(const std::string& code) {
-  static constexpr std::array<std::string_view, 11> kCodes{
-      "HOLEPUNCH_ABORTED", "HOLEPUNCH_DOUBLE_RANDOMIZED_NATS", "CANNOT_HOLEPUNCH", "REMOTE_NOT_HOLEPUNCHABLE", "REMOTE_NOT_HOLEPUNCHING",
-      "REMOTE_ABORTED",    "HOLEPUNCH_PROBE_TIMEOUT",          "REQUEST_TIMEOUT",  "BAD_HOLEPUNCH_REPLY",      "RELAY_ABORTED",
-      "ETIMEDOUT"};
+  static constexpr std::array<std::string_view, 12> kCodes{"HOLEPUNCH_ABORTED",
+                                                           "HOLEPUNCH_DOUBLE_RANDOMIZED_NATS",
+                                                           "CANNOT_HOLEPUNCH",
+                                                           "REMOTE_NOT_HOLEPUNCHABLE",
+                                                           "REMOTE_NOT_HOLEPUNCHING",
+                                                           "REMOTE_ABORTED",
+                                                           "HOLEPUNCH_PROBE_TIMEOUT",
+                                                           "REQUEST_TIMEOUT",
+                                                           "BAD_HOLEPUNCH_REPLY",
+                                                           "RELAY_ABORTED",
+                                                           "ETIMEDOUT",
+                                                           "TRY_LATER"};
   return std::find(kCodes.begin(), kCodes.end(), code) != kCodes.end();
 }
 

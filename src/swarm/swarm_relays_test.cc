@@ -1,11 +1,7 @@
 // Swarms whose members go through each other, in virtual time.
 #include <gtest/gtest.h>
 
-#include <map>
-
-#include "sim/peer_network.h"
-#include "swarm/relay_book.h"
-#include "swarm/swarm.h"
+#include "support/swarm_member.h"
 
 namespace hg::swarm {
 namespace {
@@ -14,67 +10,35 @@ using sim::Collector;
 using sim::NatKind;
 using sim::Peer;
 using sim::PeerNetwork;
+using test::key;
+using test::Member;
 
-KeyPair key(uint8_t n) { return crypto::key_pair_from_seed(Seed{n}); }
 const Topic kTopic{7};
 
-/// A member that tells its peers of relays as the tunnel would.
-struct Node {
-  Node(Peer& p, uint8_t n) : peer(p), keys(key(n)) {
-    SwarmOptions options;
-    options.key_pair = keys;
-    swarm = std::make_unique<Swarm>(p.runtime, *p.host, std::move(options));
-    swarm->set_on_connection([this](std::unique_ptr<noise::Connection> c, const PeerInfo& info) {
-      auto& slot = links[info.key];
-      if (slot) past.push_back(std::move(slot));
-      slot = std::make_unique<Collector>(std::move(c), true);
-      if (on_link) on_link(info.key);
-    });
+/// A member that echoes.
+struct Node : Member {
+  Node(Peer& p, uint8_t n) : Member(p, key(n)), keys(key(n)) {
+    echo = true;
+    greeting.clear();
   }
-  ~Node() {
-    discovery.reset();
-    links.clear();
-    past.clear();
-    swarm.reset();
-    relay.reset();
-  }
-  void join() { discovery = swarm->join(kTopic); }
-  Collector* link(const Node& other) {
-    const auto found = links.find(other.keys.public_key);
-    return found == links.end() || found->second->closed ? nullptr : found->second.get();
-  }
-  bool relayed_to(const Node& other) {
-    Collector* c = link(other);
-    return c != nullptr && c->connection->stats().relayed;
-  }
-  void serve_relay(uint8_t n) {
-    peer::BlindRelayOptions options;
-    options.key_pair = key(n);
-    options.admit = [this](const PublicKey& who) { return links.contains(who) && !links.at(who)->closed; };
-    relay = std::move(*peer.host->serve_relay(std::move(options)));
-  }
+  void join() { Member::join(kTopic); }
+  sim::Collector* link(const Node& other) { return Member::link(other.keys); }
+  bool relayed_to(const Node& other) { return Member::relayed_to(other.keys); }
 
-  Peer& peer;
   KeyPair keys;
-  std::unique_ptr<peer::BlindRelayServer> relay;
-  std::unique_ptr<Swarm> swarm;
-  std::unique_ptr<Discovery> discovery;
-  std::map<PublicKey, std::unique_ptr<Collector>> links;
-  std::vector<std::unique_ptr<Collector>> past;
-  std::function<void(const PublicKey&)> on_link;
 };
 
 class SwarmRelays : public ::testing::Test {
  protected:
   Node& add(std::optional<NatKind> kind, uint8_t n) {
-    Peer& peer = kind ? net_.add_behind_nat(*kind) : net_.add_open();
+    Peer& peer = net_.add(kind);
     hosts_.push_back(net_.hosts.back());
     nodes_.push_back(std::make_unique<Node>(peer, n));
     return *nodes_.back();
   }
   /// Everybody who is connected to `relay` hears of its relay key, now and later.
   void advertise(Node& relay) {
-    const PublicKey as = relay.relay->public_key();
+    const PublicKey as = relay.blind_relay->public_key();
     for (const auto& node : nodes_) {
       if (node.get() == &relay) continue;
       const auto tell = [&relay, &node = *node, as](const PublicKey& who) {
@@ -88,7 +52,6 @@ class SwarmRelays : public ::testing::Test {
       if (node->link(relay) != nullptr) tell(relay.keys.public_key);
     }
   }
-  void block(size_t a, size_t b) { net_.world.set_path(*hosts_[a], *hosts_[b], {.loss = 1}); }
   bool until(const std::function<bool()>& done, Duration limit = 60s) {
     const TimePoint start = net_.world.now();
     const bool ok = net_.world.run_until(done, limit);
@@ -104,6 +67,8 @@ class SwarmRelays : public ::testing::Test {
     nodes_.clear();
     net_.world.run_for(1s);
   }
+
+  explicit SwarmRelays(uint64_t seed = 1) : net_(seed) {}
 
   PeerNetwork net_;
   std::vector<sim::Host*> hosts_;
@@ -127,7 +92,7 @@ TEST_F(SwarmRelays, TwoRandomNatsMeetThroughTheThirdMember) {
   EXPECT_FALSE(a.relayed_to(c));
   net_.world.run_for(120s);
   EXPECT_TRUE(a.relayed_to(b) && b.relayed_to(a)) << "and stay connected";
-  EXPECT_EQ(c.relay->open_pairs(), 1u);
+  EXPECT_EQ(c.blind_relay->open_pairs(), 1u);
   EXPECT_GE(a.swarm->stats().relayed, 1u);
   EXPECT_GE(b.swarm->stats().relayed, 1u);
   expect_echo(*(a.swarm->public_key() < b.swarm->public_key() ? b.link(a) : a.link(b)));
@@ -159,7 +124,7 @@ TEST_F(SwarmRelays, BlockedUdpIsGoneAround) {
     Node& b = add(kind, 2);
     Node& c = add({}, 3);
     ASSERT_TRUE(net_.settle());
-    block(0, 1);
+    net_.block(a.peer, b.peer);
     c.serve_relay(30);
     c.join();
     net_.world.run_for(5s);
@@ -183,12 +148,12 @@ TEST_F(SwarmRelays, WhenOneRelayFailsTheNextIsTaken) {
   net_.world.run_for(5s);
   advertise(broken);
   advertise(good);
-  broken.relay.reset();  // its key is still advertised
+  broken.blind_relay.reset();  // its key is still advertised
   a.join();
   b.join();
   ASSERT_TRUE(until([&] { return a.relayed_to(b) && b.relayed_to(a); }, 90s));
   EXPECT_LT(took_, 40s);
-  EXPECT_TRUE(until([&] { return good.relay->open_pairs() == 1; }, 10s)) << "of two that crossed one is left";
+  EXPECT_TRUE(until([&] { return good.blind_relay->open_pairs() == 1; }, 10s)) << "of two that crossed one is left";
   EXPECT_TRUE(a.relayed_to(b) && b.relayed_to(a));
 }
 
@@ -205,12 +170,41 @@ TEST_F(SwarmRelays, AMemberThatRelaysAndLeavesIsReplaced) {
   b.join();
   const auto met = [&] { return a.relayed_to(b) && b.relayed_to(a); };
   ASSERT_TRUE(until(met));
-  const size_t first = nodes_[2]->relay->open_pairs() > 0 ? 2 : 3;
+  const size_t first = nodes_[2]->blind_relay->open_pairs() > 0 ? 2 : 3;
   hosts_[first]->set_up(false);
   ASSERT_TRUE(until([&] { return !met(); }, 20s));
   ASSERT_TRUE(until(met, 40s));
-  EXPECT_TRUE(until([&] { return nodes_[5 - first]->relay->open_pairs() == 1; }, 10s)) << "of two that crossed one is left";
+  EXPECT_TRUE(until([&] { return nodes_[5 - first]->blind_relay->open_pairs() == 1; }, 10s)) << "of two that crossed one is left";
   EXPECT_TRUE(met());
+}
+
+TEST_F(SwarmRelays, ASilentRelayIsLeftForTheNextOneAtOnce) {
+  Node& a = add(NatKind::kConsistent, 1);
+  Node& b = add(NatKind::kConsistent, 2);
+  for (const uint8_t n : {3, 4}) add({}, n);
+  for (Node* node : {&a, &b}) node->movable = true;
+  ASSERT_TRUE(net_.settle());
+  net_.block(a.peer, b.peer);
+  for (uint8_t i : {2, 3}) nodes_[i]->serve_relay(static_cast<uint8_t>(30 + i)), nodes_[i]->join();
+  net_.world.run_for(5s);
+  for (uint8_t i : {2, 3}) advertise(*nodes_[i]);
+  a.join();
+  b.join();
+  const auto met = [&] { return a.relayed_to(b) && b.relayed_to(a); };
+  ASSERT_TRUE(until(met));
+  net_.world.run_for(15s);  // both look for a direct path, ten seconds at a time
+  ASSERT_TRUE(met());
+  const auto relay_of = [&] { return a.link(b)->connection->stats().relay; };
+  const auto first = relay_of();
+  hosts_[nodes_[2]->blind_relay->public_key() == *first ? 2 : 3]->set_up(false);
+  ASSERT_TRUE(until(
+      [&] {
+        if (auto* link = a.link(b)) link->send(Bytes(100, 1));
+        net_.world.run_for(100ms);
+        return met() && relay_of() != first && a.link(b)->received.size() > 0;
+      },
+      30s));
+  EXPECT_LT(took_, 4s);
 }
 
 TEST_F(SwarmRelays, LookingForADirectPathLeavesTheRelayedConnectionAlone) {
@@ -235,6 +229,46 @@ TEST_F(SwarmRelays, LookingForADirectPathLeavesTheRelayedConnectionAlone) {
   EXPECT_EQ(b.link(a), at_b);
   EXPECT_TRUE(a.relayed_to(b) && b.relayed_to(a));
   EXPECT_GT(a.peer.host->counters().connects, connects + 5) << "it was tried";
+}
+
+/// One member behind a cone and two behind random NATs start together: two random punches towards the cone, one after the other.
+class StartedTogether : public SwarmRelays {
+ public:
+  explicit StartedTogether(uint64_t seed) : SwarmRelays(seed) {}
+
+  /// How long it took, forty times over.
+  static std::vector<Duration> sorted_times() {
+    std::vector<Duration> times;
+    for (uint64_t seed = 1; seed <= 40; ++seed) {
+      StartedTogether run(seed);
+      run.run();
+      times.push_back(run.took_);
+    }
+    std::sort(times.begin(), times.end());
+    return times;
+  }
+
+ private:
+  void TestBody() override {}
+  void run() {
+    std::array<uint8_t, 3> by_key{1, 2, 3};
+    std::sort(by_key.begin(), by_key.end(), [](uint8_t x, uint8_t y) { return key(x).public_key < key(y).public_key; });
+    Node& a = add(NatKind::kRandom, by_key[1]);
+    Node& b = add(NatKind::kRandom, by_key[2]);
+    Node& cone = add(NatKind::kConsistent, by_key[0]);  // whose connections have to give way to theirs
+    ASSERT_TRUE(net_.settle());
+    cone.serve_relay(30);
+    advertise(cone);
+    for (Node* node : {&a, &b, &cone}) node->join();
+    EXPECT_TRUE(until([&] { return a.relayed_to(b) && b.relayed_to(a); }));
+    TearDown();
+  }
+};
+
+TEST(SwarmsAtOnce, TwoRandomNatsMeetThroughAConeInSeconds) {
+  const auto times = StartedTogether::sorted_times();
+  EXPECT_LT(times[times.size() / 2], 3500ms);
+  EXPECT_LT(times[times.size() * 9 / 10], 8s);
 }
 
 }  // namespace

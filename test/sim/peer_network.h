@@ -175,6 +175,15 @@ class PeerNetwork {
     peers.push_back(std::make_unique<Peer>(*nats.back(), DhtNetwork::user_options()));
     return *peers.back();
   }
+  /// Behind a NAT of that kind; nullopt: on a public address.
+  Peer& add(std::optional<NatKind> kind) { return kind ? add_behind_nat(*kind) : add_open(); }
+  Host& host_of(const Peer& peer) {
+    for (size_t i = 0; i < peers.size(); ++i)
+      if (peers[i].get() == &peer) return *hosts[i];
+    throw std::runtime_error("no such peer");
+  }
+  /// Nothing gets through between the two; everything else does.
+  void block(const Peer& a, const Peer& b) { world.set_path(host_of(a), host_of(b), {.loss = 1}); }
   /// A node of the DHT starts over with nothing remembered.
   void restart(size_t index) {
     const dht::NodeOptions options = peers[index]->node.options();

@@ -1,10 +1,11 @@
-// A swarm on the simulated network, for tests.
+// A swarm on the simulated network, and what its process does beside, for tests.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <map>
 
+#include "peer/blind_relay.h"
 #include "sim/peer_network.h"
 #include "swarm/swarm.h"
 
@@ -24,10 +25,11 @@ struct Member {
       auto& slot = links[info.key];
       EXPECT_TRUE(!slot || slot->closed) << "a second connection to one key";
       if (slot) past.push_back(std::move(slot));
-      slot = std::make_unique<sim::Collector>(std::move(c));
+      slot = std::make_unique<sim::Collector>(std::move(c), echo);
       if (!greeting.empty()) slot->send(greeting);
       if (relay) static_cast<noise::SecureConnection&>(*slot->connection).set_relay(relay);
       if (movable) slot->connection->allow_moves();
+      if (on_link) on_link(info.key);
     });
   }
   ~Member() {
@@ -35,6 +37,7 @@ struct Member {
     links.clear();
     past.clear();
     swarm.reset();
+    blind_relay.reset();
   }
   void join(const Topic& t, JoinOptions options = {}) { discoveries.push_back(swarm->join(t, options)); }
   size_t open() const {
@@ -51,14 +54,29 @@ struct Member {
     return c != nullptr && c->received.size() >= 3;
   }
 
+  bool relayed_to(const KeyPair& other) {
+    sim::Collector* c = link(other);
+    return c != nullptr && c->connection->stats().relayed;
+  }
+  /// Relays for whom it is connected to.
+  void serve_relay(uint8_t n) {
+    peer::BlindRelayOptions options;
+    options.key_pair = key(n);
+    options.admit = [this](const PublicKey& who) { return links.contains(who) && !links.at(who)->closed; };
+    blind_relay = std::move(*peer.host->serve_relay(std::move(options)));
+  }
+
   sim::Peer& peer;
+  std::unique_ptr<peer::BlindRelayServer> blind_relay;
   std::unique_ptr<Swarm> swarm;
   std::vector<std::unique_ptr<Discovery>> discoveries;
   std::map<PublicKey, std::unique_ptr<sim::Collector>> links;
   std::vector<std::unique_ptr<sim::Collector>> past;
   std::vector<PeerInfo> infos;
   int handed_out = 0;
+  std::function<void(const PublicKey&)> on_link;
   Bytes greeting{1, 2, 3};
+  bool echo = false;
   bool movable = false;            // as if both ends had said so
   std::optional<PublicKey> relay;  // as if the next connections went through it
 };

@@ -4,80 +4,20 @@
 //
 //   HYPERGATE_EVENT_ROUNDS=5    each event so many times (1)
 import assert from 'node:assert/strict'
-import path from 'node:path'
 import { writeFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { after, before, test } from 'node:test'
 import { median, newSecret, scratch, service, timeout } from './harness.mjs'
 import { Lab, unavailable } from './nat/lab.mjs'
+import { channelBroken, channelGoesOn, GATE, openTunnel, recovered, SERVICE, wholeInTheEnd } from './nat/tunnel.mjs'
 
 const skip = (await unavailable()) ?? false
 const rounds = Number(process.env.HYPERGATE_EVENT_ROUNDS ?? 1)
-const traffic = path.join(path.dirname(fileURLToPath(import.meta.url)), 'nat/traffic.mjs')
-const GATE = 8080
-const SERVICE = 8000
 const PROMISE_MS = 3000
-const GIVE_UP_MS = 40000
 const CALM_MS = 1500 // between events: what is measured is one event at a time
 let lab
 
 before(async () => { if (!skip) lab = await Lab.open() })
 after(() => lab?.close())
-
-/** A provider in home A, a gateway in home B, and traffic between them. */
-async function tunnel (rate) {
-  const files = scratch()
-  const secret = await newSecret()
-  writeFileSync(files.path('services.json'), JSON.stringify([service(GATE, SERVICE)]))
-  const options = (name) => ({ name, env: { HYPERGATE_ROUTER: secret } })
-  const more = ['--bootstrap', lab.bootstrap, ...(process.env.VERBOSE ? ['--verbose'] : [])]
-  const server = lab.exec('a', 'node', [traffic, 'serve', String(SERVICE)], { name: 'service' })
-  await server.line(/serving/)
-  const provider = lab.hypergate('a', ['provider', files.path('services.json'), ...more], options('provider'))
-  const gateway = lab.hypergate('b', ['gateway', ...more], options('gateway'))
-  await gateway.line(/8080 open/, 60000)
-  const client = lab.exec('b', 'node', [traffic, 'run', String(GATE), String(rate)], { name: 'client' })
-  await client.line(/request/, 20000)
-  await client.line(/channel [1-9]\d+/, 20000)
-  await timeout(3000) // NAT kinds are known, announcements out
-  const stop = async () => {
-    await Promise.all([client, gateway, provider, server].map((p) => p.status === undefined ? p.stop('SIGKILL').catch(() => {}) : null))
-    await lab.removeHomes()
-    files.remove()
-  }
-  return { client, gateway, provider, stop }
-}
-
-/** Milliseconds from `back` to the first page that was asked for since; null: none in GIVE_UP_MS. */
-async function recovered (client, back) {
-  const deadline = Date.now() + GIVE_UP_MS
-  for (let at = 0; Date.now() < deadline;) {
-    const [line, began, took] = await client.line(/request (\d+) (\d+)/, deadline - Date.now(), at).catch(() => [])
-    if (line === undefined) return null
-    at = client.lines.indexOf(line, at) + 1
-    if (Number(began) >= back) return Number(began) + Number(took) - back
-  }
-  return null
-}
-
-const channelBroken = (client) => client.lines.find((line) => line.startsWith('channel broken'))
-
-/** The channel moves after the event, not only before it. */
-async function channelGoesOn (client) {
-  const since = client.lines.length
-  const at = async (from) => Number((await client.line(/^channel (\d+)/, GIVE_UP_MS, from))[1])
-  const before = await at(since)
-  for (let from = since + 1; ; from++) {
-    if (channelBroken(client) || await at(from) > before) return !channelBroken(client)
-  }
-}
-
-async function wholeInTheEnd (client) {
-  client.child.kill('SIGTERM')
-  const [, bytes] = await client.line(/channel whole: (\d+)|channel broken.*/, GIVE_UP_MS)
-  assert.equal(channelBroken(client), undefined)
-  return Number(bytes)
-}
 
 function table (t, rows) {
   t.diagnostic('event'.padEnd(34) + 'new requests work after'.padEnd(26) + 'channel')
@@ -130,7 +70,7 @@ async function sleep (gateway, ms) {
 async function run (t, a, b, more = () => []) {
   await lab.addHome('a', a)
   await lab.addHome('b', b)
-  const it = await tunnel(1000000)
+  const it = await openTunnel(lab, 1000000)
   const rows = []
   try {
     for (const [event, happen] of [...eventsOf(a, b), ...more(it)]) {
@@ -160,7 +100,7 @@ test('18 uplink changes in a row under load', { skip }, async (t) => {
   await lab.addHome('b', 'port-cone')
   await lab.addUplink('b', 3, 'remap-cone')
   const b = lab.ns('b')
-  const it = await tunnel(3000000)
+  const it = await openTunnel(lab, 3000000)
   const times = []
   try {
     for (let i = 0; i < 18; i++) {

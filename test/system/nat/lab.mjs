@@ -5,10 +5,14 @@
 //   (or both hosts behind router A)  10.77.9.1 … 8: DHT nodes of ours, each bound to an address of its own
 //                                    (and a third home C, with another member of the router in it)
 //
+// With a round trip in the core each site (a home, or the DHT nodes, which then have a namespace of their own) is a quarter of it away
+// from the core, by an emulated link (test/link).
+//
 // The core forwards packets between the homes and nothing else, so its counters tell how two homes are connected. Nothing here
 // is connected to the machine's own network. Names are unique per run; close() removes every namespace and ends every process.
 import { spawnSync } from 'node:child_process'
 import { binary, Process, run, timeout } from '../harness.mjs'
+import { emulator } from '../link/link.mjs'
 import { HOMES, rules } from './routers.mjs'
 
 export const DHT_NODES = 8
@@ -28,10 +32,12 @@ export async function unavailable () {
 }
 
 export class Lab {
-  /** `dropLowTtl`: probes meant only to open the sender's own NAT end in the core, as on real paths. */
-  constructor ({ dropLowTtl = true } = {}) {
+  /** `dropLowTtl`: probes meant only to open the sender's own NAT end in the core, as on real paths. `rttMs`: between any two sites. */
+  constructor ({ dropLowTtl = true, rttMs = 0 } = {}) {
     this.prefix = `hg${process.pid}x${Lab.count++}`
     this.dropLowTtl = dropLowTtl
+    this.rttMs = rttMs
+    this.links = new Map() // by their end in the core
     this.namespaces = []
     this.nodes = []
     this.atExit = () => this.removeNamespaces(this.namespaces)
@@ -83,11 +89,18 @@ export class Lab {
 
   async start () {
     const core = this.ns('core')
+    const site = this.rttMs > 0 ? 'nodes' : 'core' // of the DHT nodes
     const nodes = Array.from({ length: DHT_NODES }, (_, i) => `10.77.9.${i + 1}`)
+    await this.script(this.addNamespace('core'))
+    if (site === 'nodes') {
+      await this.script(this.addNamespace(site))
+      await this.script([...await this.cableFromCore('nodes', site, 'net'), `ip -n ${core} addr add 10.77.9.254/24 dev nodes`])
+    } else {
+      await this.script([`ip -n ${core} link add net type bridge`, `ip -n ${core} link set net up`])
+    }
     await this.script([
-      ...this.addNamespace('core'),
-      `ip -n ${core} link add net type bridge`, `ip -n ${core} link set net up`,
-      ...nodes.map((address) => `ip -n ${core} addr add ${address}/24 dev net`),
+      ...nodes.map((address) => `ip -n ${this.ns(site)} addr add ${address}/24 dev net`),
+      ...(site === 'core' ? [] : [`ip -n ${this.ns(site)} route add default via 10.77.9.254`]),
       `ip netns exec ${core} nft -f - <<'.'
 table ip lab {
   counter probes { }
@@ -97,6 +110,8 @@ table ip lab {
   chain forward { type filter hook forward priority 0;
     jump blocked
     ${this.dropLowTtl ? `ip ttl < ${LOWEST_TTL} drop` : ''}
+    iifname "nodes" accept
+    oifname "nodes" accept
     iifname "homec" counter name relay accept
     oifname "homec" counter name relay accept
     udp length 9 counter name probes accept
@@ -106,7 +121,7 @@ table ip lab {
 .`])
     for (const [i, address] of nodes.entries()) {
       const others = i === 0 ? [] : ['--bootstrap', `${nodes[0]}:${DHT_PORT}`]
-      const node = this.hypergate('core', ['dht', '--host', address, '--port', String(DHT_PORT), ...others], { name: `dht ${address}` })
+      const node = this.hypergate(site, ['dht', '--host', address, '--port', String(DHT_PORT), ...others], { name: `dht ${address}` })
       this.nodes.push(node)
       if (i === 0) await node.line(/"ready/, 60000)
     }
@@ -117,6 +132,18 @@ table ip lab {
   cable (left, leftName, right, rightName) {
     return [`ip -n ${this.ns(left)} link add ${leftName} type veth peer name ${rightName} netns ${this.ns(right)}`,
       `ip -n ${this.ns(left)} link set ${leftName} up`, `ip -n ${this.ns(right)} link set ${rightName} up`]
+  }
+
+  /** A cable from the core to a namespace that exists, as long as the round trip asks. */
+  async cableFromCore (leftName, right, rightName) {
+    if (this.rttMs === 0) return this.cable('core', leftName, right, rightName)
+    const link = new Process(emulator, ['--left', this.ns('core'), '--right', this.ns(right), '--device', leftName, '--rttMs', String(this.rttMs / 2)],
+      { name: `link ${leftName}` })
+    this.links.set(leftName, link)
+    await link.line(/ready/)
+    const [core, other] = [this.ns('core'), this.ns(right)]
+    return [...(leftName === rightName ? [] : [`ip -n ${other} link set ${leftName} name ${rightName}`]),
+      `ip -n ${core} link set ${leftName} up`, `ip -n ${other} link set ${rightName} up`]
   }
 
   router (name, kind, { wan, gateway, lan, host }) {
@@ -133,24 +160,26 @@ table ip lab {
     await this.script([`${nft} iifname "homea" oifname "homeb" meta l4proto udp drop`, `${nft} iifname "homeb" oifname "homea" meta l4proto udp drop`])
   }
 
+  async unblockUdp () { await this.script([`ip netns exec ${this.ns('core')} nft flush chain ip lab blocked`]) }
+
   /** Builds the home `letter` ('a', 'b' or 'c') of a kind; its host is the namespace of that letter. */
   async addHome (letter, home) {
     const number = 'abc'.indexOf(letter) + 1
     const stages = HOMES[home]
-    const lines = [...this.addNamespace(letter)]
+    const lines = []
+    await this.script(this.addNamespace(letter))
     // From the network inwards: where the next thing is plugged in, its address, its gateway.
     let outer = { ns: 'core', port: `home${letter}`, address: `10.77.${number}.2`, gateway: `10.77.${number}.1` }
-    stages.toReversed().forEach((kind, i) => {
+    for (const [i, kind] of stages.toReversed().entries()) {
       const inner = i === stages.length - 1
         ? { lan: `192.168.${number}.1`, host: `192.168.${number}.2` }
         : { lan: `100.64.${number}.1`, host: `100.64.${number}.2` }
       const name = `r${letter}${i}`
-      lines.push(...this.addNamespace(name), ...this.cable(outer.ns, outer.port, name, 'wan'))
-      if (outer.ns !== 'core') lines.push(`ip -n ${this.ns(outer.ns)} link set ${outer.port} master lan`)
-      lines.push(...this.router(name, kind, { wan: outer.address, gateway: outer.gateway, ...inner }))
+      await this.script(this.addNamespace(name))
+      lines.push(...await this.plugIn(name, outer, 'wan'), ...this.router(name, kind, { wan: outer.address, gateway: outer.gateway, ...inner }))
       outer = { ns: name, port: 'p0', address: inner.host, gateway: inner.lan }
-    })
-    lines.push(...this.plugIn(letter, outer), `ip -n ${this.ns('core')} addr add 10.77.${number}.1/24 dev home${letter}`)
+    }
+    lines.push(...await this.plugIn(letter, outer, 'eth0'), ...this.address(letter, outer), `ip -n ${this.ns('core')} addr add 10.77.${number}.1/24 dev home${letter}`)
     await this.script(lines)
   }
 
@@ -180,22 +209,28 @@ table ip lab {
 
   /** Host B as a second host of home A's inner network. */
   async addNeighbour (home) {
-    const router = `ra${HOMES[home].length - 1}`
-    await this.script([...this.addNamespace('b'), ...this.plugIn('b', { ns: router, port: 'p1', address: '192.168.1.3', gateway: '192.168.1.1' })])
+    const outer = { ns: `ra${HOMES[home].length - 1}`, port: 'p1', address: '192.168.1.3', gateway: '192.168.1.1' }
+    await this.script([...this.addNamespace('b'), ...await this.plugIn('b', outer, 'eth0'), ...this.address('b', outer)])
   }
 
-  plugIn (name, { ns, port, address, gateway }) {
-    return [...this.cable(ns, port, name, 'eth0'),
-      ...(ns === 'core' ? [] : [`ip -n ${this.ns(ns)} link set ${port} master lan`]),
-      `ip -n ${this.ns(name)} addr add ${address}/24 dev eth0`, `ip -n ${this.ns(name)} route add default via ${gateway}`]
+  async plugIn (name, { ns, port }, device) {
+    if (ns === 'core') return this.cableFromCore(port, name, device)
+    return [...this.cable(ns, port, name, device), `ip -n ${this.ns(ns)} link set ${port} master lan`]
+  }
+
+  address (host, { address, gateway }) {
+    return [`ip -n ${this.ns(host)} addr add ${address}/24 dev eth0`, `ip -n ${this.ns(host)} route add default via ${gateway}`]
   }
 
   /** Removes all homes and forgets what was counted. */
   async removeHomes () {
     const core = this.ns('core')
+    const homes = [...this.links.keys()].filter((port) => port !== 'nodes')
+    await Promise.all(homes.map((port) => this.links.get(port).stop('SIGKILL').catch(() => {})))
+    for (const port of homes) this.links.delete(port)
     // The kernel takes namespaces down some time later: the cables must be gone now, or the next home finds its name taken.
     await this.script(['homea', 'homeb', 'homec', 'homeau', 'homebu'].map((port) => `ip -n ${core} link del ${port} 2>/dev/null || true`))
-    this.removeNamespaces(this.namespaces.filter((name) => name !== core))
+    this.removeNamespaces(this.namespaces.filter((name) => name !== core && name !== this.ns('nodes')))
     await this.script([`ip netns exec ${core} nft reset counters >/dev/null`, `ip netns exec ${core} nft flush chain ip lab blocked`])
   }
 
@@ -207,7 +242,7 @@ table ip lab {
   }
 
   async close () {
-    await Promise.all(this.nodes.map((node) => node.status === undefined ? node.stop('SIGKILL').catch(() => {}) : null))
+    await Promise.all([...this.nodes, ...this.links.values()].map((node) => node.status === undefined ? node.stop('SIGKILL').catch(() => {}) : null))
     await timeout(10)
     this.removeNamespaces(this.namespaces)
     process.off('exit', this.atExit)

@@ -1,59 +1,62 @@
-// The whole grid: how each pair of homes connects, and in how many seconds.
+// The whole grid: how each pair of homes connects, in how many seconds, and the medians of the classes of pairs.
 //
-//   node test/system/nat/matrix.mjs [--pairs native-native,native-javascript,javascript-native] [--homes none,port-cone,…]
-//                                   [--runs N] [--limit SECONDS] [--lowTtl pass|drop]
+//   node test/system/nat/matrix.mjs [--pairs native-native,native-javascript,javascript-native] [--rows none,port-cone,…] [--columns …|same]
+//                                   [--runs N] [--limit SECONDS] [--lowTtl pass|drop] [--rtt MS] [--into FILE]
+//   node test/system/nat/matrix.mjs --report FILE
 //
-// A pair is provider-gateway; rows are the provider's home, columns the gateway's. d: direct, p: punched, l: local network; –: no
-// connection within the limit. With several runs the median is shown, and how many of them connected if not all.
-import { median } from '../harness.mjs'
+// A pair is provider-gateway; rows are the provider's home, columns the gateway's (`same`: both behind the row's router). d: direct,
+// p: punched, l: local network, r: relayed; –: no connection within the limit. With several runs the median is shown, and how many of
+// them connected if not all. Where both NATs are random, a member in a third home relays. --into appends each run to a file as a line of
+// JSON, so that a matrix can be run in parts and printed with --report.
+import { appendFileSync, readFileSync } from 'node:fs'
+import { classOf, report } from './grid.mjs'
 import { Lab, unavailable } from './lab.mjs'
 import { connectPair } from './pair.mjs'
-import { HOMES, random } from './routers.mjs'
+import { HOMES } from './routers.mjs'
 
-const options = { pairs: 'native-native', homes: '', runs: '1', limit: '60', lowTtl: 'drop' }
-for (let i = 2; i < process.argv.length; i += 2) options[process.argv[i].replace(/^--/, '')] = process.argv[i + 1]
-const homes = options.homes ? options.homes.split(',') : Object.keys(HOMES).filter((home) => home !== 'blocked')
-const runs = Number(options.runs)
-const limitMs = 1000 * Number(options.limit)
-const NEEDS_RELAY_MS = 5000 // two random NATs: nothing to wait for
+const SAME = 'same'
+const all = Object.keys(HOMES).filter((home) => home !== 'blocked')
+const options = { pairs: 'native-native', rows: all.join(), columns: [...all, SAME].join(), runs: '1', limit: '60', lowTtl: 'drop', rtt: '0', into: '', report: '' }
+for (let i = 2; i < process.argv.length; i += 2) {
+  const name = process.argv[i].replace(/^--/, '')
+  if (!(name in options) || process.argv[i + 1] === undefined) throw new Error(`no such option, or no value: ${process.argv[i]}`)
+  options[name] = process.argv[i + 1]
+}
 
-async function cell (lab, a, b, provider, gateway) {
-  const hopeless = b !== null && random(a) && random(b)
+async function once (lab, pairing, a, b) {
+  const [provider, gateway] = pairing.split('-')
+  const member = classOf(a, b) === 'both random, by relay' ? { home: 'none' } : undefined
+  const { seconds, how, counted, why } = await connectPair(lab, a, b, { provider, gateway, member, limitMs: 1000 * Number(options.limit) })
+  const result = { pairing, a, b, seconds, how, counted }
+  if (options.into) appendFileSync(options.into, JSON.stringify(result) + '\n')
+  if (process.env.EACH) console.error(JSON.stringify(result), why ?? '')
+  return result
+}
+
+async function runAll (lab) {
   const results = []
-  for (let run = 0; run < runs; run++) results.push(await connectPair(lab, a, b, { provider, gateway, limitMs: hopeless ? NEEDS_RELAY_MS : limitMs }))
-  const good = results.filter((r) => r.seconds !== null)
-  if (process.env.EACH) console.error(a, b, JSON.stringify(results.map((r) => r.seconds === null ? null : [r.seconds, r.how, r.counted])))
-  if (good.length === 0) return hopeless ? 'relay' : '–'
-  const all = good.length === runs ? '' : ` ${good.length}/${runs}`
-  return `${good[0].how[0]} ${median(good.map((r) => r.seconds)).toFixed(2)}${all}`
-}
-
-async function grid (lab, provider, gateway) {
-  const wide = Math.max(...homes.map((h) => h.length), 12) + 2
-  const line = (cells) => console.log(cells.map((c) => c.padEnd(wide)).join(''))
-  console.log(`\n${provider} provider (rows), ${gateway} gateway (columns); seconds from start to first page`)
-  line(['', ...homes])
-  for (const a of homes) {
-    const cells = [a]
-    for (const b of homes) cells.push(await cell(lab, a, b, provider, gateway))
-    line(cells)
+  for (const pairing of options.pairs.split(',')) {
+    for (const a of options.rows.split(',')) {
+      for (const column of options.columns.split(',')) {
+        const b = column === SAME ? null : column
+        if (b === null && HOMES[a].length === 0) continue
+        for (let run = 0; run < Number(options.runs); run++) results.push(await once(lab, pairing, a, b))
+      }
+    }
   }
-  line(['same NAT', ...await neighbours(lab, provider, gateway)])
+  return results
 }
 
-async function neighbours (lab, provider, gateway) {
-  const cells = []
-  for (const home of homes) cells.push(HOMES[home].length === 0 ? '' : await cell(lab, home, null, provider, gateway))
-  return cells
-}
+const show = (results) => console.log(report(results).join('\n'))
 
-const why = await unavailable()
-if (why) {
-  console.log(why)
+if (options.report) {
+  show(readFileSync(options.report, 'utf8').trim().split('\n').map((line) => JSON.parse(line)))
+} else if (await unavailable()) {
+  console.log(await unavailable())
 } else {
-  const lab = await Lab.open({ dropLowTtl: options.lowTtl !== 'pass' })
+  const lab = await Lab.open({ dropLowTtl: options.lowTtl !== 'pass', rttMs: Number(options.rtt) })
   try {
-    for (const pair of options.pairs.split(',')) await grid(lab, ...pair.split('-'))
+    show(await runAll(lab))
   } finally {
     await lab.close()
   }

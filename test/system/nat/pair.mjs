@@ -21,11 +21,10 @@ function startJavascript (lab, role, secret, files) {
   return lab.exec(role === 'provider' ? 'a' : 'b', 'node', args, { name: `javascript ${role}` })
 }
 
-async function startMember (lab, secret, { home, args = [] }) {
-  await lab.addHome('c', home)
+async function startMember (lab, secret, { args = [], together }) {
   const running = lab.hypergate('c', ['gateway', '--bootstrap', lab.bootstrap, ...args, ...(process.env.VERBOSE ? ['--verbose'] : [])],
     { name: 'member', env: { HYPERGATE_ROUTER: secret } })
-  await running.line(args.includes('--noRelay') ? /joined as/ : /relaying for members/)
+  if (!together) await running.line(args.includes('--noRelay') ? /joined as/ : /relaying for members/)
   return running
 }
 
@@ -37,7 +36,7 @@ export function howConnected ({ probes, bytes, relay }) {
 
 /**
  * Runs the pair of homes `a` and `b` (b === null: B is a neighbour in A's home). `provider` and `gateway` are 'native' or 'javascript'.
- * `member`: {home, args}, another gateway that is there before, in home C; `blocked`: UDP between homes A and B is dropped on the way.
+ * `member`: {home, args, together}, another gateway in home C that is there before, or starts together with the pair; `blocked`: UDP between homes A and B is dropped on the way.
  * {seconds, how, counted} or {seconds: null, why}. `during(processes)` may look at the running pair before it is stopped.
  */
 export async function connectPair (lab, a, b, { provider = 'native', gateway = 'native', limitMs = 60000, during, member, blocked = false } = {}) {
@@ -49,7 +48,8 @@ export async function connectPair (lab, a, b, { provider = 'native', gateway = '
     if (blocked) await lab.blockUdp()
     const secret = await newSecret()
     writeFileSync(files.path('services.json'), JSON.stringify([service(GATE, SERVICE)]))
-    if (member) started.push(await startMember(lab, secret, member))
+    if (member) await lab.addHome('c', member.home)
+    if (member && !member.together) started.push(await startMember(lab, secret, member))
     const server = lab.exec('a', 'node', [pageProgram, 'serve', String(SERVICE)], { name: 'web' })
     const client = lab.exec('b', 'node', [pageProgram, 'fetch', String(GATE)], { name: 'client' })
     started.push(server, client)
@@ -58,6 +58,7 @@ export async function connectPair (lab, a, b, { provider = 'native', gateway = '
     const start = (kind, role) => (kind === 'native' ? startNative : startJavascript)(lab, role, secret, files)
     const pair = { provider: start(provider, 'provider'), gateway: start(gateway, 'gateway') }
     started.push(pair.provider, pair.gateway)
+    if (member?.together) started.push(pair.member = await startMember(lab, secret, member))
     if (during) await during(pair)
     const page = await client.line(/^page (\d+)/, limitMs).catch((error) => ({ error }))
     if (page.error) return { seconds: null, why: page.error.message, processes: pair }

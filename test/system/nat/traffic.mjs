@@ -3,6 +3,7 @@
 //   node traffic.mjs run PORT [RATE]  through the gate: a long channel of seeded bytes, RATE a second, checked as they come back, and a
 //                                     new request every 100 ms. Prints "request <began> <took>", "channel <bytes checked>" each second,
 //                                     and "channel broken: …" at the first fault; SIGTERM: stops sending, waits for the rest, "channel whole".
+import { createHash } from 'node:crypto'
 import net from 'node:net'
 
 const PAGE = Buffer.alloc(24 * 1024, 'hypergate ')
@@ -60,22 +61,32 @@ function take (generator, count) {
 function channel () {
   const source = seeded()
   const expected = seeded()
+  const sentHash = createHash('sha256')
+  const gotHash = createHash('sha256')
   let sent = 1
   let checked = 0
   let stopping = false
   const socket = net.connect(Number(port), '127.0.0.1')
   socket.setNoDelay(true)
   const broken = (why) => { console.log(`channel broken: ${why} after ${checked} bytes`); clearInterval(feed); socket.destroy() }
-  const finish = () => { if (stopping && checked === sent) { console.log(`channel whole: ${checked} bytes`); process.exit(0) } }
-  socket.once('connect', () => socket.write('s'))
+  const finish = () => {
+    if (!stopping || checked !== sent) return
+    const digest = gotHash.digest('hex')
+    if (digest !== sentHash.digest('hex')) return broken('another SHA-256')
+    console.log(`channel whole: ${checked} bytes, SHA-256 ${digest}`)
+    process.exit(0)
+  }
+  const send = (part) => { sentHash.update(part); socket.write(part) }
+  socket.once('connect', () => send('s'))
   const feed = setInterval(() => {
     if (stopping || socket.writableLength > 1 << 20) return
     const part = take(source, Math.round(Number(rate) * TICK_MS / 1000))
     sent += part.length
-    socket.write(part)
+    send(part)
   }, TICK_MS)
   let first = true
   socket.on('data', (part) => {
+    gotHash.update(part)
     if (first) { first = false; checked = 1; part = part.subarray(1) }
     if (!part.equals(take(expected, part.length))) return broken('other bytes than were sent')
     checked += part.length

@@ -1,0 +1,97 @@
+// A tunnel through a relay, because UDP between the two homes is blocked on the way: what becomes of it, of an open TCP channel and of
+// new requests when the block goes, and when the relay dies. What goes through the relay is counted in the network, beside the relay's
+// own figures.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { timeout } from './harness.mjs'
+import { Lab, unavailable } from './nat/lab.mjs'
+import { channelBroken, channelGoesOn, openTunnel, recovered, wholeInTheEnd } from './nat/tunnel.mjs'
+
+const skip = (await unavailable()) ?? false
+const RATE = 300000 // bytes a second each way, well within what a relay gives one pair
+const DIRECT_LIMIT_MS = 90000
+const CALM_MS = 3000
+const QUIET_BYTES = 20000 // in CALM_MS: keepalives, announcements; the channel alone would be fifty times that
+let lab
+
+before(async () => { if (!skip) lab = await Lab.open() })
+after(() => lab?.close())
+
+async function relayedTunnel (kind, relays) {
+  await lab.addHome('a', kind)
+  await lab.addHome('b', kind)
+  await lab.addHome('c', 'none')
+  await lab.blockUdp()
+  const it = await openTunnel(lab, RATE, { relays })
+  await it.gateway.line(/no direct path to .*: connected through relay/)
+  return it
+}
+
+/** What passes in CALM_MS: {bytes: between A and B directly, relay: from and to home C}. */
+async function passing () {
+  const before = await lab.counted()
+  await timeout(CALM_MS)
+  const now = await lab.counted()
+  return { bytes: now.bytes - before.bytes, relay: now.relay - before.relay }
+}
+
+for (const kind of ['port-cone', 'none']) {
+  test(`the block goes: a relayed connection moves to a direct path, both homes: ${kind}`, { skip }, async (t) => {
+    const it = await relayedTunnel(kind, 1)
+    try {
+      const relayed = await passing()
+      assert.equal(relayed.bytes, 0, 'nothing goes between the homes themselves')
+      assert.ok(relayed.relay > 2 * RATE, `${relayed.relay} bytes`)
+      await lab.unblockUdp()
+      const gone = Date.now()
+      for (let direct = false; !direct;) {
+        assert.ok(Date.now() - gone < DIRECT_LIMIT_MS, 'still relayed')
+        await timeout(50)
+        direct = (await lab.counted()).bytes > QUIET_BYTES
+      }
+      t.diagnostic(`direct ${((Date.now() - gone) / 1000).toFixed(1)} s after the block is gone`)
+      await timeout(CALM_MS)
+      const after = await passing()
+      assert.ok(after.relay < QUIET_BYTES, `${after.relay} bytes still go through the relay`)
+      assert.ok(after.bytes > 2 * RATE)
+      assert.ok(await channelGoesOn(it.client))
+      t.diagnostic(`${await wholeInTheEnd(it.client)} bytes came back as they were sent, by SHA-256`)
+    } finally {
+      await it.stop()
+    }
+  })
+}
+
+test('the relay dies: new requests work again through another member', { skip }, async (t) => {
+  const it = await relayedTunnel('port-cone', 2)
+  try {
+    const [, key] = await it.gateway.line(/connected through relay ([0-9a-f]{8})/)
+    const dying = it.members.find((member) => member.lines.some((line) => line.includes(`relaying for members`) && line.includes(key)))
+    dying.child.kill('SIGKILL')
+    const ms = await recovered(it.client, Date.now())
+    assert.notEqual(ms, null, 'never again')
+    t.diagnostic(`new requests work ${(ms / 1000).toFixed(2)} s after the relay died; the open channel ${channelBroken(it.client) ? 'ended' : 'goes on'}`)
+    assert.ok(ms < 30000)
+  } finally {
+    await it.stop()
+  }
+})
+
+test('the only relay dies: new requests work again once another is there', { skip }, async (t) => {
+  const it = await relayedTunnel('port-cone', 1)
+  try {
+    it.members[0].child.kill('SIGKILL')
+    await timeout(15000)
+    const next = it.startRelay()
+    try {
+      await next.line(/relaying for members/)
+      const ms = await recovered(it.client, Date.now())
+      assert.notEqual(ms, null, 'never again')
+      t.diagnostic(`new requests work ${(ms / 1000).toFixed(2)} s after the next relay serves`)
+    } finally {
+      await next.stop('SIGKILL')
+    }
+  } finally {
+    await it.stop()
+  }
+})
