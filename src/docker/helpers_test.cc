@@ -67,6 +67,53 @@ TEST_F(WithHelpers, LeftoversGoAndOthersStay) {
   EXPECT_EQ(fake_.created.size(), 1u);
 }
 
+TEST_F(WithHelpers, OtherRoutersHelpersAreNoneOfOurs) {
+  const std::string owners[] = {id_of('9'), host_process_tag()};  // one that is gone, and this very process, as gateway of two routers
+  for (const char digit : {'1', '2'}) {
+    fake_.created[id_of(digit)] = {
+        {"Name", fmt::format("db-hypergate-gateway-other{}", digit)},
+        {"Labels",
+         json::object{{kLabelHelper, fmt::format("other{}", digit)}, {kLabelHelperHost, "db"}, {kLabelHelperOwner, owners[digit - '1']}}}};
+    fake_.states[id_of(digit)] = "running";
+  }
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db"});
+  ASSERT_TRUE(until([&] { return running() == 3; }));
+  bool stopped = false;
+  helpers.stop([&] { stopped = true; });
+  ASSERT_TRUE(until([&] { return stopped; }));
+  EXPECT_EQ(2u, fake_.created.size());
+  EXPECT_TRUE(fake_.created.contains(id_of('1')) && fake_.created.contains(id_of('2')));
+}
+
+TEST_F(WithHelpers, AreNeverMoreThanTheMost) {
+  std::set<std::string> hosts;
+  for (size_t i = 0; i < kMaxHelpers + 5; ++i) hosts.insert(fmt::format("host{:04}", i));
+  Helpers helpers(loop_, engine_, options());
+  helpers.want(hosts);
+  ASSERT_TRUE(until([&] { return running() == kMaxHelpers; }));
+  helpers.check();
+  loop_.run_until([] { return false; }, 200ms);
+  EXPECT_EQ(kMaxHelpers, fake_.created.size());
+}
+
+TEST_F(WithHelpers, OneThatCannotBeMadeIsTriedAgainAfterAGrowingPause) {
+  const auto tries = [&] { return std::count(fake_.asked.begin(), fake_.asked.end(), "POST /containers/create"); };
+  fake_.read_only = true;
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db"});
+  std::vector<TimePoint> at;
+  for (const int number : {1, 2, 3}) {
+    ASSERT_TRUE(until([&] { return tries() == number; }));
+    at.push_back(loop_.now());
+    helpers.check();  // whatever happens at the engine meanwhile
+  }
+  EXPECT_GT(at[1] - at[0], 450ms);
+  EXPECT_GT(at[2] - at[1], 950ms);
+  fake_.read_only = false;
+  EXPECT_TRUE(until([&] { return running() == 1; }));
+}
+
 TEST_F(WithHelpers, StopWithoutAnEngineEnds) {
   Helpers helpers(loop_, engine_, options());
   fake_.shut();
