@@ -175,6 +175,12 @@ class RelayTest : public ::testing::Test {
     const auto status = gates_->status();
     return static_cast<size_t>(std::count_if(status.begin(), status.end(), [](const GateStatus& s) { return s.listening; }));
   }
+  /// Returns when the gateway has it.
+  void set_policy(const char* text) {
+    const uint64_t before = gateway_->gateway()->routes().policy_changes();
+    ASSERT_TRUE(provider_->provider()->set_ingress_policy(text));
+    ASSERT_TRUE(wait([&] { return gateway_->gateway()->routes().policy_changes() > before; }));
+  }
   std::unique_ptr<Endpoint> client() { return std::make_unique<Endpoint>(loop_, loopback(tcp_port_)); }
   bool wait(const std::function<bool()>& done, Duration limit = 20s) { return loop_.run_until(done, limit); }
 
@@ -384,6 +390,43 @@ TEST_F(RelayTest, IdleClientsExpire) {
   ASSERT_TRUE(wait([&] { return gates_->clients() == 2 && links_->links() == 2; }));
   ASSERT_TRUE(wait([&] { return gates_->clients() == 0 && links_->links() == 0; }));
   EXPECT_TRUE(wait([&] { return c->ended || c->reset; }));
+}
+
+// 10 KB of burst pass, 10 KB more wait, and what comes on top ends the flow.
+constexpr const char* kSmallBurst = R"({"defaults":{"bandwidthLimit":{"mbps":0.8,"burstMbps":0.08}}})";
+
+TEST_F(RelayTest, AUdpFlowThatOverfillsItsBurstOnTheWayUpIsDropped) {
+  std::unique_ptr<io::LocalUdp> service = std::move(*io::udp_bind(loop_, loopback(0)));
+  size_t arrived = 0;
+  service->set_handler([&](const io::SocketAddress&, ByteView) { ++arrived; });
+  udp_service_port_ = service->local_address().port();
+  start();
+  set_policy(kSmallBurst);
+  auto client = std::move(*io::udp_connect(loop_, loopback(udp_port_)));
+  client->send(Bytes(1000));
+  ASSERT_TRUE(wait([&] { return arrived == 1; }));
+  for (int i = 0; i < 24; ++i) client->send(Bytes(1000));
+  ASSERT_TRUE(wait([&] { return gateway_->counters().closed_shaping > 0; }));
+  ASSERT_TRUE(wait([&] { return arrived >= 10; }));
+  EXPECT_LT(arrived, 20u);
+}
+
+TEST_F(RelayTest, AUdpFlowThatOverfillsItsBurstOnTheWayDownIsDropped) {
+  std::unique_ptr<io::LocalUdp> service = std::move(*io::udp_bind(loop_, loopback(0)));
+  service->set_handler([&](const io::SocketAddress& from, ByteView) {
+    for (int i = 0; i < 24; ++i) service->send_to(from, Bytes(1000));
+  });
+  udp_service_port_ = service->local_address().port();
+  start();
+  set_policy(kSmallBurst);
+  auto client = std::move(*io::udp_connect(loop_, loopback(udp_port_)));
+  size_t answers = 0;
+  client->set_handler([&](const io::SocketAddress&, ByteView) { ++answers; });
+  client->send(Bytes(1000));
+  ASSERT_TRUE(wait([&] { return gateway_->counters().closed_shaping == 1; }));
+  ASSERT_TRUE(wait([&] { return links_->links() == 0; }));
+  ASSERT_TRUE(wait([&] { return answers >= 8; }));
+  EXPECT_LT(answers, 20u);
 }
 
 TEST_F(RelayTest, ShutdownClosesTheGatesAndLetsClientsFinish) {

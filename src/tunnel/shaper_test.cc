@@ -57,6 +57,8 @@ class LateLoop final : public Runtime {
   Rng& rng() override { return rng_; }
   UdpNetwork& network() override { std::abort(); }
   void post(std::function<void()>) override { std::abort(); }
+  /// The time goes on, and nothing is run.
+  void oversleep(Duration span) { now_ += span; }
   /// Turns at random intervals of up to `most_late`, mostly short ones.
   void run_for(Duration span, Duration most_late) {
     for (const TimePoint end = now_ + span; now_ < end;) {
@@ -113,6 +115,26 @@ TEST_F(ShaperTest, KeepsTheRateThoughTheLoopIsLate) {
       EXPECT_NEAR(mbps, static_cast<double>(datagrams.sent - before_datagrams) * 8 / 1e6 / 10, 0.02 * mbps) << mbps << " burst " << burst;
     }
   }
+}
+
+TEST_F(ShaperTest, NobodyOvertakesThoseWhoWait) {
+  LateLoop loop;
+  Shaper shaper(loop, counters_);
+  const auto bucket = shaper.bucket("192.0.2.1", rule(8, 1));
+  Sender first(bucket);
+  DatagramSender second(bucket);
+  first.go();
+  second.go();
+  EXPECT_EQ(0u, second.sent);
+  loop.oversleep(500ms);  // tokens enough for all, and no turn taken yet
+  ShapedSide late([] {});
+  late.use(bucket);
+  EXPECT_EQ(0u, late.grant(1));
+  ShapedSide late_datagram([] {});
+  late_datagram.use(bucket);
+  EXPECT_FALSE(late_datagram.grant_whole(1));
+  loop.run_for(1ms, 0ms);
+  EXPECT_GT(second.sent, 0u);
 }
 
 TEST_F(ShaperTest, TheBurstPassesAtOnceAndNoMore) {

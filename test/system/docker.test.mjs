@@ -289,6 +289,25 @@ onDocker('helpers are made of the image that --image names', async () => {
   assert.equal(await provider.stop(), 0)
 })
 
+onDocker('a gateway opens the ports of containers, only published ones, or all, as it is told', async () => {
+  const router = await newSecret()
+  const files = JSON.stringify([{ gatePort: 7701, serviceHost: '127.0.0.1', servicePort: 1, protocol: 'tcp' }])
+  await m1.docker('run', '-d', '--name', 'both', '--network', network, '-p', '7703:7702', 'page')
+  const provider = lab.process(m1, ['provider', files, '--docker', m1.socket, '--network', network], { name: 'provider on the host', env: { HYPERGATE_ROUTER: router } })
+  for (const [options, ports] of [[[], [7702, 7703]], [['--exposeOnlyPublished'], [7703]], [['--exposeOnlyDocker', 'false'], [7701, 7702, 7703]],
+    [['--exposeOnlyServices', 'redis.hyper'], []]]) {
+    const gateway = lab.process(m3, ['gateway', '--listen', m3.address, '--docker', m3.socket, '--network', network, ...options],
+      { name: `gateway ${options}`, env: { HYPERGATE_ROUTER: router } })
+    for (const port of ports) await gateway.line(new RegExp(`10\\.89\\.0\\.3:${port} open`))
+    await gateway.line(ports.length === 0 ? /:6379 open for redis\.hyper/ : /helper both-hypergate-gateway-[0-9a-f]{12} started/)
+    const opened = gateway.lines.flatMap((line) => line.match(/10\.89\.0\.3:(77\d\d) open/)?.[1] ?? []).map(Number)
+    assert.deepEqual(opened.sort(), ports, `${options}`)
+    assert.equal(await gateway.stop(), 0)
+  }
+  await m1.docker('rm', '-f', 'both')
+  assert.equal(await provider.stop(), 0)
+})
+
 onDocker('a provider needs to read the engine\'s API only', async () => {
   const socket = m1.folder + '/read-only.sock'
   const asked = new Set()
