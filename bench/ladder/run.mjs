@@ -84,7 +84,7 @@ function table (profile, results) {
   if (ours && bbr) console.log(`\nhypergate ÷ tcp bbr: down ${cell(ours.down?.goodput / bbr.down?.goodput)}, up ${cell(ours.up?.goodput / bbr.up?.goodput)}`)
 }
 
-/** What issue 3 and PERFORMANCE.md ask of ours; a line for each that was missed. */
+/** What PERFORMANCE.md asks of ours; a line for each that was missed. */
 function missed (profile, results) {
   const ours = results.get('hypergate')
   if (!ours?.down) return []

@@ -59,11 +59,12 @@ TEST_F(Crypto, SecretStreamEqualsLibsodiumForEverySizeAndRekey) {
   SecretStreamCipher ours(key, header);
   SecretStreamCipher reader(key, header);
 
-  for (size_t size = 0; size < 300; ++size) {
-    Bytes plain(size);
-    randombytes_buf(plain.data(), plain.size());
+  std::array<uint8_t, 300> random;  // where an empty vector would have no bytes to point to
+  for (size_t size = 0; size < random.size(); ++size) {
+    randombytes_buf(random.data(), size);
+    const Bytes plain(random.begin(), random.begin() + size);
     Bytes expected(size + 17);
-    crypto_secretstream_xchacha20poly1305_push(&reference, expected.data(), nullptr, plain.data(), size, nullptr, 0, 0);
+    crypto_secretstream_xchacha20poly1305_push(&reference, expected.data(), nullptr, random.data(), size, nullptr, 0, 0);
     Bytes unit(size + 17);
     std::copy(plain.begin(), plain.end(), unit.begin() + 1);
     ours.seal(unit);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "dht/signing.h"
 #include "support/dht_bench.h"
 
 namespace hg::dht {
@@ -84,6 +85,31 @@ TEST(Storage, SelfAnnounceRoutesToTheSource) {
   EXPECT_EQ(bench.ask(a.wire, find)->value, (Bytes{1, 2, 3}));
   bench.node->storage().release(target);
   EXPECT_FALSE(bench.ask(a.wire, find)->value);
+}
+
+TEST(Storage, ValuesAreKeptOnlyUnderWhatProvesThem) {
+  Bench bench(false);
+  Announcer a(bench, bench.world.add_host("77.1.2.3"), 1);
+  const Hash32 of_key = crypto::blake2b_256({ByteView(a.keys.public_key)});
+  const Hash32 token = a.token(of_key);
+  const Bytes value = to_bytes(as_bytes("five"));
+  wire::MutablePut put{a.keys.public_key, 5, value, crypto::sign_detached(mutable_signable(5, value), a.keys.secret_key)};
+  const auto refused = [&](const wire::MutablePut& message, const Hash32& target) {
+    return !a.put(wire::kMutablePut, target, token, wire::encode(message));
+  };
+  wire::MutablePut later = put;
+  later.seq = 6;
+  wire::MutablePut other = put;
+  other.value.back() ^= 1;
+  EXPECT_TRUE(refused(later, of_key)) << "signed for another seq";
+  EXPECT_TRUE(refused(other, of_key)) << "signed for another value";
+  EXPECT_TRUE(refused(put, Hash32{1})) << "another key's place";
+  EXPECT_FALSE(refused(put, of_key));
+
+  const Hash32 of_value = crypto::blake2b_256({ByteView(value)});
+  const Hash32 second = a.token(of_value);
+  EXPECT_FALSE(a.put(wire::kImmutablePut, of_value, second, other.value)) << "not what the target is the hash of";
+  EXPECT_TRUE(a.put(wire::kImmutablePut, of_value, second, value));
 }
 
 TEST(Storage, TokensRotateEvery7500ms) {

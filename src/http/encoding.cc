@@ -110,4 +110,14 @@ bool has_basic_auth(const Request& request, std::string_view credentials) {
   return crypto::equal_secret(crypto::blake2b_256({*given}), crypto::blake2b_256({as_bytes(credentials)}));
 }
 
+Response json_response(int status, std::string body) {
+  return {.status = status, .content_type = "application/json", .body = std::move(body), .headers = {{"Cache-Control", "no-store"}}};
+}
+
+Response wrong_method(std::string body, std::string allowed) {
+  Response response = json_response(405, std::move(body));
+  response.headers["Allow"] = std::move(allowed);
+  return response;
+}
+
 }  // namespace hg::http

@@ -1,4 +1,4 @@
-// Small codecs of our endpoints: base64 in both alphabets, query and form parameters, Basic credentials.
+// Small codecs of our endpoints: base64 in both alphabets, query and form parameters, Basic credentials, answers in JSON.
 #pragma once
 
 #include <map>
@@ -26,5 +26,10 @@ Target parse_target(std::string_view target);
 
 /// Constant-time. `credentials`: "user:password".
 bool has_basic_auth(const Request& request, std::string_view credentials);
+
+/// An answer that no cache keeps.
+Response json_response(int status, std::string body);
+/// Status 405, naming the methods that are allowed: "GET, POST".
+Response wrong_method(std::string body, std::string allowed);
 
 }  // namespace hg::http

@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <fstream>
 #include <thread>
@@ -65,6 +68,85 @@ TEST(Http, AsksForChangesAndAnswersLate) {
   EXPECT_EQ(first->etag, "\"1\"");
   ASSERT_TRUE(second.ok()) << second.error().message;
   EXPECT_TRUE(second->unchanged);
+}
+
+// A client that says what it likes, or nothing.
+class RawClient {
+ public:
+  explicit RawClient(const io::SocketAddress& address) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    EXPECT_EQ(0, ::connect(fd_, address.data(), address.size()));
+  }
+  ~RawClient() { ::close(fd_); }
+  RawClient(const RawClient&) = delete;
+  RawClient& operator=(const RawClient&) = delete;
+  void say(std::string_view text) const {
+    EXPECT_EQ(static_cast<ssize_t>(text.size()), ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL));
+  }
+  bool ended() {
+    hear();
+    return ended_;
+  }
+  std::string heard() {
+    hear();
+    return heard_;
+  }
+
+ private:
+  void hear() {
+    char part[4096];
+    ssize_t got = 0;
+    while ((got = ::recv(fd_, part, sizeof part, MSG_DONTWAIT)) > 0) heard_.append(part, static_cast<size_t>(got));
+    if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) ended_ = true;
+  }
+  int fd_;
+  std::string heard_;
+  bool ended_ = false;
+};
+
+class HttpBounds : public testing::Test {
+ protected:
+  HttpBounds() { EXPECT_TRUE(server_.ok()); }
+  bool until(const std::function<bool()>& done) { return loop_.run_until(done, 20s); }
+
+  SeededRng rng_{1};
+  io::Loop loop_{rng_};
+  size_t requests_ = 0;
+  Expected<std::unique_ptr<Server>> server_ = Server::listen(loop_, *io::SocketAddress::parse("127.0.0.1", 0), [this](const Request&) {
+    ++requests_;
+    return Response{};
+  });
+  const io::SocketAddress address_ = (*server_)->local_address();
+};
+
+TEST_F(HttpBounds, ConnectionsBeyondTheMostAreClosedUntilOthersGo) {
+  const std::string ask = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+  std::vector<std::unique_ptr<RawClient>> idle;
+  for (size_t i = 0; i < kMaxConnections; ++i) idle.push_back(std::make_unique<RawClient>(address_));
+  idle.back()->say(ask);
+  ASSERT_TRUE(until([&] { return !idle.back()->heard().empty(); }));
+  RawClient refused(address_);
+  ASSERT_TRUE(until([&] { return refused.ended(); }));
+  EXPECT_EQ("", refused.heard());
+  idle.clear();
+  bool served = false;
+  for (int i = 0; i < 100 && !served; ++i) {
+    RawClient next(address_);
+    next.say(ask);
+    ASSERT_TRUE(until([&] { return next.ended() || !next.heard().empty(); }));
+    served = !next.heard().empty();
+  }
+  EXPECT_TRUE(served);
+  EXPECT_EQ(2u, requests_);
+}
+
+TEST_F(HttpBounds, ARequestThatIsTooLongIsNotHandled) {
+  RawClient client(address_);
+  client.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(kMaxRequestBytes + 1) + "\r\n\r\n");
+  EXPECT_TRUE(until([&] { return client.ended(); }));
+  RawClient endless(address_);
+  endless.say("GET /" + std::string(16384, 'a'));
+  EXPECT_TRUE(until([&] { return endless.ended(); }));
+  EXPECT_EQ(0u, requests_);
 }
 
 TEST(Http, ErrorsNameTheSource) {

@@ -44,15 +44,6 @@ std::string first_of(const std::map<std::string, std::string>& query, std::initi
   return {};
 }
 
-Response reply(int status, std::string body) {
-  Response response;
-  response.status = status;
-  response.content_type = "application/json";
-  response.body = std::move(body);
-  response.headers["Cache-Control"] = "no-store";
-  return response;
-}
-
 /// Only what may stand in a header: a gateway's peer wrote it.
 std::string header_text(std::string_view text) {
   std::string out;
@@ -140,18 +131,14 @@ std::string Resolver::describe(const Record& record) const {
 Response Resolver::answer(const Request& request) const {
   const Target target = parse_target(request.target);
   const bool known = target.path == "/health" || target.path == "/resolve" || target.path == "/all";
-  if (request.method != "GET") {
-    Response response = reply(405, R"({"error":"method_not_allowed"})");
-    response.headers["Allow"] = "GET";
-    return response;
-  }
-  if (target.path == "/health") return reply(200, R"({"ok":true})");
+  if (request.method != "GET") return wrong_method(R"({"error":"method_not_allowed"})", "GET");
+  if (target.path == "/health") return json_response(200, R"({"ok":true})");
   if (!credentials_.empty() && !has_basic_auth(request, credentials_)) {
-    Response response = reply(401, R"({"error":"unauthorized"})");
+    Response response = json_response(401, R"({"error":"unauthorized"})");
     response.headers["WWW-Authenticate"] = R"(Basic realm="hypergate")";
     return response;
   }
-  if (!known) return reply(404, R"({"error":"not_found"})");
+  if (!known) return json_response(404, R"({"error":"not_found"})");
   return target.path == "/all" ? all() : resolve(target);
 }
 
@@ -162,12 +149,12 @@ Response Resolver::resolve(const Target& target) const {
   const std::string server_ip = first_of(target.query, {"server_addr", "serverAddr", "local_addr", "localAddr"});
   const std::string server_port = first_of(target.query, {"server_port", "serverPort", "local_port", "localPort"});
   if (protocol.empty() || remote_ip.empty() || remote_port.empty() || server_ip.empty() || server_port.empty())
-    return reply(400, R"({"error":"missing_tuple_params"})");
+    return json_response(400, R"({"error":"missing_tuple_params"})");
   const std::string key = key_of(protocol, canonical(remote_ip), remote_port, canonical(server_ip), server_port);
   const auto found = index_.find(key);
   if (found == index_.end() || expiry(*found->second->flow) <= runtime_.now())
-    return reply(404, json::serialize(json::object{{"error", "not_found"}, {"key", key}}));
-  Response response = reply(200, describe(*found->second));
+    return json_response(404, json::serialize(json::object{{"error", "not_found"}, {"key", key}}));
+  Response response = json_response(200, describe(*found->second));
   add_client_headers(parse_fingerprint(*found->second->flow), response);
   return response;
 }
@@ -179,7 +166,7 @@ Response Resolver::all() const {
     if (body.size() > 1) body += ',';
     body += describe(record);
   }
-  return reply(200, body + ']');
+  return json_response(200, body + ']');
 }
 
 }  // namespace hg::http

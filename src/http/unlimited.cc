@@ -22,16 +22,9 @@ constexpr double kCallerBurst = 10;
 constexpr double kAllRate = 20;
 constexpr double kAllBurst = 40;
 
-Response reply_json(int status, json::object body) {
-  Response response;
-  response.status = status;
-  response.content_type = "application/json";
-  response.body = json::serialize(body);
-  response.headers["Cache-Control"] = "no-store";
-  return response;
-}
+std::string fault_text(std::string_view error) { return json::serialize(json::object{{"ok", false}, {"error", error}}); }
 
-Response fault(int status, std::string_view error) { return reply_json(status, {{"ok", false}, {"error", error}}); }
+Response fault(int status, std::string_view error) { return json_response(status, fault_text(error)); }
 
 /// The token's text, from wherever the caller put it.
 std::string find_token(const Request& request, const Target& target) {
@@ -89,11 +82,7 @@ bool Unlimited::within_rate(const std::string& caller) {
 void Unlimited::answer(const Request& request, const Server::Reply& reply) {
   const Target target = parse_target(request.target);
   if (target.path != "/unlimited") return reply(fault(404, "not_found"));
-  if (request.method != "GET" && request.method != "POST") {
-    Response response = fault(405, "method_not_allowed");
-    response.headers["Allow"] = "GET, POST";
-    return reply(std::move(response));
-  }
+  if (request.method != "GET" && request.method != "POST") return reply(wrong_method(fault_text("method_not_allowed"), "GET, POST"));
   const std::string caller = request.client.canonical_host();
   if (caller.empty()) return reply(fault(400, "missing_caller_ip"));
   if (!within_rate(caller)) return reply(fault(429, "rate_limited"));
@@ -121,12 +110,13 @@ Response Unlimited::judge(const std::string& caller, const Bytes& token, const s
   if (!time || !address) return fault(400, "invalid_payload");
   const int64_t now_ms = runtime_.wall_ms();
   if (std::abs(now_ms - *time) > to_ms(kWindow)) return fault(403, "timestamp_out_of_window");
-  if (address->canonical_host() != caller) return reply_json(403, {{"ok", false}, {"error", "ip_mismatch"}, {"callerIp", caller}});
+  if (address->canonical_host() != caller)
+    return json_response(403, json::serialize(json::object{{"ok", false}, {"error", "ip_mismatch"}, {"callerIp", caller}}));
   if (!remember(token, *time + to_ms(kWindow))) return fault(409, "replay_detected");
   const Grant grant{caller, now_ms + to_ms(kGranted)};
   if (!on_grant_(grant)) return fault(503, "too_many_overrides");
   HG_LOG(kInfo, "ingress", "unlimited override of {} for {} min", caller, to_ms(kGranted) / 60000);
-  return reply_json(200, {{"ok", true}, {"ip", grant.ip}, {"expireAt", grant.expire_at_ms}});
+  return json_response(200, json::serialize(json::object{{"ok", true}, {"ip", grant.ip}, {"expireAt", grant.expire_at_ms}}));
 }
 
 /// False: used before, or nothing more can be remembered.

@@ -67,7 +67,7 @@ class BlindRelayServerImpl::Session final : private ByteStreamHandler {
 BlindRelayServerImpl::BlindRelayServerImpl(Context& context, BlindRelayOptions options)
     : context_(context),
       options_(std::move(options)),
-      total_(std::make_shared<udx::Bandwidth>(options_.total_rate, burst_of(options_.total_rate, kBurst))),
+      total_(std::make_shared<udx::SharedBandwidth>(context.runtime, options_.total_rate, burst_of(options_.total_rate, kBurst))),
       sweep_(context.runtime.timers(), [this] { sweep(); }) {}
 
 BlindRelayServerImpl::~BlindRelayServerImpl() {

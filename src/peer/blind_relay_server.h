@@ -76,7 +76,7 @@ class BlindRelayServerImpl final : public BlindRelayServer {
 
   Context& context_;
   BlindRelayOptions options_;
-  std::shared_ptr<udx::Bandwidth> total_;
+  std::shared_ptr<udx::SharedBandwidth> total_;
   BlindRelayCounters counters_;
   std::unique_ptr<Server> server_;
   std::vector<std::unique_ptr<Session>> sessions_;

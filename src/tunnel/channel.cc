@@ -87,6 +87,7 @@ bool Channel::send(Buffer data) {
 bool Channel::send_datagram(ByteView datagram) {
   if (state_ != State::kOpen) return false;
   Counters& counters = session_->context_.counters;
+  last_datagram_ = session_->context_.runtime.now();
   if (datagram.size() > max_datagram_) {
     ++counters.datagrams_too_big;
     return false;

@@ -145,6 +145,7 @@ class Channel {
   size_t window_ = 0;       // what the peer may have under way towards our socket
   size_t max_datagram_ = kMaxStreamBody;
   TimePoint last_grant_{};
+  TimePoint last_datagram_{};  // either way; before the first: when it opened
 };
 
 }  // namespace hg::tunnel

@@ -225,13 +225,21 @@ void Node::shutdown(Duration grace, std::function<void()> done) {
     if (provider_ != nullptr) provider_->stop();
     if (gateway_ != nullptr) gateway_->stop();
   }
-  if (phase_ == Phase::kGrace) shutdown_timer_.arm(channel_count() == 0 ? now : now + grace);
+  grace_ends_ = now + grace;
+  if (phase_ == Phase::kGrace) wait_for_channels();
 }
 
-/// Each call is one deadline passed: grace over, streams did not end, destroys were not answered.
+void Node::wait_for_channels() {
+  TimePoint next = grace_ends_;
+  for (const auto& [key, session] : sessions_) next = std::min(next, session->close_quiet_flows(limits_.quiet_flow));
+  shutdown_timer_.arm(channel_count() == 0 ? context_.runtime.now() : next);
+}
+
+/// Each call is one deadline passed: a flow may be quiet, grace over, streams did not end, destroys were not answered.
 void Node::advance_shutdown() {
   const TimePoint now = context_.runtime.now();
   if (phase_ == Phase::kGrace) {
+    if (channel_count() > 0 && now < grace_ends_) return wait_for_channels();
     phase_ = Phase::kEnding;
     close_sessions();
     shutdown_timer_.arm(sessions_.empty() ? now : now + kEndPatience);

@@ -2,8 +2,8 @@
 //
 //   swarm ─encrypted connection─▶ add_connection() ─▶ Session ─▶ Gateway / Provider
 //
-// shutdown(): routes withdrawn and gates closed ─▶ channels may finish (grace) ─▶ channels closed in order ─▶ streams ended ─▶ done.
-// Owned by app; the Runtime, keys and connector outlive it. One thread.
+// shutdown(): routes withdrawn and gates closed ─▶ channels may finish (grace; UDP flows are over once quiet) ─▶ channels closed in order
+// ─▶ streams ended ─▶ done. Owned by app; the Runtime, keys and connector outlive it. One thread.
 #pragma once
 
 #include <functional>
@@ -101,6 +101,7 @@ class Node final : private SessionEvents {
   void send_notice(Session& session);
   void close_sessions();
   void advance_shutdown();
+  void wait_for_channels();
 
   const Limits limits_;
   Counters counters_;
@@ -120,6 +121,7 @@ class Node final : private SessionEvents {
   int64_t last_hello_ms_ = 0;  // hellos of one process never share a time: equal ones would look replayed
   Timer tick_timer_;
   Timer shutdown_timer_;
+  TimePoint grace_ends_{};
   Phase phase_ = Phase::kRunning;
   std::function<void()> shutdown_done_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -54,5 +54,89 @@ TEST_F(NodeShutdownTest, ClosesWhatIsLeftAfterTheGrace) {
   EXPECT_TRUE(late->closed);
 }
 
+// A flow through two nodes, one of which is told to stop.
+class FlowShutdownTest : public NodeShutdownTest {
+ protected:
+  FlowShutdownTest() {
+    provider_.node->provider()->set_services({udp(53)});
+    connect(gateway_, 1, provider_, 2);
+    EXPECT_TRUE(wait([&] { return gateway_.node->gateway()->routes().size() == 1; }));
+    flow_ = open(gateway_, 53, Protocol::kUdp);
+    EXPECT_TRUE(wait([&] { return flow_->opened; }));
+  }
+  Duration stop(Member& member) {
+    const TimePoint asked = world_.now();
+    bool done = false;
+    member.node->shutdown(5s, [&] { done = true; });
+    EXPECT_TRUE(wait([&] { return done; }, 20s));
+    return world_.now() - asked;
+  }
+  void say_for(FakeSocket& from, Duration span) {
+    for (Duration at{}; at < span && !from.closed; at += 100ms) {
+      from.channel->send_datagram(as_bytes("again"));
+      run(100ms);
+    }
+  }
+  Member gateway_{host_, true, false};
+  Member provider_{host_, false, true};
+  std::unique_ptr<FakeSocket> flow_;
+};
+
+TEST_F(FlowShutdownTest, AGatewayDoesNotWaitForAQuietFlow) {
+  run(2s);
+  EXPECT_LT(stop(gateway_), 500ms);
+  EXPECT_EQ(CloseReason::kStopping, flow_->reason);
+  run(100ms);
+  EXPECT_EQ(CloseReason::kRemote, provider_.connector.last().reason);
+}
+
+TEST_F(FlowShutdownTest, AProviderDoesNotWaitForAQuietFlow) {
+  run(2s);
+  EXPECT_LT(stop(provider_), 500ms);
+  EXPECT_EQ(CloseReason::kStopping, provider_.connector.last().reason);
+  run(100ms);
+  EXPECT_TRUE(flow_->closed);
+}
+
+TEST_F(FlowShutdownTest, AFlowInUseIsWaitedForUntilItIsQuiet) {
+  FakeSocket& service = provider_.connector.last();
+  for (FakeSocket* from : {flow_.get(), &service}) {  // what goes and what comes counts alike
+    say_for(*from, 1s);
+    EXPECT_FALSE(from->closed);
+  }
+  bool done = false;
+  gateway_.node->shutdown(5s, [&] { done = true; });
+  const size_t before = service.datagrams.size();
+  say_for(*flow_, 1500ms);
+  say_for(service, 1500ms);
+  EXPECT_EQ(before + 15, service.datagrams.size());
+  EXPECT_FALSE(done);
+  const TimePoint quiet_since = world_.now();
+  ASSERT_TRUE(wait([&] { return done; }, 10s));
+  EXPECT_GT(world_.now() - quiet_since, 800ms);
+  EXPECT_LT(world_.now() - quiet_since, 1500ms);
+}
+
+TEST_F(FlowShutdownTest, AFlowThatIsNeverQuietIsWaitedForAsLongAsAnyChannel) {
+  bool done = false;
+  provider_.node->shutdown(3s, [&] { done = true; });
+  say_for(*flow_, 2800ms);
+  EXPECT_FALSE(done);
+  say_for(*flow_, 1s);
+  EXPECT_TRUE(flow_->closed);
+  EXPECT_TRUE(wait([&] { return done; }, 1s));
+}
+
+TEST_F(FlowShutdownTest, ATcpChannelBesideAQuietFlowIsStillWaitedFor) {
+  provider_.node->provider()->set_services({udp(53), tcp(80)});
+  ASSERT_TRUE(wait([&] { return gateway_.node->gateway()->routes().size() == 2; }));
+  auto client = open(gateway_, 80);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  run(2s);
+  const Duration took = stop(gateway_);
+  EXPECT_GT(took, 4900ms);
+  EXPECT_LT(took, 6s);
+}
+
 }  // namespace
 }  // namespace hg::tunnel

@@ -267,6 +267,8 @@ void Session::handle_stream(const Message& message) {
       ++over_limit_channels_;
     }
     update_pause();
+  } else {
+    channel->last_datagram_ = context_.runtime.now();
   }
   if (channel->handler_ != nullptr) channel->handler_->on_channel_data(data);
 }
@@ -280,6 +282,7 @@ void Session::handle_unordered(ByteView message) {
     return;
   }
   context_.counters.bytes_from_peers += datagram->body.size();
+  channel->last_datagram_ = context_.runtime.now();
   channel->handler_->on_channel_data(datagram->body);
 }
 
@@ -378,6 +381,7 @@ void Session::complete_opening(Channel& channel, const OpenTerms& asked, const O
   if (asked.datagram != 0 && granted.datagram != 0)
     channel.max_datagram_ = std::clamp<size_t>(granted.datagram, kMaxStreamBody, kMaxUdpPayload);
   channel.unordered_ = asked.unordered && granted.unordered;
+  channel.last_datagram_ = context_.runtime.now();
   ++context_.counters.channels_opened;
 }
 
@@ -386,6 +390,7 @@ void Session::accept(Channel& channel) {
   if (channel.flow_) granted.window = static_cast<uint32_t>(channel.window_);
   if (channel.max_datagram_ != kMaxStreamBody) granted.datagram = kMaxUdpPayload;
   granted.unordered = channel.unordered_;
+  channel.last_datagram_ = context_.runtime.now();
   channel.state_ = Channel::State::kOpen;
   ++context_.counters.channels_opened;
   send_frame(make_open_frame(room(), channel.id_, channel.gate_port_, channel.protocol_, encode_terms(granted)));
@@ -416,6 +421,24 @@ void Session::close_from_here(Channel& channel) {
   if (channel.state_ == Channel::State::kOpening) return refuse(channel, "Closed");
   send_frame(make_frame(room(), Action::kClose, channel.id_));
   detach(channel);
+}
+
+TimePoint Session::close_quiet_flows(Duration quiet) {
+  const TimePoint now = context_.runtime.now();
+  TimePoint next = TimePoint::max();
+  std::vector<uint32_t> over;
+  for (const auto& [id, channel] : channels_) {
+    if (channel->protocol_ != Protocol::kUdp || channel->state_ != Channel::State::kOpen) continue;
+    const TimePoint at = channel->last_datagram_ + quiet;
+    if (at <= now) {
+      over.push_back(id);
+    } else {
+      next = std::min(next, at);
+    }
+  }
+  for (const uint32_t id : over)
+    if (Channel* channel = find(id)) channel->close_for(CloseReason::kStopping);
+  return next;
 }
 
 void Session::drop_channels(CloseReason reason) {

@@ -100,6 +100,8 @@ class Session final : public ByteStreamHandler {
   void send_routes(std::string_view json);
   /// Detaches every channel and tells its handler or opener.
   void drop_channels(CloseReason reason);
+  /// Closes the UDP flows that were quiet for `quiet`; the time at which the next one will have been (max: there is none).
+  TimePoint close_quiet_flows(Duration quiet);
   /// close(0), then the end of the stream.
   void end();
   void destroy();

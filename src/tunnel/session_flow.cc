@@ -5,6 +5,10 @@
 
 namespace hg::tunnel {
 
+namespace {
+constexpr size_t kGrants = 4;  // a window: fewer, and the sender runs dry while the grant is on its way
+}
+
 // ---------------------------------------------------------------------------------------------------- flow control
 
 uint32_t Session::initial_window() const {
@@ -28,12 +32,12 @@ void Session::account_consumed(Channel& channel, size_t bytes) {
   }
   if (channel.flow_ && !channel.end_received_) {
     channel.since_grant_ += bytes;
-    if (channel.since_grant_ >= channel.window_ / 2) grant_more(channel);
+    if (channel.since_grant_ >= channel.window_ / kGrants) grant_more(channel);
   }
   update_pause();
 }
 
-// The window doubles while its reader keeps up and half of it goes through within a few round trips: then the window is what limits.
+// The window doubles while its reader keeps up and a quarter of it goes through within two round trips: then the window is what limits.
 void Session::grant_more(Channel& channel) {
   constexpr Duration kFastAnyway = 20ms;
   const TimePoint now = context_.runtime.now();
@@ -42,7 +46,7 @@ void Session::grant_more(Channel& channel) {
   const bool keeps_up = channel.unconsumed_ <= before / 8;
   const size_t doubled = std::min(before * 2, context_.limits.max_buffer_per_channel);
   if (keeps_up && doubled > before && promised_ - before + doubled <= context_.limits.max_buffer_per_peer) {
-    const Duration patience = std::max<Duration>(kFastAnyway, 4 * connection_->stats().smoothed_rtt);
+    const Duration patience = std::max<Duration>(kFastAnyway, 2 * connection_->stats().smoothed_rtt);
     if (now - channel.last_grant_ <= patience) {
       set_window(channel, doubled);
       credit += doubled - before;

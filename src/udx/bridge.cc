@@ -1,17 +1,15 @@
 #include "udx/bridge.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "udx/mux_core.h"
 
 namespace hg::udx {
 namespace {
 
-constexpr size_t kLeastBurst = 16 * 1024;   // ten full datagrams: what a sender's first window is
 constexpr size_t kStreamIdOffset = 4;       // in a UDX header
+constexpr Duration kShortestWait = 500us;   // for its own rate
 constexpr size_t kMaxRunBytes = 60 * 1024;  // of one send
-constexpr Duration kShortestWait = 500us;   // between two looks at the queue
 constexpr size_t kPacketOverhead = 64;      // what an entry of the queue costs beside its bytes
 
 void put_u32(uint8_t* out, uint32_t value) {
@@ -20,34 +18,8 @@ void put_u32(uint8_t* out, uint32_t value) {
 
 }  // namespace
 
-// ── Bandwidth ──
-
-Bandwidth::Bandwidth(uint64_t bytes_per_second, size_t burst)
-    : rate_(static_cast<double>(std::max<uint64_t>(bytes_per_second, 1))),
-      capacity_(static_cast<double>(std::max(burst, kLeastBurst))),
-      tokens_(capacity_) {}
-
-void Bandwidth::refill(TimePoint now) {
-  if (now <= filled_at_) return;
-  if (filled_at_ != TimePoint{}) tokens_ = std::min(capacity_, tokens_ + to_seconds(now - filled_at_) * rate_);
-  filled_at_ = now;
-}
-
-bool Bandwidth::allows(size_t bytes, TimePoint now) {
-  refill(now);
-  return tokens_ >= std::min(static_cast<double>(bytes), capacity_);
-}
-
-TimePoint Bandwidth::ready_at(size_t bytes, TimePoint now) {
-  refill(now);
-  const double missing = std::min(static_cast<double>(bytes), capacity_) - tokens_;
-  return missing <= 0 ? now : now + Duration(static_cast<int64_t>(std::ceil(missing / rate_ * 1e9)));
-}
-
-// ── Bridge ──
-
 Bridge::Bridge(MuxCore& core, BridgeOptions options)
-    : core_(core), options_(std::move(options)), last_packet_(core.runtime.now()), timer_(core.runtime.timers(), [this] { run_queue(); }) {
+    : core_(core), options_(std::move(options)), last_packet_(core.runtime.now()), timer_(core.runtime.timers(), [this] { wait(); }) {
   for (uint32_t& id : ids_) {
     id = core_.fresh_id();
     core_.bridges.emplace(id, this);
@@ -55,6 +27,7 @@ Bridge::Bridge(MuxCore& core, BridgeOptions options)
 }
 
 Bridge::~Bridge() {
+  options_.total->leave(*this);
   for (const uint32_t id : ids_) core_.bridges.erase(id);
   core_.forget(*this);
 }
@@ -82,36 +55,42 @@ void Bridge::on_packet(uint32_t id, UdpSocket& socket, const Endpoint& from, Byt
   if (!packet || !admits(side, socket, from)) return count(&BridgeCounters::foreign, 1);
   const TimePoint now = core_.runtime.now();
   last_packet_ = now;
-  if (queue_.empty() && spend(datagram.size(), now)) {
+  if (queue_.empty() && pass_now(datagram.size(), now)) {
     hand_on(to, datagram);
   } else if (queued_ + datagram.size() <= options_.own->burst()) {
     queued_ += datagram.size() + kPacketOverhead;
     queue_.push_back({to, to_bytes(datagram)});
-    if (!timer_.armed()) run_queue();
+    if (queue_.size() == 1) wait();
   } else {
     drop();
   }
   if ((packet->header.flags & wire::kUdxDestroy) != 0 && options_.on_destroyed) options_.on_destroyed();
 }
 
-bool Bridge::spend(size_t bytes, TimePoint now) {
-  if (!options_.own->allows(bytes, now) || !options_.total->allows(bytes, now)) return false;
+bool Bridge::pass_now(size_t bytes, TimePoint now) {
+  if (!options_.own->allows(bytes, now) || !options_.total->take(bytes)) return false;
   options_.own->take(bytes);
-  options_.total->take(bytes);
   return true;
 }
 
-void Bridge::run_queue() {
+void Bridge::wait() {
+  if (own_allows_next()) options_.total->wait(*this);
+}
+
+bool Bridge::own_allows_next() {
   const TimePoint now = core_.runtime.now();
-  while (!queue_.empty() && spend(queue_.front().datagram.size(), now)) {
-    queued_ -= queue_.front().datagram.size() + kPacketOverhead;
-    hand_on(queue_.front().to, queue_.front().datagram);
-    queue_.pop_front();
-  }
-  flush();
-  if (queue_.empty()) return;
-  const size_t next = queue_.front().datagram.size();
-  timer_.arm(std::max({options_.own->ready_at(next, now), options_.total->ready_at(next, now), now + kShortestWait}));
+  if (options_.own->allows(next_bytes(), now)) return true;
+  timer_.arm(std::max(options_.own->ready_at(next_bytes(), now), now + kShortestWait));
+  return false;
+}
+
+bool Bridge::serve() {
+  const Packet packet = std::move(queue_.front());
+  queue_.pop_front();
+  queued_ -= packet.datagram.size() + kPacketOverhead;
+  options_.own->take(packet.datagram.size());
+  hand_on(packet.to, packet.datagram);
+  return !queue_.empty() && own_allows_next();
 }
 
 void Bridge::hand_on(size_t to, ByteView datagram) {

@@ -3,9 +3,9 @@
 //   peer A ─ packet for id(A) ─▶ Bridge ─ id := B's own ─▶ [queue, as the rate allows] ─▶ peer B      (and the other way round)
 //
 // A side takes packets only on the socket and from the host where its peer is known to be: the port may change (a NAT that
-// forgot), no other host may come in between. What the rate does not allow now waits in one short queue for both directions; beyond that it
-// is dropped, as any narrow link would. A DESTROY is handed on and told to the owner. Consecutive packets leave together (GSO) once their
-// batch is drained.
+// forgot), no other host may come in between. What the rates do not allow now waits in one short queue for both directions; beyond that it
+// is dropped, as any narrow link would. Pairs that wait for the common rate take turns. A DESTROY is handed on and told to the owner.
+// Consecutive packets leave together (GSO) once their batch is drained.
 //
 // Owned by whoever relays; the Mux outlives it. One thread. Rates in bytes a second of UDP payload. libudx ae8bff7 calls this
 // udx_stream_relay_to.
@@ -18,31 +18,11 @@
 #include <optional>
 
 #include "base/runtime.h"
+#include "udx/bandwidth.h"
 
 namespace hg::udx {
 
 class MuxCore;
-
-/// A rate that several may share: a token bucket that starts full.
-class Bandwidth {
- public:
-  /// Holds `burst` bytes, at least one datagram of any size a network carries unfragmented.
-  Bandwidth(uint64_t bytes_per_second, size_t burst);
-
-  size_t burst() const { return static_cast<size_t>(capacity_); }
-  bool allows(size_t bytes, TimePoint now);
-  void take(size_t bytes) { tokens_ -= static_cast<double>(bytes); }
-  /// When allows(bytes) will hold if nobody else takes any.
-  TimePoint ready_at(size_t bytes, TimePoint now);
-
- private:
-  void refill(TimePoint now);
-
-  double rate_;
-  double capacity_;
-  double tokens_;
-  TimePoint filled_at_{};
-};
 
 struct BridgeCounters {
   uint64_t packets = 0;  // handed on, both directions
@@ -62,16 +42,16 @@ struct BridgeOptions {
   std::array<uint32_t, 2> remote_ids{};
   /// Where a side's peer is now, as its control connection knows; nullopt once that is gone: the last place stays.
   std::function<std::optional<BridgePlace>(size_t side)> where;
-  std::shared_ptr<Bandwidth> own;        // of this pair
-  std::shared_ptr<Bandwidth> total;      // of all
-  BridgeCounters* totals = nullptr;      // counted there too
-  std::function<void()> on_destroyed{};  // a peer ended its stream at once; must not destroy the bridge
+  std::shared_ptr<Bandwidth> own;          // of this pair
+  std::shared_ptr<SharedBandwidth> total;  // of all
+  BridgeCounters* totals = nullptr;        // counted there too
+  std::function<void()> on_destroyed{};    // a peer ended its stream at once; must not destroy the bridge
 };
 
-class Bridge {
+class Bridge final : private SharedBandwidth::Waiter {
  public:
   Bridge(MuxCore& core, BridgeOptions options);
-  ~Bridge();
+  ~Bridge() override;
   Bridge(const Bridge&) = delete;
   Bridge& operator=(const Bridge&) = delete;
 
@@ -98,10 +78,14 @@ class Bridge {
   };
 
   bool admits(size_t side, UdpSocket& socket, const Endpoint& from);
-  bool spend(size_t bytes, TimePoint now);
+  bool pass_now(size_t bytes, TimePoint now);
+  /// If not, the timer is set for when it will.
+  bool own_allows_next();
+  void wait();
+  size_t next_bytes() const override { return queue_.front().datagram.size(); }
+  bool serve() override;
   void hand_on(size_t to, ByteView datagram);
   void send(size_t to);
-  void run_queue();
   void drop() { count(&BridgeCounters::dropped, 1); }
   void count(uint64_t BridgeCounters::*which, uint64_t n);
 
@@ -114,7 +98,7 @@ class Bridge {
   size_t queued_ = 0;  // bytes
   BridgeCounters counters_;
   TimePoint last_packet_;
-  Timer timer_;
+  Timer timer_;  // until its own rate allows the next
 };
 
 }  // namespace hg::udx

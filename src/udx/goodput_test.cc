@@ -46,18 +46,20 @@ TEST_P(Goodput, UsesThePath) {
   RecordProperty("goodput_percent", static_cast<int>(goodput * 100));
 }
 
-INSTANTIATE_TEST_SUITE_P(Profiles, Goodput,
-                         testing::Values(Profile{"clean_100M_40ms", {.delay = 20ms, .rate_bps = 100e6}, 0.90, 1.01, 0.5},
-                                         Profile{"loss1_100M_100ms", {.delay = 50ms, .loss = 0.01, .rate_bps = 100e6}, 0.80, 1.06},
-                                         Profile{"loss5_20M_30ms", {.delay = 15ms, .loss = 0.05, .rate_bps = 20e6}, 0.75, 1.12, 0.5},
-                                         Profile{"loss20_20M_30ms", {.delay = 15ms, .loss = 0.20, .rate_bps = 20e6}, 0.50},
-                                         Profile{"shallow_10M_30ms", {.delay = 15ms, .rate_bps = 10e6, .queue_bytes = 10000}, 0.85, 1.1},
-                                         Profile{"shallow_100M_40ms", {.delay = 20ms, .rate_bps = 100e6, .queue_bytes = 64000}, 0.85, 1.1},
-                                         Profile{"deep_1M_50ms", {.delay = 25ms, .rate_bps = 1e6, .queue_bytes = 1 << 20}, 0.90, 1.01, 1.0},
-                                         Profile{"reorder_100M_40ms", {.delay = 20ms, .reorder = 0.02, .rate_bps = 100e6}, 0.80},
-                                         Profile{"jitter_50M_40ms", {.delay = 20ms, .jitter = 10ms, .rate_bps = 50e6}, 0.85},
-                                         Profile{"short_200M_1ms", {.delay = 500us, .rate_bps = 200e6}, 0.90, 1.01}),
-                         [](const auto& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Profiles, Goodput,
+    testing::Values(Profile{"clean_100M_40ms", {.delay = 20ms, .rate_bps = 100e6}, 0.90, 1.01, 0.5},
+                    Profile{"loss1_100M_100ms", {.delay = 50ms, .loss = 0.01, .rate_bps = 100e6}, 0.80, 1.06},
+                    Profile{"loss5_20M_30ms", {.delay = 15ms, .loss = 0.05, .rate_bps = 20e6}, 0.75, 1.12, 0.5},
+                    Profile{"loss20_20M_30ms", {.delay = 15ms, .loss = 0.20, .rate_bps = 20e6}, 0.50},
+                    Profile{"shallow_10M_30ms", {.delay = 15ms, .rate_bps = 10e6, .queue_bytes = 10000}, 0.85, 1.1},
+                    Profile{"shallow_100M_40ms", {.delay = 20ms, .rate_bps = 100e6, .queue_bytes = 64000}, 0.85, 1.1},
+                    Profile{"deep_1M_50ms", {.delay = 25ms, .rate_bps = 1e6, .queue_bytes = 1 << 20}, 0.90, 1.01, 1.0},
+                    Profile{"reorder_100M_40ms", {.delay = 20ms, .reorder = 0.02, .rate_bps = 100e6}, 0.80},
+                    Profile{"jitter_50M_40ms", {.delay = 20ms, .jitter = 10ms, .rate_bps = 50e6}, 0.85},
+                    Profile{"hosts_40M_16ms", {.delay = 8ms, .swing = 2ms, .rate_bps = 40e6, .queue_bytes = 80000}, 0.92, 1.018},
+                    Profile{"short_200M_1ms", {.delay = 500us, .rate_bps = 200e6}, 0.90, 1.01}),
+    [](const auto& param) { return param.param.name; });
 
 TEST(GoodputShared, EightStreamsShareFairly) {
   sim::World world(5);

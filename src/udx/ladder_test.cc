@@ -67,8 +67,9 @@ TEST_P(Ladder, UsesThePath) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Profiles, Ladder,
-                         testing::Values(Profile{"good_wifi", 100, 16, 0, 0.1, 0, 0.93}, Profile{"fibre", 100, 40, 0, 1, 0, 0.89},
-                                         Profile{"fat", 300, 100, 0, 0, 0, 0.82}, Profile{"fat_with_loss", 300, 100, 0, 0.1, 0, 0.80},
+                         testing::Values(Profile{"good_wifi", 100, 16, 0, 0.1, 0, 0.93}, Profile{"hurried_wifi", 100, 16, 2, 0.1, 0, 0.925},
+                                         Profile{"fibre", 100, 40, 0, 1, 0, 0.89}, Profile{"fat", 300, 100, 0, 0, 0, 0.82},
+                                         Profile{"fat_with_loss", 300, 100, 0, 0.1, 0, 0.80},
                                          Profile{"congested_wifi", 25, 40, 12, 1, 6, 0.85}, Profile{"weak_4G", 8, 90, 15, 2, 8, 0.85},
                                          Profile{"slow_3G", 3, 200, 30, 3, 10, 0.80},
                                          Profile{"congested_cellular", 1.5, 300, 40, 5, 12, 0.77},

@@ -44,7 +44,7 @@ void MuxCore::post_run() {
   runtime.post([weak = std::weak_ptr<MuxCore*>(token_)] {
     if (const auto core = weak.lock()) {
       (*core)->posted_ = false;
-      (*core)->run();
+      (*core)->on_drained();
     }
   });
 }
@@ -109,7 +109,9 @@ bool MuxCore::on_datagram(UdpSocket& socket, const Endpoint& from, ByteView data
 }
 
 void MuxCore::on_drained() {
+  const std::weak_ptr<MuxCore*> alive = token_;
   if (!dirty_.empty()) run();
+  if (alive.expired()) return;
   for (size_t i = 0; i < touched_.size(); ++i) {
     if (touched_[i] == nullptr) continue;
     touched_[i]->touched = false;
@@ -121,6 +123,7 @@ void MuxCore::on_drained() {
 void MuxCore::touch(Bridge& bridge) {
   if (std::exchange(bridge.touched, true)) return;
   touched_.push_back(&bridge);
+  post_run();
 }
 
 void MuxCore::forget(Bridge& bridge) {

@@ -47,7 +47,7 @@ class Sender {
   static constexpr Duration kMinProbeTimeout = 10ms;  // tail loss probe, against timer granularity
   static constexpr Duration kAckDelay = 2ms;          // libudx ae8bff7: the longest a peer waits with an ack
   static constexpr size_t kDownPackets = 4;           // lost in a row, spread over time: the path was down, no queue was full
-  static constexpr size_t kHoleSlack = 96 << 10;      // bytes sent beyond the window while the front waits for a repair
+  static constexpr size_t kHoleSlack = 192 << 10;     // bytes sent beyond two products while the front waits for a repair
   static constexpr Duration kDownSpan = 1ms;          // shorter gaps are hosts' scheduling
   static constexpr double kSwollenRtt = 2.5;          // of the minimal RTT: a full queue of one product makes it 2
   static constexpr int kMinUnanswered = 4;

@@ -33,10 +33,10 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
   ack_ = ack;
   report_packets_ = 0;
   batch_bytes_ = 0;
-  pacer_.refill(now, controller_->pacing_rate(), static_cast<double>(controller_->send_quantum()));
+  pacer_.refill(now, controller_->pacing_rate(), static_cast<double>(controller_->send_quantum()), rtt_.smoothed());
   const size_t window = controller_->window();
-  // Two products delivered or on their way, and half of one whose acknowledgements are on theirs.
-  const size_t most_unacknowledged = std::max(window, controller_->bandwidth_delay_product() * 9 / 4) + kHoleSlack;
+  // A repair comes two round trips after what it repairs: until then nothing behind the hole counts as acknowledged in order.
+  const size_t most_unacknowledged = std::max(window, 2 * controller_->bandwidth_delay_product()) + kHoleSlack;
   const auto in_flight = [&] { return board_.flight_bytes() + batch_bytes_; };
   const auto paced_out = [&] { return pacer_.credit() <= static_cast<double>(batch_bytes_); };
   bool waiting_for_pacing = false;
@@ -68,7 +68,7 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
   if (ok) ok = flush_batch(now);
   report.packets = report_packets_;
   report.blocked = !ok;
-  if (ok && waiting_for_pacing) report.resume_at = std::max(pacer_.deadline(), now + Duration(1));
+  if (ok && waiting_for_pacing) report.resume_at = std::max(pacer_.wait(), now + Duration(1));
   if (ok && !waiting_for_pacing && queued_bytes() == 0 && board_.resend_empty() && board_.flight_bytes() < window)
     rate_.on_app_limited(board_.flight_bytes());
   if (peer_window_ == 0 && board_.empty() && has_new_data() && persist_at_ == TimePoint{}) {

@@ -291,9 +291,28 @@ test('metrics and life signs', async () => {
   const metrics = (await get(ports.metrics2, '/metrics')).toString()
   for (const name of ['hypergate_peers{role="provider"} 1', 'hypergate_routes 5', 'hypergate_dht_ready 1']) assert.ok(metrics.includes(name), name)
   for (const name of ['hypergate_channels_refused_total{reason="ingress"}', 'hypergate_shaping_delay_seconds_total', 'hypergate_peer_packets_retransmitted_total',
-    'hypergate_bytes_total{direction="to_peers"}', 'hypergate_peer_rtt_seconds']) {
+    'hypergate_bytes_total{direction="to_peers"}', 'hypergate_peer_rtt_seconds', 'hypergate_channels_open', 'hypergate_channels_total', 'hypergate_dht_nodes',
+    'hypergate_channels_dropped_total{reason="ingress"}', 'hypergate_channels_dropped_total{reason="shaping"}', 'hypergate_datagrams_dropped_total{reason="backlog"}']) {
     assert.ok(metrics.split('\n').some((line) => line.startsWith(name) && Number(line.split(' ').at(-1)) >= 0), name)
   }
   assert.ok(Number(metrics.match(/^hypergate_shaping_delay_seconds_total (\S+)$/m)[1]) > 0)
   assert.match((await get(ports.metrics, '/metrics')).toString(), /hypergate_peers\{role="gateway"\} 1/)
+})
+
+test('without a network it is alive and not ready; the endpoints listen on IPv6 as well', async () => {
+  const [metrics, resolver] = [await freePort(), await freePort()]
+  const nowhere = `127.0.0.1:${await freePort()}`
+  const lonely = startProvider({ bootstrap: nowhere }, secret, [service(1, 1)], {
+    args: ['--metrics', `[::1]:${metrics}`, '--fingerprintResolverHost', '::1', '--fingerprintResolverPort', String(resolver), '--fingerprintResolverBasicAuth', password]
+  })
+  const ask = async (port, target, authorization) => {
+    const answer = await fetch(`http://[::1]:${port}${target}`, { headers: { connection: 'close', ...(authorization && { authorization }) } })
+    return [answer.status, await answer.text()]
+  }
+  await untilWorks(async () => assert.deepEqual(await ask(metrics, '/healthz'), [200, 'ok\n']))
+  assert.equal((await ask(metrics, '/readyz'))[0], 503)
+  assert.deepEqual(await ask(resolver, '/health'), [200, '{"ok":true}'])
+  assert.equal((await ask(resolver, '/all'))[0], 401)
+  assert.deepEqual(await ask(resolver, '/all', `Basic ${Buffer.from(password).toString('base64')}`), [200, '[]'])
+  assert.equal(await lonely.stop(), 0)
 })

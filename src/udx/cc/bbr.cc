@@ -30,15 +30,17 @@ constexpr Duration kProbeRttTime = 200ms;
 constexpr uint64_t kCruiseRounds = 6;  // BBRv1 has 6; up to 3 more at random
 constexpr Duration kMinCycle = 20ms;   // probing in every few rounds of a loopback path is noise
 constexpr Duration kMaxCycle = 3s;
-constexpr double kMostSwing = 1.5;   // of the minimal RTT: a mean beyond this is a queue
-constexpr double kUpGrowth = 1.1;    // of what kUpGain can show; more room, so the probe goes on
-constexpr int kUpRounds = 3;         // without growth and without a queue, where the delay varies
-constexpr double kNoisy = 0.05;      // of the minimal RTT
-constexpr int kUpPatience = 2;       // rounds of such growth, then
-constexpr double kYield = 0.9;       // of the rate delivered
-constexpr int kMostYields = 2;       // between two probes: others may keep the queue full whatever we do
-constexpr double kLeastYield = 0.4;  // of the bandwidth seen lately: others may fill the queue whatever we do
-constexpr double kUpFastGain = 2.0;  // the path has become another one (or was never filled)
+constexpr double kMostSwing = 1.5;      // of the minimal RTT: a mean beyond this is a queue
+constexpr double kUpGrowth = 1.1;       // of what kUpGain can show; more room, so the probe goes on
+constexpr double kUpMeanGrowth = 1.03;  // of a whole round: the highest sample alone may be chance
+constexpr int kUpRounds = 3;            // without growth and without a queue, where the delay varies
+constexpr double kNoisy = 0.05;         // of the minimal RTT, and
+constexpr double kHostNoise = 0.002;    // seconds: what the hosts add
+constexpr int kUpPatience = 2;          // rounds of such growth, then
+constexpr double kYield = 0.9;          // of the rate delivered
+constexpr int kMostYields = 2;          // between two probes: others may keep the queue full whatever we do
+constexpr double kLeastYield = 0.4;     // of the bandwidth seen lately: others may fill the queue whatever we do
+constexpr double kUpFastGain = 2.0;     // the path has become another one (or was never filled)
 
 }  // namespace
 
@@ -221,8 +223,8 @@ void Bbr::check_probe_up(const AckEvent& event) {
   // The first round delivers what was sent before the probe.
   if (++up_rounds_ < 2) return;
   if (short_path() && static_cast<double>(event.prior_in_flight) >= target_in_flight(kUpGain)) return enter_down(event.now);
-  const bool grew = max_bandwidth() >= full_bandwidth_ * kUpGrowth;
-  const bool noisy = !short_path() && rtt_noise_ > kNoisy * to_seconds(min_rtt_);
+  const bool grew = max_bandwidth() >= full_bandwidth_ * kUpGrowth && mean_rate_ >= full_bandwidth_ * kUpMeanGrowth;
+  const bool noisy = !short_path() && rtt_noise_ > kNoisy * to_seconds(min_rtt_) + kHostNoise;
   if (!grew && (!noisy || standing_queue() || up_rounds_ >= kUpRounds)) return enter_down(event.now);
   if (!grew) return;
   full_bandwidth_ = max_bandwidth();

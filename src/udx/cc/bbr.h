@@ -124,6 +124,9 @@ class Bbr final : public Controller {
   Duration round_min_rtt_ = Duration::max();
   Duration last_round_min_rtt_ = Duration::max();
   double rtt_noise_ = 0;  // seconds: by how much the minima of two rounds differ
+  double round_rate_sum_ = 0;
+  double mean_rate_ = 0;  // of the last round's samples
+  double round_rate_weight_ = 0;
   double round_rtt_sum_ = 0;
   int round_rtt_count_ = 0;
   double round_rtt_ = 0;      // seconds: mean of the last whole round

@@ -28,6 +28,8 @@ constexpr uint64_t kAggregationRounds = 5;  // half of the draft's window; two h
 void Bbr::update_round(const AckEvent& event) {
   round_start_ = event.rate.valid && event.rate.prior_delivered >= next_round_delivered_;
   if (!round_start_) return;
+  mean_rate_ = round_rate_weight_ > 0 ? round_rate_sum_ / round_rate_weight_ : 0;
+  round_rate_sum_ = round_rate_weight_ = 0;
   next_round_delivered_ = delivered_;
   ++round_count_;
 }
@@ -51,7 +53,10 @@ void Bbr::update_bandwidth(const AckEvent& event) {
   const double sample = static_cast<double>(rate.delivered) / to_seconds(rate.interval);
   bandwidth_latest_ = std::max(bandwidth_latest_, sample);
   inflight_latest_ = std::max(inflight_latest_, static_cast<double>(rate.delivered));
-  if (!rate.app_limited || sample >= max_bandwidth()) bandwidth_filter_[1] = std::max(bandwidth_filter_[1], sample);
+  if (rate.app_limited && sample < max_bandwidth()) return;
+  bandwidth_filter_[1] = std::max(bandwidth_filter_[1], sample);
+  round_rate_sum_ += sample * static_cast<double>(event.acked);
+  round_rate_weight_ += static_cast<double>(event.acked);
 }
 
 void Bbr::rotate_bandwidth_filter() {

@@ -6,12 +6,10 @@
 //                                    ├─ machine 2 (10.89.0.2)
 //                                    └─ machine 3 (10.89.0.3)
 import { execFileSync } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import http from 'node:http'
 import path from 'node:path'
-import { Process, binary, root, run, timeout } from '../harness.mjs'
-
-const staticBinary = process.env.HYPERGATE_STATIC ?? path.join(root, 'build/release/hypergate-static')
+import { Process, binary, run, timeout } from '../harness.mjs'
 
 function sh (command, ...args) {
   return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
@@ -25,9 +23,8 @@ export class Lab {
   // Resolves with a lab, or with {reason} when no engine can be started here.
   static async start (machines) {
     if (process.getuid() !== 0) return { reason: 'needs root (network namespaces and a Docker Engine)' }
-    for (const command of ['dockerd', 'docker', 'ip', 'iptables', 'nsenter', 'unshare', 'script', 'busybox', 'redis-server'])
-      if (!present(command)) return { reason: `${command} is not installed (Debian: docker.io iproute2 iptables util-linux bsdutils busybox-static redis-server)` }
-    if (!existsSync(staticBinary)) return { reason: 'hypergate-static was not built (cmake -DHG_STATIC=ON)' }
+    for (const command of ['dockerd', 'docker', 'debootstrap', 'ip', 'iptables', 'nsenter', 'unshare', 'script', 'busybox', 'redis-server'])
+      if (!present(command)) return { reason: `${command} is not installed (Debian: docker.io debootstrap iproute2 iptables util-linux bsdutils busybox-static redis-server)` }
     const lab = new Lab()
     try {
       lab.makeNetwork(machines)
@@ -45,6 +42,7 @@ export class Lab {
     this.tag = `hgd${process.pid}`
     this.namespaces = []
     this.machines = []
+    this.engines = []
     this.nodes = []
     this.emergency = () => this.sweep()
     process.on('exit', this.emergency)
@@ -124,31 +122,16 @@ export class Lab {
     return tar
   }
 
-  // A folder for `docker build` that makes the image of docker/Dockerfile: its last stage as it is there, over a first one that takes the
-  // program that was built here instead of building it.
-  hypergateContext () {
-    const folder = path.join(this.folder, 'context')
-    mkdirSync(path.join(folder, 'docker'), { recursive: true })
-    sh('strip', '-o', path.join(folder, 'hypergate-static'), staticBinary)
-    copyFileSync('/etc/ssl/certs/ca-certificates.crt', path.join(folder, 'ca-certificates.crt'))
-    copyFileSync(path.join(root, 'docker/passwd'), path.join(folder, 'docker/passwd'))
-    const written = readFileSync(path.join(root, 'docker/Dockerfile'), 'utf8')
-    const last = written.slice(written.lastIndexOf('\nFROM '))
-    writeFileSync(path.join(folder, 'Dockerfile'),
-      `FROM scratch AS build\nCOPY hypergate-static /hypergate-static\nCOPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt\n${last}`)
-    return folder
-  }
-
   async stop () {
     for (const node of this.nodes) await node.stop('SIGKILL').catch(() => {})
-    await Promise.all(this.machines.map((machine) => machine.stop()))
+    await Promise.all(this.engines.map((engine) => engine.stop()))
     this.sweep()
     process.removeListener('exit', this.emergency)
   }
 
   // What is left: processes of our engines by their ids, mounts and namespaces by our names.
   sweep () {
-    const containers = new Set(this.machines.flatMap((machine) => machine.containerIds()))
+    const containers = new Set(this.engines.flatMap((engine) => engine.containerIds()))
     for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
       try {
         const ours = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').some((word) => word.includes(this.folder + '/'))
@@ -180,6 +163,7 @@ class Engine {
     this.folder = path.join(lab.folder, name)
     this.socket = path.join(this.folder, 'run/docker.sock')  // as others see it
     mkdirSync(path.join(this.folder, 'run'), { recursive: true })
+    lab.engines.push(this)
   }
 
   inside (command, ...args) { return [command, args] }

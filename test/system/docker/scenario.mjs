@@ -2,16 +2,14 @@
 // somebody outside opens http://<machine3>:8080 and sees what is in the database. Then containers are killed, added and relabelled, and an
 // engine is killed and started again, while a watch is kept on how soon the other machines follow. Exit status 0 when all of it was so.
 //
-// Images are built by `docker build`, FROM a debian:12 made by debootstrap; layers are kept in build/scenario. SCENARIO_QUICK=1 takes the
-// program that ./dev built instead of building it once more inside the image.
+// All images are built by `docker build` (images.mjs).
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { binary, root, run, scratch, untilWorks } from '../harness.mjs'
-import { Builder, Lab } from './lab.mjs'
+import { binary, run, scratch, untilWorks } from '../harness.mjs'
+import { Images } from './images.mjs'
+import { Lab } from './lab.mjs'
 import * as manual from './manual.mjs'
 
-const kept = path.join(root, 'build/scenario')
 const here = (name) => new URL(name, import.meta.url).pathname
 const begun = performance.now()
 const say = (text) => console.log(`[${((performance.now() - begun) / 1000).toFixed(1).padStart(6)} s] ${text}`)
@@ -23,43 +21,18 @@ function note (what, ms, mostMs) {
   say(`  ${what}: ${Math.round(ms)} ms${fits ? '' : ` – not within ${mostMs}`}`)
 }
 
-async function debianRoot () {
-  const tar = path.join(kept, 'debian-12.tar')
-  if (existsSync(tar)) return tar
-  say('debootstrap: a Debian 12 to stand for the image debian:12')
-  const folder = path.join(kept, 'debian-12')
-  rmSync(folder, { recursive: true, force: true })
-  const made = await run('debootstrap', ['--variant=minbase', 'bookworm', folder, 'http://deb.debian.org/debian'], { timeout: 1800000 })
-  assert.equal(made.status, 0, made.stderr + made.stdout.slice(-1000))
-  const packed = await run('tar', ['-C', folder, '-cf', tar + '.new', '.'], { timeout: 600000 })
-  assert.equal(packed.status, 0, packed.stderr)
-  renameSync(tar + '.new', tar)
-  rmSync(folder, { recursive: true, force: true })
-  return tar
-}
-
-async function buildImages (lab, builder) {
-  const docker = (...args) => run('docker', ['-H', `unix://${builder.socket}`, ...args], { timeout: 3600000 })
-  const images = (await docker('images', '-q', 'debian:12')).stdout.trim()
-  const tar = await debianRoot()
-  if (images === '') await builder.import(tar, 'debian:12')
-  const build = async (name, folder, ...options) => {
-    const start = performance.now()
-    const { status, stdout, stderr } = await docker('build', '--network', 'host', '-t', name, ...options, folder)
-    assert.equal(status, 0, (stdout + stderr).slice(-3000))
-    say(`docker build: ${name}, ${((performance.now() - start) / 1000).toFixed(0)} s`)
-  }
-  if (process.env.SCENARIO_QUICK) await build('hypergate:plain', lab.hypergateContext())
-  else await build('hypergate:plain', root, '-f', path.join(root, 'docker/Dockerfile'))
-  const { stdout } = await docker('image', 'inspect', '-f', '{{.Size}}', 'hypergate:plain')
-  say(`  image hypergate: ${(Number(stdout) / 1e6).toFixed(1)} MB`)
-  assert.ok(Number(stdout) < 20e6)
-  const own = path.join(lab.folder, 'own')
-  mkdirSync(own)
-  writeFileSync(own + '/Dockerfile', `FROM hypergate:plain\nENV HYPERGATE_BOOTSTRAP=${lab.bootstrap}\nENV HYPERGATE_LOG=json\n`)
-  await build('hypergate', own)
-  await build('mysql', here('mysql'))
-  await build('phpmyadmin', here('phpmyadmin'))
+async function buildImages (lab) {
+  const images = await Images.start(lab, (what, seconds) => say(`${what}: ${seconds.toFixed(0)} s`))
+  await images.hypergate({ HYPERGATE_BOOTSTRAP: lab.bootstrap, HYPERGATE_LOG: 'json' })
+  const size = Number(await images.builder.docker('image', 'inspect', '-f', '{{.Size}}', 'hypergate:plain'))
+  say(`  image hypergate: ${(size / 1e6).toFixed(1)} MB`)
+  assert.ok(size < 20e6)
+  await images.other('mysql', here('mysql'))
+  await images.other('phpmyadmin', here('phpmyadmin'))
+  say('images to the machines')
+  const { builder } = images
+  await Promise.all([m1.take(builder, 'hypergate', 'mysql'), m2.take(builder, 'hypergate', 'phpmyadmin'), m3.take(builder, 'hypergate')])
+  await images.stop()
 }
 
 const lab = await Lab.start(3)
@@ -69,7 +42,6 @@ if (lab.reason) {
 }
 const [m1, m2, m3] = lab.machines
 const jar = scratch()
-let builder
 let secret
 
 function type (machine, command, name) {
@@ -218,19 +190,13 @@ async function restartedEngine (logs) {
 let failure
 try {
   await lab.startDht()
-  builder = new Builder(lab, path.join(kept, 'engine'))
-  await builder.start()
-  await buildImages(lab, builder)
-  say('images to the machines')
-  await Promise.all([m1.take(builder, 'hypergate', 'mysql'), m2.take(builder, 'hypergate', 'phpmyadmin'), m3.take(builder, 'hypergate')])
-  await builder.stop()
+  await buildImages(lab)
   const logs = await threeMachines()
   await changes(logs)
   await restartedEngine(logs)
 } catch (error) {
   failure = error
 } finally {
-  await builder?.stop().catch(() => {})
   await lab.stop()
   jar.remove()
 }

@@ -1,0 +1,127 @@
+// Helper gateways are made, kept alive and removed.
+#include "docker/helpers.h"
+
+#include <gtest/gtest.h>
+
+#include "docker/discovery.h"
+#include "docker/self.h"
+#include "support/docker_engine.h"
+
+namespace hg::docker {
+namespace {
+
+using namespace test;
+
+class WithHelpers : public WithEngine {
+ protected:
+  HelperOptions options() const { return {{"", "routername", "net", "img", host_process_tag(), {}, {}}, std::string(64, 'e')}; }
+  size_t running() const {
+    return static_cast<size_t>(
+        std::count_if(fake_.states.begin(), fake_.states.end(), [](const auto& entry) { return entry.second == "running"; }));
+  }
+};
+
+TEST_F(WithHelpers, FollowWhatIsWanted) {
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db", "web", "127.0.0.1"});
+  ASSERT_TRUE(until([&] { return running() == 2; }));
+  EXPECT_NE(fake_.put.find(std::string(64, 'e')), std::string::npos);
+  for (const auto& [id, settings] : fake_.created) EXPECT_EQ(json::serialize(settings).find(std::string(64, 'e')), std::string::npos);
+  helpers.want({"web"});
+  ASSERT_TRUE(until([&] { return fake_.created.size() == 1; }));
+  bool stopped = false;
+  helpers.stop([&] { stopped = true; });
+  ASSERT_TRUE(until([&] { return stopped; }));
+  EXPECT_TRUE(fake_.created.empty());
+}
+
+TEST_F(WithHelpers, OneThatIsKilledIsMadeAgain) {
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db"});
+  ASSERT_TRUE(until([&] { return running() == 1; }));
+  const std::string id = fake_.states.begin()->first;
+  fake_.states[id] = "exited";
+  helpers.on_event({"container", "die", id, {{kLabelHelper, "routername"}}, 0});
+  ASSERT_TRUE(until([&] { return running() == 1; }));
+  EXPECT_FALSE(fake_.created.contains(id));
+}
+
+TEST_F(WithHelpers, LeftoversGoAndOthersStay) {
+  auto foreign = [&](const std::string& host, const std::string& owner, char id) {
+    fake_.created[id_of(id)] = {
+        {"Name", host + "-hypergate-gateway-routername"},
+        {"Labels", json::object{{kLabelHelper, "routername"}, {kLabelHelperHost, host}, {kLabelHelperOwner, owner}}}};
+    fake_.states[id_of(id)] = "running";
+  };
+  add('a', "living gateway");
+  foreign("db", id_of('a'), '1');
+  foreign("web", id_of('9'), '2');
+  foreign("mail", "host:1:0", '3');
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db", "web"});
+  ASSERT_TRUE(until([&] { return !fake_.created.contains(id_of('2')) && !fake_.created.contains(id_of('3')) && running() == 2; }));
+  EXPECT_TRUE(fake_.created.contains(id_of('1')));
+  bool stopped = false;
+  helpers.stop([&] { stopped = true; });
+  ASSERT_TRUE(until([&] { return stopped; }));
+  EXPECT_EQ(fake_.created.size(), 1u);
+}
+
+TEST_F(WithHelpers, OtherRoutersHelpersAreNoneOfOurs) {
+  const std::string owners[] = {id_of('9'), host_process_tag()};  // one that is gone, and this very process, as gateway of two routers
+  for (const char digit : {'1', '2'}) {
+    fake_.created[id_of(digit)] = {
+        {"Name", fmt::format("db-hypergate-gateway-other{}", digit)},
+        {"Labels",
+         json::object{{kLabelHelper, fmt::format("other{}", digit)}, {kLabelHelperHost, "db"}, {kLabelHelperOwner, owners[digit - '1']}}}};
+    fake_.states[id_of(digit)] = "running";
+  }
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db"});
+  ASSERT_TRUE(until([&] { return running() == 3; }));
+  bool stopped = false;
+  helpers.stop([&] { stopped = true; });
+  ASSERT_TRUE(until([&] { return stopped; }));
+  EXPECT_EQ(2u, fake_.created.size());
+  EXPECT_TRUE(fake_.created.contains(id_of('1')) && fake_.created.contains(id_of('2')));
+}
+
+TEST_F(WithHelpers, AreNeverMoreThanTheMost) {
+  std::set<std::string> hosts;
+  for (size_t i = 0; i < kMaxHelpers + 5; ++i) hosts.insert(fmt::format("host{:04}", i));
+  Helpers helpers(loop_, engine_, options());
+  helpers.want(hosts);
+  ASSERT_TRUE(until([&] { return running() == kMaxHelpers; }));
+  helpers.check();
+  loop_.run_until([] { return false; }, 200ms);
+  EXPECT_EQ(kMaxHelpers, fake_.created.size());
+}
+
+TEST_F(WithHelpers, OneThatCannotBeMadeIsTriedAgainAfterAGrowingPause) {
+  const auto tries = [&] { return std::count(fake_.asked.begin(), fake_.asked.end(), "POST /containers/create"); };
+  fake_.read_only = true;
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db"});
+  std::vector<TimePoint> at;
+  for (const int number : {1, 2, 3}) {
+    ASSERT_TRUE(until([&] { return tries() == number; }));
+    at.push_back(loop_.now());
+    helpers.check();  // whatever happens at the engine meanwhile
+  }
+  EXPECT_GT(at[1] - at[0], 450ms);
+  EXPECT_GT(at[2] - at[1], 950ms);
+  fake_.read_only = false;
+  EXPECT_TRUE(until([&] { return running() == 1; }));
+}
+
+TEST_F(WithHelpers, StopWithoutAnEngineEnds) {
+  Helpers helpers(loop_, engine_, options());
+  fake_.shut();
+  helpers.want({"db"});
+  bool stopped = false;
+  helpers.stop([&] { stopped = true; });
+  EXPECT_TRUE(until([&] { return stopped; }));
+}
+
+}  // namespace
+}  // namespace hg::docker
