@@ -164,6 +164,26 @@ TEST_F(BlindRelay, UdpBlockedBetweenTwoPunchablePeers) {
   }
 }
 
+TEST_F(BlindRelay, TheOtherSidesPacketsMayComeBeforeTheRelaysWord) {
+  Peer& relay = add({});
+  Peer& server = add(NatKind::kRandom);
+  Peer& client = add(NatKind::kRandom);
+  ASSERT_TRUE(net_.settle());
+  serve_relay(relay);
+  listen(server);
+  for (Peer* side : {&client, &server}) {
+    net_.world.set_path(net_.host_of(relay), net_.host_of(*side), {.delay = 10ms, .loss = 0.3});
+    for (int i = 0; i < 12; ++i) {
+      auto made = connect(client, kServer.public_key, through_relay());
+      ASSERT_TRUE(made) << made.error().code << ": " << made.error().message;
+      ASSERT_TRUE((*made)->relayed());
+      Collector connection(std::move(*made));
+      expect_echo(connection, 1000);
+    }
+    net_.world.set_path(net_.host_of(relay), net_.host_of(*side), {.delay = 10ms});
+  }
+}
+
 TEST_F(BlindRelay, ADirectPathIsPreferred) {
   Peer& relay = add({});
   Peer& server = add(NatKind::kConsistent);

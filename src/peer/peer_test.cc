@@ -123,6 +123,18 @@ TEST_F(Peers, EveryKindOfNatThatCanWork) {
   }
 }
 
+TEST_F(Peers, AHopelessNatIsLookedAtOnFreshSockets) {
+  Peer& server = net_.add(NatKind::kRandom);
+  Peer& client = net_.add(NatKind::kRandom);
+  ASSERT_TRUE(net_.settle());
+  listen(server, key(1));
+  const size_t before = net_.nats.back()->counters.made;
+  const auto made = connect(client, key(1).public_key);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, "HOLEPUNCH_DOUBLE_RANDOMIZED_NATS");
+  EXPECT_EQ(net_.nats.back()->counters.made - before, 4u) << "one, and three more (hyperdht 6.34)";
+}
+
 TEST_F(Peers, AnAttemptThatIsGivenUpCallsThePunchOff) {
   Peer& server = net_.add(NatKind::kConsistent);
   Peer& client = net_.add(NatKind::kRandom);
@@ -131,7 +143,7 @@ TEST_F(Peers, AnAttemptThatIsGivenUpCallsThePunchOff) {
   ASSERT_TRUE(net_.settle());
   listen(server, key(1));
   probes.probes_to_lose = 10000;
-  auto attempt = client.host->connect(key(1).public_key, {key(98)}, [](auto) {});
+  auto attempt = client.host->connect(key(1).public_key, {key(98), {}}, [](auto) {});
   ASSERT_TRUE(net_.world.run_until([&] { return server.host->counters().punches_random == 1; }, 10s));
   net_.world.run_for(500ms);
   attempt.reset();
@@ -149,10 +161,10 @@ TEST_F(Peers, ARandomPunchWaitsForOneThatIsRunning) {
   listen(first, key(1));
   const auto server_of_first = std::move(server_);
   listen(second, key(2));
-  auto running = client.host->connect(key(1).public_key, {key(98)}, [](auto) {});
+  auto running = client.host->connect(key(1).public_key, {key(98), {}}, [](auto) {});
   ASSERT_TRUE(net_.world.run_until([&] { return client.host->counters().punches_random == 1; }, 10s));
   std::optional<bool> connected;
-  const auto waiting = client.host->connect(key(2).public_key, {key(98)}, [&](auto made) { connected = made.ok(); });
+  const auto waiting = client.host->connect(key(2).public_key, {key(98), {}}, [&](auto made) { connected = made.ok(); });
   net_.world.run_for(500ms);
   ASSERT_FALSE(connected);
   running.reset();

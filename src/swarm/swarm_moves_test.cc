@@ -204,6 +204,22 @@ TEST_F(Moves, AnOutageLongerThanTheHoldEndsInANewConnection) {
   ASSERT_TRUE(talk(10s));
 }
 
+TEST_F(Moves, OnlyTheSessionThatIsThereIsContinued) {
+  connect(Place::kOpen, Place::kOpen);
+  const auto& old = static_cast<noise::SecureConnection&>(*a_->link(key(2))->connection);
+  for (const bool right : {true, false}) {
+    peer::ConnectOptions options;
+    options.key_pair = key(1);
+    options.move = wire::MoveInfo{right ? old.session_id() : Hash32{1}, old.udx_id()};
+    std::unique_ptr<noise::SecureConnection> fresh;
+    const auto attempt = a_->peer.host->connect(key(2).public_key, std::move(options), [&](auto made) {
+      if (made) fresh = std::move(*made);
+    });
+    ASSERT_TRUE(net_.world.run_until([&] { return fresh != nullptr; }, 20s));
+    EXPECT_EQ(fresh->continuation().has_value(), right);
+  }
+}
+
 TEST_F(Moves, APeerThatGaveUpFirstGetsANewConnectionAtOnce) {
   connect(Place::kConsistent, Place::kOpen);
   // B forgets the connection, and A hears nothing of it.
