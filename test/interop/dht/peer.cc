@@ -161,11 +161,11 @@ class Peer {
     });
   }
   void ping(std::istringstream& in) {
-    request_ = node().delayed_ping({kLoopback, static_cast<uint16_t>(std::stoi(word(in)))}, std::chrono::milliseconds(50),
-                                   [](Expected<dht::Response> response) {
-                                     if (!failed(response))
-                                       answer(response->to.to_string() + " " + std::to_string(to_ms(response->rtt) >= 50));
-                                   });
+    request_ = node().delayed_ping(
+        {kLoopback, static_cast<uint16_t>(std::stoi(word(in)))}, std::chrono::milliseconds(50), [](Expected<dht::Response> response) {
+          if (!failed(response))
+            answer(response->to.to_string() + " " + std::to_string(to_ms(response->rtt) >= 45));  // its timer may be early
+        });
   }
   /// How many of our nodes have 127.0.0.1:PORT in their table.
   void knows(std::istringstream& in) {
