@@ -141,3 +141,4 @@ for (const profile of chosen) {
 if (process.env.BENCH_JSON) writeFileSync(process.env.BENCH_JSON, JSON.stringify(all, null, 1))
 if (absent.length > 0) console.log(`\nNot in the run, this kernel has no such congestion control: ${absent.join(', ')}.`)
 console.log(misses.length === 0 ? '\nNo aim was missed.' : `\nAims missed:\n${misses.map((line) => `- ${line}`).join('\n')}`)
+process.exit(0) // a peer that was killed may have left a socket of ours waiting
