@@ -57,6 +57,19 @@ class BlindRelay : public ::testing::Test {
     server_->on_listening([&] { listening = true; });
     ASSERT_TRUE(net_.world.run_until([&] { return listening; }, 30s));
   }
+  struct Trio {
+    Peer& relay;
+    Peer& server;
+    Peer& client;
+  };
+  /// A relay that everybody reaches, and two behind NATs of one kind, of whom the server listens.
+  Trio trio(NatKind sides, std::optional<PublicKey> offer = {}) {
+    Trio out{add({}), add(sides), add(sides)};
+    EXPECT_TRUE(net_.settle());
+    serve_relay(out.relay);
+    listen(out.server, offer);
+    return out;
+  }
   using Result = Expected<std::unique_ptr<noise::SecureConnection>>;
   Result connect(Peer& peer, const PublicKey& to, ConnectOptions options, Duration limit = 90s) {
     options.key_pair = kClient;
@@ -106,12 +119,7 @@ class BlindRelay : public ::testing::Test {
 };
 
 TEST_F(BlindRelay, TwoRandomNatsConnectThroughAnOpenMember) {
-  Peer& relay = add({});
-  Peer& server = add(NatKind::kRandom);
-  Peer& client = add(NatKind::kRandom);
-  ASSERT_TRUE(net_.settle());
-  serve_relay(relay);
-  listen(server);
+  auto [relay, server, client] = trio(NatKind::kRandom);
   auto made = connect(client, kServer.public_key, through_relay());
   ASSERT_TRUE(made) << made.error().code << ": " << made.error().message;
   EXPECT_LT(took_, 2s) << "both know that punching is hopeless";
@@ -165,12 +173,7 @@ TEST_F(BlindRelay, UdpBlockedBetweenTwoPunchablePeers) {
 }
 
 TEST_F(BlindRelay, TheOtherSidesPacketsMayComeBeforeTheRelaysWord) {
-  Peer& relay = add({});
-  Peer& server = add(NatKind::kRandom);
-  Peer& client = add(NatKind::kRandom);
-  ASSERT_TRUE(net_.settle());
-  serve_relay(relay);
-  listen(server);
+  auto [relay, server, client] = trio(NatKind::kRandom);
   for (Peer* side : {&client, &server}) {
     net_.world.set_path(net_.host_of(relay), net_.host_of(*side), {.delay = 10ms, .loss = 0.3});
     for (int i = 0; i < 12; ++i) {
@@ -185,12 +188,7 @@ TEST_F(BlindRelay, TheOtherSidesPacketsMayComeBeforeTheRelaysWord) {
 }
 
 TEST_F(BlindRelay, ADirectPathIsPreferred) {
-  Peer& relay = add({});
-  Peer& server = add(NatKind::kConsistent);
-  Peer& client = add(NatKind::kConsistent);
-  ASSERT_TRUE(net_.settle());
-  serve_relay(relay);
-  listen(server);
+  auto [relay, server, client] = trio(NatKind::kConsistent);
   auto made = connect(client, kServer.public_key, through_relay());
   ASSERT_TRUE(made);
   EXPECT_FALSE((*made)->stats().relayed);
@@ -201,12 +199,7 @@ TEST_F(BlindRelay, ADirectPathIsPreferred) {
 }
 
 TEST_F(BlindRelay, WithoutARelayNothingIsSaidOfOne) {
-  Peer& relay = add({});
-  Peer& server = add(NatKind::kRandom);
-  Peer& client = add(NatKind::kRandom);
-  ASSERT_TRUE(net_.settle());
-  serve_relay(relay);
-  listen(server, kRelay.public_key);
+  auto [relay, server, client] = trio(NatKind::kRandom, kRelay.public_key);
   ConnectOptions options = through_relay(Relaying::kNever);
   const auto made = connect(client, kServer.public_key, std::move(options));
   ASSERT_FALSE(made) << "neither our own relay nor the server's is used";
@@ -214,12 +207,7 @@ TEST_F(BlindRelay, WithoutARelayNothingIsSaidOfOne) {
 }
 
 TEST_F(BlindRelay, TheServersOfferIsTaken) {
-  Peer& relay = add({});
-  Peer& server = add(NatKind::kRandom);
-  Peer& client = add(NatKind::kRandom);
-  ASSERT_TRUE(net_.settle());
-  serve_relay(relay);
-  listen(server, kRelay.public_key);
+  auto [relay, server, client] = trio(NatKind::kRandom, kRelay.public_key);
   auto made = connect(client, kServer.public_key, {});
   ASSERT_TRUE(made) << made.error().code << ": " << made.error().message;
   EXPECT_TRUE((*made)->stats().relayed);
@@ -305,12 +293,7 @@ TEST_F(BlindRelay, AMemberMayBringAGuest) {
 }
 
 TEST_F(BlindRelay, ARelayThatDiesIsNoticedAtOnce) {
-  Peer& relay = add({});
-  Peer& server = add(NatKind::kRandom);
-  Peer& client = add(NatKind::kRandom);
-  ASSERT_TRUE(net_.settle());
-  serve_relay(relay);
-  listen(server);
+  auto [relay, server, client] = trio(NatKind::kRandom);
   auto made = connect(client, kServer.public_key, through_relay());
   ASSERT_TRUE(made);
   Collector connection(std::move(*made));
@@ -322,12 +305,7 @@ TEST_F(BlindRelay, ARelayThatDiesIsNoticedAtOnce) {
 }
 
 TEST_F(BlindRelay, AConnectionThatHasMovedOutlivesItsRelay) {
-  Peer& relay = add({});
-  Peer& server = add(NatKind::kRandom);
-  Peer& client = add(NatKind::kRandom);
-  ASSERT_TRUE(net_.settle());
-  serve_relay(relay);
-  listen(server);
+  auto [relay, server, client] = trio(NatKind::kRandom);
   auto made = connect(client, kServer.public_key, through_relay());
   ASSERT_TRUE(made);
   noise::SecureConnection& secure = **made;
@@ -339,12 +317,7 @@ TEST_F(BlindRelay, AConnectionThatHasMovedOutlivesItsRelay) {
 }
 
 TEST_F(BlindRelay, DestroyingAnAttemptEndsItsPair) {
-  Peer& relay = add({});
-  Peer& server = add(NatKind::kRandom);
-  Peer& client = add(NatKind::kRandom);
-  ASSERT_TRUE(net_.settle());
-  serve_relay(relay);
-  listen(server);
+  auto [relay, server, client] = trio(NatKind::kRandom);
   for (Duration wait = 0ms; wait < 1200ms; wait += 50ms) {
     ConnectOptions options = through_relay();
     options.key_pair = kClient;
