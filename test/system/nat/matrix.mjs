@@ -7,7 +7,7 @@
 // A pair is provider-gateway; rows are the provider's home, columns the gateway's (`same`: both behind the row's router). d: direct,
 // p: punched, l: local network, r: relayed; –: no connection within the limit. With several runs the median is shown, and how many of
 // them connected if not all. Where both NATs are random, a member in a third home relays. --into appends each run to a file as a line of
-// JSON, so that a matrix can be run in parts and printed with --report.
+// JSON, so that a matrix can be run in parts and printed with --report. Exit status 1 where a run did not connect.
 import { appendFileSync, readFileSync } from 'node:fs'
 import { classOf, report } from './grid.mjs'
 import { Lab, unavailable } from './lab.mjs'
@@ -47,7 +47,10 @@ async function runAll (lab) {
   return results
 }
 
-const show = (results) => console.log(report(results).join('\n'))
+function show (results) {
+  console.log(report(results).join('\n'))
+  if (results.some((r) => r.seconds === null)) process.exitCode = 1
+}
 
 if (options.report) {
   show(readFileSync(options.report, 'utf8').trim().split('\n').map((line) => JSON.parse(line)))
