@@ -142,7 +142,16 @@ export class EmulatedLink {
     return lost
   }
 
-  removeNamespaces () { for (const name of ['a', 'core', 'b']) spawnSync('ip', ['netns', 'del', this.ns(name)], { stdio: 'ignore' }) }
+  // With what still runs in them: a server's children may have sessions of their own.
+  removeNamespaces () {
+    for (const name of ['a', 'core', 'b']) {
+      const pids = spawnSync('ip', ['netns', 'pids', this.ns(name)], { encoding: 'utf8' }).stdout ?? ''
+      for (const pid of pids.split('\n').filter(Boolean)) {
+        try { process.kill(Number(pid), 'SIGKILL') } catch {}
+      }
+      spawnSync('ip', ['netns', 'del', this.ns(name)], { stdio: 'ignore' })
+    }
+  }
 
   async close () {
     this.control?.close()
