@@ -1,6 +1,7 @@
 #include "swarm/relay_book.h"
 
 #include <algorithm>
+#include <tuple>
 #include <vector>
 
 namespace hg::swarm {
@@ -16,22 +17,20 @@ bool RelayBook::set(const PublicKey& peer, noise::SecureConnection* connection, 
   return is_new;
 }
 
-bool RelayBook::in_our_network(uint32_t address) const {
-  const auto own = network_.interface_addresses();
-  return std::any_of(own.begin(), own.end(), [&](uint32_t one) { return (one ^ address) >> kHostBits == 0; });
-}
-
 std::optional<PublicKey> RelayBook::choose(const PublicKey& target, size_t tries, const std::optional<PublicKey>& doubtful) const {
-  std::vector<std::pair<Duration, const Entry*>> found;
-  for (const auto& [peer, entry] : entries_)
-    if (peer != target && entry.relay != target && entry.usable()) found.emplace_back(entry.connection->stats().smoothed_rtt, &entry);
-  if (found.empty()) return std::nullopt;
-  const auto rank = [&](const auto& one) {
-    const bool neighbour = in_our_network(one.second->connection->path().remote.address);
-    return std::tuple(one.second->relay == doubtful, neighbour, one.first, one.second->relay);
+  const auto own = network_.interface_addresses();
+  const auto neighbour = [&](uint32_t address) {
+    return std::any_of(own.begin(), own.end(), [&](uint32_t one) { return (one ^ address) >> kHostBits == 0; });
   };
-  std::sort(found.begin(), found.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
-  return found[tries % std::min(found.size(), kMaxTried)].second->relay;
+  std::vector<std::tuple<bool, bool, Duration, PublicKey>> found;  // the first is the best
+  for (const auto& [peer, entry] : entries_) {
+    if (peer == target || entry.relay == target || !entry.usable()) continue;
+    found.emplace_back(entry.relay == doubtful, neighbour(entry.connection->path().remote.address), entry.connection->stats().smoothed_rtt,
+                       entry.relay);
+  }
+  if (found.empty()) return std::nullopt;
+  std::sort(found.begin(), found.end());
+  return std::get<PublicKey>(found[tries % std::min(found.size(), kMaxTried)]);
 }
 
 noise::SecureConnection* RelayBook::connection_to(const PublicKey& relay) const {

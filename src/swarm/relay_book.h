@@ -38,8 +38,6 @@ class RelayBook {
     noise::SecureConnection* connection = nullptr;
     bool usable() const { return !connection->closed() && !connection->relayed(); }
   };
-  bool in_our_network(uint32_t address) const;
-
   UdpNetwork& network_;
   std::unordered_map<PublicKey, Entry, ArrayHash> entries_;  // by the peer's own key
 };

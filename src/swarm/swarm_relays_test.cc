@@ -72,6 +72,17 @@ class SwarmRelays : public ::testing::Test {
 
   PeerNetwork net_;
   std::vector<sim::Host*> hosts_;
+  /// `relay` serves and is known to all; then the other two join.
+  bool meet_through(Node& relay, Node& a, Node& b) {
+    relay.serve_relay(30);
+    relay.join();
+    net_.world.run_for(5s);
+    advertise(relay);
+    a.join();
+    b.join();
+    return until([&] { return a.relayed_to(b) && b.relayed_to(a); });
+  }
+
   std::vector<std::unique_ptr<Node>> nodes_;
   Duration took_{};
 };
@@ -81,13 +92,7 @@ TEST_F(SwarmRelays, TwoRandomNatsMeetThroughTheThirdMember) {
   Node& b = add(NatKind::kRandom, 2);
   Node& c = add({}, 3);
   ASSERT_TRUE(net_.settle());
-  c.serve_relay(30);
-  c.join();
-  net_.world.run_for(5s);
-  advertise(c);
-  a.join();
-  b.join();
-  ASSERT_TRUE(until([&] { return a.relayed_to(b) && b.relayed_to(a); }));
+  ASSERT_TRUE(meet_through(c, a, b));
   EXPECT_LT(took_, 4s);
   EXPECT_FALSE(a.relayed_to(c));
   net_.world.run_for(120s);
@@ -125,13 +130,7 @@ TEST_F(SwarmRelays, BlockedUdpIsGoneAround) {
     Node& c = add({}, 3);
     ASSERT_TRUE(net_.settle());
     net_.block(a.peer, b.peer);
-    c.serve_relay(30);
-    c.join();
-    net_.world.run_for(5s);
-    advertise(c);
-    a.join();
-    b.join();
-    ASSERT_TRUE(until([&] { return a.relayed_to(b) && b.relayed_to(a); }));
+    ASSERT_TRUE(meet_through(c, a, b));
     EXPECT_LT(took_, 8s);
   }
 }
@@ -212,13 +211,7 @@ TEST_F(SwarmRelays, LookingForADirectPathLeavesTheRelayedConnectionAlone) {
   Node& b = add(NatKind::kRandom, 2);
   Node& c = add({}, 3);
   ASSERT_TRUE(net_.settle());
-  c.serve_relay(30);
-  c.join();
-  net_.world.run_for(5s);
-  advertise(c);
-  a.join();
-  b.join();
-  ASSERT_TRUE(until([&] { return a.relayed_to(b) && b.relayed_to(a); }));
+  ASSERT_TRUE(meet_through(c, a, b));
   net_.world.run_for(10s);  // of two that crossed one is left
   for (auto [one, other] : {std::pair(&a, &b), std::pair(&b, &a)}) one->link(*other)->connection->allow_moves();
   auto* at_a = a.link(b);

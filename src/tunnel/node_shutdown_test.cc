@@ -9,15 +9,22 @@ namespace {
 
 using namespace test;
 
-using NodeShutdownTest = MembersTest;
+class NodeShutdownTest : public MembersTest {
+ protected:
+  /// A service of `provider` and a client of `gateway` that has opened it.
+  auto opened(Member& gateway, Member& provider, const Service& service, const PipeOptions& options = {}) {
+    provider.node->provider()->set_services({service});
+    connect(gateway, 1, provider, 2, options);
+    EXPECT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
+    auto client = open(gateway, service.gate_port, service.protocol);
+    EXPECT_TRUE(wait([&] { return client->opened; }));
+    return client;
+  }
+};
 
 TEST_F(NodeShutdownTest, WithdrawsLetsChannelsFinishAndEndsTheStreams) {
   Member gateway(host_, true, false), provider(host_, false, true);
-  provider.node->provider()->set_services({tcp(80)});
-  connect(gateway, 1, provider, 2);
-  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
-  auto client = open(gateway, 80);
-  ASSERT_TRUE(wait([&] { return client->opened; }));
+  auto client = opened(gateway, provider, tcp(80));
   bool done = false;
   const TimePoint asked = world_.now();
   provider.node->shutdown(3s, [&] { done = true; });
@@ -36,11 +43,7 @@ TEST_F(NodeShutdownTest, WithdrawsLetsChannelsFinishAndEndsTheStreams) {
 
 TEST_F(NodeShutdownTest, ClosesWhatIsLeftAfterTheGrace) {
   Member gateway(host_, true, false), provider(host_, false, true);
-  provider.node->provider()->set_services({tcp(80)});
-  connect(gateway, 1, provider, 2);
-  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
-  auto client = open(gateway, 80);
-  ASSERT_TRUE(wait([&] { return client->opened; }));
+  auto client = opened(gateway, provider, tcp(80));
   bool done = false;
   gateway.node->shutdown(2s, [&] { done = true; });
   ASSERT_TRUE(wait([&] { return done; }, 10s));
@@ -57,13 +60,7 @@ TEST_F(NodeShutdownTest, ClosesWhatIsLeftAfterTheGrace) {
 // A flow through two nodes, one of which is told to stop.
 class FlowShutdownTest : public NodeShutdownTest {
  protected:
-  FlowShutdownTest() {
-    provider_.node->provider()->set_services({udp(53)});
-    connect(gateway_, 1, provider_, 2, {.packet = 1200});
-    EXPECT_TRUE(wait([&] { return gateway_.node->gateway()->routes().size() == 1; }));
-    flow_ = open(gateway_, 53, Protocol::kUdp);
-    EXPECT_TRUE(wait([&] { return flow_->opened; }));
-  }
+  FlowShutdownTest() { flow_ = opened(gateway_, provider_, udp(53), {.packet = 1200}); }
   Duration stop(Member& member) {
     const TimePoint asked = world_.now();
     bool done = false;
