@@ -177,6 +177,28 @@ TEST_F(SwarmRelays, AMemberThatRelaysAndLeavesIsReplaced) {
   EXPECT_TRUE(met());
 }
 
+TEST_F(SwarmRelays, ANeighbourIsAskedLastHoweverNear) {
+  Node& a = add({}, 1);
+  Node& b = add({}, 2);
+  Node& near = add({}, 3);  // all three in 9.0.0.0/24
+  Peer& elsewhere = net_.add_at("8.9.0.1", sim::DhtNetwork::user_options());
+  hosts_.push_back(net_.hosts.back());
+  nodes_.push_back(std::make_unique<Node>(elsewhere, 4));
+  Node& far = *nodes_.back();
+  ASSERT_TRUE(net_.settle());
+  net_.block(a.peer, b.peer);
+  for (Node* one : {&a, &b}) net_.world.set_path(net_.host_of(one->peer), net_.host_of(elsewhere), {.delay = 40ms});
+  for (Node* node : {&a, &b, &near, &far}) node->join();
+  net_.world.run_for(90s);  // nobody relays yet
+  ASSERT_EQ(a.link(b), nullptr);
+  near.serve_relay(30);
+  far.serve_relay(31);
+  net_.world.run_for(5s);
+  for (Node* relay : {&near, &far}) advertise(*relay);
+  ASSERT_TRUE(until([&] { return a.relayed_to(b) && b.relayed_to(a); }));
+  EXPECT_EQ(a.link(b)->connection->stats().relay, far.blind_relay->public_key());
+}
+
 TEST_F(SwarmRelays, ASilentRelayIsLeftForTheNextOneAtOnce) {
   Node& a = add(NatKind::kConsistent, 1);
   Node& b = add(NatKind::kConsistent, 2);
