@@ -45,6 +45,11 @@ class RateSampler {
     send_elapsed_ = sent_at - stamp.first_sent_at;
     first_sent_at_ = sent_at;
   }
+  /// Which of a packet's sendings arrived is not known.
+  void on_delivered_unmeasured(TimePoint now, size_t bytes) {
+    delivered_ += bytes;
+    delivered_at_ = now;
+  }
   cc::RateSample finish() {
     if (app_limited_until_ > 0 && delivered_ > app_limited_until_) app_limited_until_ = 0;
     cc::RateSample sample;

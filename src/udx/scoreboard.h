@@ -29,7 +29,8 @@ struct OutPacket {
   bool end = false;
   bool old_path = false;  // cut before change_remote()
   bool lost_once = false;
-  bool stale = false;  // its latest sending went over a path that was given up
+  bool copied = false;  // sent once more without being taken for lost: an acknowledgement may be for either
+  bool stale = false;   // its latest sending went over a path that was given up
 };
 
 class Scoreboard {

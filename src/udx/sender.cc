@@ -114,7 +114,7 @@ void Sender::deliver(Seq seq, TimePoint now, bool cumulative, Outcome& outcome) 
   const Duration sample = now - p.sent_at;
   const bool sent_again = p.sendings > 1;
   const bool late = p.state == OutPacket::State::kResend && p.lost_once;
-  const bool needless = sent_again && p.lost_once && rtt_.known() && sample < rtt_.min();
+  const bool needless = sent_again && !p.copied && p.lost_once && rtt_.known() && sample < rtt_.min();
   if (late || needless) {
     rack_.on_spurious_loss();
     if (late) {
@@ -127,6 +127,8 @@ void Sender::deliver(Seq seq, TimePoint now, bool cumulative, Outcome& outcome) 
   board_.deliver(seq);
   outcome.acked += bytes;
   if (p.sendings == 0) return;
+  copies_.on_delivered();
+  if (p.copied) return rate_.on_delivered_unmeasured(now, bytes);
   rate_.on_delivered(p.stamp, p.sent_at, now, bytes);
   if (!sent_again && !p.lost_once && p.sent_at >= outcome.newest_sent) {
     outcome.newest_sent = p.sent_at;
@@ -184,6 +186,7 @@ size_t Sender::detect_losses(TimePoint now) {
     loss_run_.last_sent = p.sent_at;
     loss_run_.next_order = p.order + 1;
     ++loss_run_.packets;
+    copies_.on_lost();
     loss_run_.bytes += mark_lost(seq, now, false);
   }
   if (any) lost += judge_run();
@@ -260,6 +263,7 @@ std::optional<TimePoint> Sender::next_deadline() const {
   std::optional<TimePoint> next;
   for (TimePoint at : {timeout_at_, probe_at_, reorder_at_, persist_at_, ask_at_})
     if (at != kNever && (!next || at < *next)) next = at;
+  if (copies_.pending() && !blocked_ && (!next || copies_.next_due() < *next)) next = copies_.next_due();
   if (next && unanswered_since_ != kNever && unanswered_ >= kMinUnanswered) next = std::min(*next, unanswered_since_ + dead_after_);
   return next;
 }
@@ -353,6 +357,7 @@ void Sender::fill(StreamStats& stats) const {
 void Sender::release_idle() { board_.release_idle(); }
 
 void Sender::drop_all() {
+  copies_.clear();
   queue_.clear();
   board_ = Scoreboard(PathMtu::kOverhead);
 }

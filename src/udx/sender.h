@@ -2,7 +2,7 @@
 // repairs losses.
 //
 //   write() ─▶ SendQueue ─▶ transmit(): resend list first, then new packets ─▶ SendBatch ─▶ socket
-//   on_packet(): ack + SACK ─▶ delivered ─▶ RTT, delivery rate, RACK ─▶ lost ─▶ resend list
+//   on_packet(): ack + SACK ─▶ delivered ─▶ RTT, delivery rate, RACK ─▶ lost ─▶ resend list (on long, fast paths a copy follows)
 //   on_timer(): reordering window, tail loss probe (RFC 8985), retransmission timeout (RFC 6298), zero-window probe, silence
 //
 // A silent peer: dead once dead_after (8 s) has passed since it was last heard while something waits for its answer, and at
@@ -18,6 +18,7 @@
 #include "udx/pacer.h"
 #include "udx/path_mtu.h"
 #include "udx/rack.h"
+#include "udx/repair_copies.h"
 #include "udx/rtt.h"
 #include "udx/scoreboard.h"
 #include "udx/send_batch.h"
@@ -158,6 +159,8 @@ class Sender {
   bool push_fragmentable(Seq seq, TimePoint now);
   bool flush_batch(TimePoint now);
   void commit(Seq seq, TimePoint now);
+  bool send_copies(TimePoint now);
+  bool copies_worthwhile() const;
   void put_back_batch();
   void strip_probe(OutPacket& p);
   const Place& place_of(const OutPacket& p) const;
@@ -170,6 +173,7 @@ class Sender {
   RttEstimator rtt_;
   Rack rack_;
   LossRun loss_run_;
+  RepairCopies copies_;
   RateSampler rate_;
   Pacer pacer_;
   PathMtu mtu_;
@@ -209,6 +213,7 @@ class Sender {
   bool blocked_ = false;
   bool always_fragment_ = false;
   bool retry_ = false;
+  bool copying_ = false;
 
   uint64_t bytes_sent_ = 0;
   uint64_t packets_sent_ = 0;

@@ -1,6 +1,6 @@
 // Sender: how packets leave.
 //
-//   1. lost packets, oldest first (the peer's window does not apply to them)
+//   1. second copies of repairs that are due; lost packets, oldest first (the peer's window does not apply to them)
 //   2. new packets while congestion window, pacing credit and the peer's window allow
 //   3. each joins the current run, or the run is handed to the socket first
 //   4. a run counts as sent only when the socket took it; otherwise its packets wait at the head of the resend list
@@ -29,7 +29,7 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
     report.blocked = true;
     return report;
   }
-  if (board_.resend_empty() && !has_new_data()) return report;
+  if (board_.resend_empty() && !has_new_data() && !copies_.pending()) return report;
   ack_ = ack;
   report_packets_ = 0;
   batch_bytes_ = 0;
@@ -40,7 +40,7 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
   const auto in_flight = [&] { return board_.flight_bytes() + batch_bytes_; };
   const auto paced_out = [&] { return pacer_.credit() <= static_cast<double>(batch_bytes_); };
   bool waiting_for_pacing = false;
-  bool ok = true;
+  bool ok = send_copies(now);
   while (ok && !board_.resend_empty()) {
     const Seq seq = board_.resend_head();
     const size_t bytes = board_.wire_size(board_[seq]);
@@ -192,6 +192,30 @@ void Sender::put_back_batch() {
   for (size_t i = batch_.size(); i > 0; --i) board_.to_resend(batch_[i - 1].seq, true);
 }
 
+// Each replaces the repair in the flight: its time to be given up counts anew.
+bool Sender::send_copies(TimePoint now) {
+  bool ok = true;
+  copying_ = true;
+  while (ok && copies_.pending() && copies_.next_due() <= now) {
+    if (pacer_.credit() <= static_cast<double>(batch_bytes_)) {
+      copies_.postpone(std::max(pacer_.wait(), now + Duration(1)));
+      break;
+    }
+    const RepairCopies::Copy copy = *copies_.take_due(now);
+    const bool gone = seq_before(copy.seq, board_.una());
+    if (gone || board_[copy.seq].state != OutPacket::State::kFlight || board_[copy.seq].order != copy.order) continue;
+    board_.take(copy.seq);
+    ok = push(copy.seq, now);
+  }
+  if (ok) ok = flush_batch(now);
+  copying_ = false;
+  return ok;
+}
+
+bool Sender::copies_worthwhile() const {
+  return copies_.worthwhile(static_cast<double>(controller_->bandwidth_delay_product()) / static_cast<double>(mtu_.mtu()));
+}
+
 void Sender::commit(Seq seq, TimePoint now) {
   OutPacket& p = board_[seq];
   const bool first = p.sendings == 0;
@@ -201,12 +225,14 @@ void Sender::commit(Seq seq, TimePoint now) {
   rate_.on_sent(p.stamp, now, before, bytes);
   p.sent_at = now;
   p.stale = false;
+  p.copied = copying_;
   if (p.sendings < 255) ++p.sendings;
   board_.to_flight(seq);
   pacer_.spend(bytes);
   p.order = static_cast<uint32_t>(++packets_sent_);
   ++report_packets_;
   if (!first) ++packets_resent_;
+  if (!copying_ && p.lost_once && copies_worthwhile()) copies_.on_repair(seq, p.order, now, rtt_.smoothed());
   if (unanswered_since_ == TimePoint{}) unanswered_since_ = now;
   persist_at_ = TimePoint{};
   if (timeout_at_ == TimePoint{}) timeout_at_ = now + rtt_.rto();
@@ -240,6 +266,7 @@ void Sender::send_tail_probe(TimePoint now) {
 }
 
 void Sender::change_place(const Place& place, std::unique_ptr<cc::Controller> controller) {
+  copies_.clear();
   if (!board_.empty()) {
     // Of an earlier change that is still under way, only the latest place is remembered.
     old_place_ = place_;
@@ -267,6 +294,7 @@ void Sender::relocate(const Place& place, std::unique_ptr<cc::Controller> contro
   }
   changing_ = recovering_ = probe_in_flight_ = always_fragment_ = blocked_ = false;
   probe_permitted_ = true;
+  copies_.clear();
   old_place_ = {};
   timeout_at_ = probe_at_ = reorder_at_ = TimePoint{};
   if (persist_at_ != TimePoint{}) persist_at_ = now;

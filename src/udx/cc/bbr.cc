@@ -17,15 +17,16 @@ constexpr double kUpGain = 1.25;
 constexpr double kPacingMargin = 0.99;
 constexpr double kHeadroom = 0.9;  // part of inflight_hi used while cruising
 constexpr double kBeta = 0.7;
-constexpr int kInitialWindow = 10;  // packets, RFC 6928
+constexpr int kInitialWindow = 32;  // packets, as Google's QUIC: the 10 of RFC 6928 take almost two round trips more
 constexpr int kMinWindow = 4;       // packets
 constexpr double kMaxQuantum = 64 << 10;
 constexpr double kHostDelay = 0.002;       // seconds: what two busy event loops add to a tiny round-trip time
 constexpr double kHostWindow = 512 << 10;  // bytes: most that this may add up to (a socket's receive buffer)
 constexpr int kFullRounds = 3;
 constexpr double kFullGrowth = 1.25;
-constexpr int kStartupLosses = 6;      // packets
-constexpr double kProbeRttPart = 0.5;  // of the BDP
+constexpr int kStartupLosses = 6;       // packets
+constexpr int kStartupHeavyRounds = 2;  // one alone may be reordering that RACK has yet to learn
+constexpr double kProbeRttPart = 0.5;   // of the BDP
 constexpr Duration kProbeRttTime = 200ms;
 constexpr uint64_t kCruiseRounds = 6;  // BBRv1 has 6; up to 3 more at random
 constexpr Duration kMinCycle = 20ms;   // probing in every few rounds of a loopback path is noise
@@ -34,8 +35,6 @@ constexpr double kMostSwing = 1.5;      // of the minimal RTT: a mean beyond thi
 constexpr double kUpGrowth = 1.1;       // of what kUpGain can show; more room, so the probe goes on
 constexpr double kUpMeanGrowth = 1.03;  // of a whole round: the highest sample alone may be chance
 constexpr int kUpRounds = 3;            // without growth and without a queue, where the delay varies
-constexpr double kNoisy = 0.05;         // of the minimal RTT, and
-constexpr double kHostNoise = 0.002;    // seconds: what the hosts add
 constexpr int kUpPatience = 2;          // rounds of such growth, then
 constexpr double kYield = 0.9;          // of the rate delivered
 constexpr int kMostYields = 2;          // between two probes: others may keep the queue full whatever we do
@@ -114,11 +113,11 @@ void Bbr::judge_round(const AckEvent& event) {
   usual_loss_ += (ratio - usual_loss_) / 8;
   loss_floor_ = std::min(loss_floor_, 1.1 * usual_loss_);
   if (!heavy) {
-    blameless_rounds_ = 0;
+    blameless_rounds_ = heavy_rounds_ = 0;
     return;
   }
   if (state_ == State::kStartup) {
-    if (round_lost_ < packets(kStartupLosses)) return;
+    if (round_lost_ < packets(kStartupLosses) || ++heavy_rounds_ < kStartupHeavyRounds) return;
     filled_pipe_ = true;
     inflight_hi_ = std::max(bdp(max_bandwidth(), 1.0), inflight_latest_);
   } else if (state_ == State::kProbeUp || state_ == State::kProbeRefill) {
@@ -224,8 +223,7 @@ void Bbr::check_probe_up(const AckEvent& event) {
   if (++up_rounds_ < 2) return;
   if (short_path() && static_cast<double>(event.prior_in_flight) >= target_in_flight(kUpGain)) return enter_down(event.now);
   const bool grew = max_bandwidth() >= full_bandwidth_ * kUpGrowth && mean_rate_ >= full_bandwidth_ * kUpMeanGrowth;
-  const bool noisy = !short_path() && rtt_noise_ > kNoisy * to_seconds(min_rtt_) + kHostNoise;
-  if (!grew && (!noisy || standing_queue() || up_rounds_ >= kUpRounds)) return enter_down(event.now);
+  if (!grew && (!noisy() || standing_queue() || up_rounds_ >= kUpRounds)) return enter_down(event.now);
   if (!grew) return;
   full_bandwidth_ = max_bandwidth();
   up_rounds_ = 1;

@@ -59,6 +59,8 @@ class Bbr final : public Controller {
   void judge_round(const AckEvent& event);
   void adapt_lower_bounds(double loss_ratio);
   bool standing_queue() const;
+  /// The delay varies so much that single rate samples are chance: whole rounds' means count instead.
+  bool noisy() const;
   /// Round trips so short that the hosts' scheduling, not the path, decides what is measured.
   bool short_path() const { return min_rtt_ < kShortPath; }
   double loss_tolerance() const;
@@ -137,6 +139,7 @@ class Bbr final : public Controller {
 
   double full_bandwidth_ = 0;
   int full_bandwidth_rounds_ = 0;
+  int heavy_rounds_ = 0;
   bool filled_pipe_ = false;
 
   TimePoint phase_start_{};

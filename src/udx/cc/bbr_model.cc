@@ -16,8 +16,10 @@ constexpr double kQueueTolerance = 0.02;    // draft-ietf-ccwg-bbr-02, while the
 constexpr double kBaseTolerance = 0.08;     // without one: the draft's 2 % would let ordinary radio loss throttle a stream
 constexpr double kStandingQueue = 1.15;     // of the minimal RTT, in every packet of a round
 constexpr Duration kQueueNoise = 2ms;
-constexpr double kNoiseMargin = 3;   // times what the minima of rounds usually differ by
-constexpr double kMostNoise = 0.75;  // of the minimal RTT: what varies more is a queue that comes and goes
+constexpr double kNoisy = 0.05;       // of the minimal RTT, and
+constexpr double kHostNoise = 0.002;  // seconds: what the hosts add
+constexpr double kNoiseMargin = 3;    // times what the minima of rounds usually differ by
+constexpr double kMostNoise = 0.75;   // of the minimal RTT: what varies more is a queue that comes and goes
 constexpr double kFloorMargin = 0.05;
 constexpr double kMaxFloor = 0.3;
 constexpr int kBlamelessRounds = 3;
@@ -29,6 +31,7 @@ void Bbr::update_round(const AckEvent& event) {
   round_start_ = event.rate.valid && event.rate.prior_delivered >= next_round_delivered_;
   if (!round_start_) return;
   mean_rate_ = round_rate_weight_ > 0 ? round_rate_sum_ / round_rate_weight_ : 0;
+  if (noisy()) bandwidth_filter_[1] = std::max(bandwidth_filter_[1], mean_rate_);
   round_rate_sum_ = round_rate_weight_ = 0;
   next_round_delivered_ = delivered_;
   ++round_count_;
@@ -54,7 +57,7 @@ void Bbr::update_bandwidth(const AckEvent& event) {
   bandwidth_latest_ = std::max(bandwidth_latest_, sample);
   inflight_latest_ = std::max(inflight_latest_, static_cast<double>(rate.delivered));
   if (rate.app_limited && sample < max_bandwidth()) return;
-  bandwidth_filter_[1] = std::max(bandwidth_filter_[1], sample);
+  if (!filled_pipe_ || !noisy()) bandwidth_filter_[1] = std::max(bandwidth_filter_[1], sample);
   round_rate_sum_ += sample * static_cast<double>(event.acked);
   round_rate_weight_ += static_cast<double>(event.acked);
 }
@@ -101,6 +104,8 @@ bool Bbr::update_min_rtt(const AckEvent& event) {
   }
   return expired;
 }
+
+bool Bbr::noisy() const { return !short_path() && min_rtt_ != Duration::max() && rtt_noise_ > kNoisy * to_seconds(min_rtt_) + kHostNoise; }
 
 bool Bbr::standing_queue() const {
   if (min_rtt_ == Duration::max() || round_min_rtt_ == Duration::max()) return false;
