@@ -111,7 +111,7 @@ TEST_F(SessionTest, AWindowThatIsOverrunClosesTheChannelAlone) {
   auto client = open(gateway, 80);
   run(10ms);
   ASSERT_NE(nullptr, peer.last(Action::kOpen));
-  EXPECT_NE(std::string::npos, as_text(peer.last(Action::kOpen)->body).find(R"("hg":{"flow":262144,"host":")"));
+  EXPECT_NE(std::string::npos, as_text(peer.last(Action::kOpen)->body).find(R"("hg":{"flow":524288,"host":")"));
   peer.send(make_open_frame({}, 1, 80, Protocol::kTcp, R"({"hg":{"flow":100}})"));
   run(10ms);
   ASSERT_TRUE(client->opened);
@@ -122,7 +122,7 @@ TEST_F(SessionTest, AWindowThatIsOverrunClosesTheChannelAlone) {
   run(10ms);
   EXPECT_EQ(50u, client->to_send);
   client->reading = false;
-  for (int i = 0; i < 5; ++i) peer.send(stream(1, Bytes(60'000)));
+  for (int i = 0; i < 9; ++i) peer.send(stream(1, Bytes(60'000)));
   run(10ms);
   EXPECT_TRUE(client->closed);
   EXPECT_EQ(CloseReason::kProtocol, client->reason);

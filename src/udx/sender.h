@@ -48,7 +48,8 @@ class Sender {
   static constexpr Duration kMinProbeTimeout = 10ms;  // tail loss probe, against timer granularity
   static constexpr Duration kAckDelay = 2ms;          // libudx ae8bff7: the longest a peer waits with an ack
   static constexpr size_t kDownPackets = 4;           // lost in a row, spread over time: the path was down, no queue was full
-  static constexpr size_t kHoleSlack = 192 << 10;     // bytes sent beyond two products while the front waits for a repair
+  static constexpr size_t kHoleSlack = 192 << 10;     // bytes sent beyond two products while the front waits for a repair,
+  static constexpr size_t kQueueSlack = 48 << 10;     // and bytes that wait unsent meanwhile
   static constexpr Duration kDownSpan = 1ms;          // shorter gaps are hosts' scheduling
   static constexpr double kSwollenRtt = 2.5;          // of the minimal RTT: a full queue of one product makes it 2
   static constexpr int kMinUnanswered = 4;
@@ -62,6 +63,8 @@ class Sender {
   bool end_wanted() const { return end_wanted_; }
   /// What leaves within `span` at the current rate, bytes; nullopt before anything is known about the path.
   std::optional<size_t> bytes_within(Duration span) const;
+  /// What may be sent or queued still, bytes, before too much waits behind the first packet that has not arrived.
+  size_t room_behind_hole() const;
   size_t queued_bytes() const { return static_cast<size_t>(queue_.end() - cut_offset_); }
 
   // ── where to ──

@@ -36,7 +36,7 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
   pacer_.refill(now, controller_->pacing_rate(), static_cast<double>(controller_->send_quantum()), rtt_.smoothed());
   const size_t window = controller_->window();
   // A repair comes two round trips after what it repairs: until then nothing behind the hole counts as acknowledged in order.
-  const size_t most_unacknowledged = std::max(window, 2 * controller_->bandwidth_delay_product()) + kHoleSlack;
+  const size_t most_unacknowledged = std::max(window, 2 * controller_->bandwidth_delay_product() + kHoleSlack);
   const auto in_flight = [&] { return board_.flight_bytes() + batch_bytes_; };
   const auto paced_out = [&] { return pacer_.credit() <= static_cast<double>(batch_bytes_); };
   bool waiting_for_pacing = false;
@@ -85,6 +85,12 @@ bool Sender::window_allows(size_t payload) const {
 }
 
 size_t Sender::unacknowledged_span() const { return board_.empty() ? 0 : static_cast<size_t>(cut_offset_ - board_[board_.una()].offset); }
+
+size_t Sender::room_behind_hole() const {
+  const size_t most = 2 * controller_->bandwidth_delay_product() + kHoleSlack + kQueueSlack;
+  const size_t span = unacknowledged_span();
+  return most > span ? most - span : 0;
+}
 
 Seq Sender::cut_packet() {
   const size_t payload = std::min(queued_bytes(), mtu_.max_payload());

@@ -49,7 +49,8 @@ bool StreamImpl::write(Buffer bytes) {
 // What waits unsent delays everything written later and is lost effort when its channel is aborted: as much as keeps the path busy
 // until the application's next turn.
 size_t StreamImpl::high_water() const {
-  const size_t wanted = tx_.bytes_within(kQueueTime).value_or(kFirstQueue);
+  const size_t usual = tx_.bytes_within(kQueueTime).value_or(kFirstQueue);
+  const size_t wanted = std::clamp(tx_.room_behind_hole(), usual / 4, usual);
   return std::clamp(wanted, std::min(kLeastQueue, options_.write_high_water), options_.write_high_water);
 }
 

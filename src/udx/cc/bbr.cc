@@ -25,7 +25,7 @@ constexpr double kHostWindow = 512 << 10;  // bytes: most that this may add up t
 constexpr int kFullRounds = 3;
 constexpr double kFullGrowth = 1.25;
 constexpr int kStartupLosses = 6;       // packets
-constexpr int kStartupHeavyRounds = 2;  // one alone may be reordering that RACK has yet to learn
+constexpr int kStartupHeavyRounds = 2;  // without growth in between: one alone may be reordering that RACK has yet to learn
 constexpr double kProbeRttPart = 0.5;   // of the BDP
 constexpr Duration kProbeRttTime = 200ms;
 constexpr uint64_t kCruiseRounds = 6;  // BBRv1 has 6; up to 3 more at random
@@ -98,7 +98,7 @@ void Bbr::check_startup(const AckEvent& event) {
   if (filled_pipe_ || !round_start_ || event.rate.app_limited) return;
   if (max_bandwidth() >= full_bandwidth_ * kFullGrowth) {
     full_bandwidth_ = max_bandwidth();
-    full_bandwidth_rounds_ = 0;
+    full_bandwidth_rounds_ = heavy_rounds_ = 0;
     return;
   }
   full_bandwidth_rounds_ += standing_queue() ? 2 : 1;
@@ -113,7 +113,7 @@ void Bbr::judge_round(const AckEvent& event) {
   usual_loss_ += (ratio - usual_loss_) / 8;
   loss_floor_ = std::min(loss_floor_, 1.1 * usual_loss_);
   if (!heavy) {
-    blameless_rounds_ = heavy_rounds_ = 0;
+    blameless_rounds_ = 0;
     return;
   }
   if (state_ == State::kStartup) {
