@@ -109,6 +109,22 @@ TEST_F(NodeTest, TheWindowGrowsUntilALongPathIsFull) {
   EXPECT_GT(client->received - before, 38'000'000u);  // 2 s of 20 MB/s; the first window alone would allow 5 MB
 }
 
+// 8 MiB in 100 ms; what the reader holds back before it grants more is missing on the way.
+TEST_F(NodeTest, NearlyAllOfAWideWindowIsOnItsWay) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(8080)});
+  connect(gateway, 1, provider, 2, {.delay = 50ms, .bytes_per_second = 1e9, .high_water = 16 << 20});
+  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
+  auto client = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  client->keep = false;
+  provider.connector.last().push(400'000'000);
+  run(2s);
+  const size_t before = client->received;
+  run(2s);
+  EXPECT_GT(client->received - before, 150'000'000u);
+}
+
 TEST_F(NodeTest, ChannelsShareAFullConnectionEvenly) {
   Member gateway(host_, true, false), provider(host_, false, true);
   provider.node->provider()->set_services({tcp(8080)});

@@ -6,8 +6,11 @@
 namespace hg::tunnel {
 
 namespace {
-constexpr size_t kGrants = 4;  // a window: fewer, and the sender runs dry while the grant is on its way
-}
+constexpr size_t kGrants = 4;           // a window: fewer, and the sender runs dry while the grant is on its way
+constexpr size_t kMostGrant = 1 << 20;  // bytes: what a wide window holds back in its last quarter a long path needs
+
+size_t grant_of(size_t window) { return std::min(window / kGrants, kMostGrant); }
+}  // namespace
 
 // ---------------------------------------------------------------------------------------------------- flow control
 
@@ -32,7 +35,7 @@ void Session::account_consumed(Channel& channel, size_t bytes) {
   }
   if (channel.flow_ && !channel.end_received_) {
     channel.since_grant_ += bytes;
-    if (channel.since_grant_ >= channel.window_ / kGrants) grant_more(channel);
+    if (channel.since_grant_ >= grant_of(channel.window_)) grant_more(channel);
   }
   update_pause();
 }
@@ -47,7 +50,8 @@ void Session::grant_more(Channel& channel) {
   const size_t doubled = std::min(before * 2, context_.limits.max_buffer_per_channel);
   if (keeps_up && doubled > before && promised_ - before + doubled <= context_.limits.max_buffer_per_peer) {
     const Duration patience = std::max<Duration>(kFastAnyway, 2 * connection_->stats().smoothed_rtt);
-    if (now - channel.last_grant_ <= patience) {
+    const double quarters = static_cast<double>(kGrants * grant_of(before)) / static_cast<double>(before);
+    if (to_seconds(now - channel.last_grant_) <= to_seconds(patience) * quarters) {
       set_window(channel, doubled);
       credit += doubled - before;
     }
