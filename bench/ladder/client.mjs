@@ -79,6 +79,14 @@ async function acceptedByTunnel (direction) {
   return Math.max(0, ...read)
 }
 
+/** Bytes that the tunnel has given to the socket at the far end, read by the application or not: of all there, the one with the most. */
+async function givenByTunnel (direction) {
+  const lines = direction === 'up'
+    ? await listSockets(options.nsOfB, `( sport = :${options.servicePort} )`)
+    : await listSockets(null, `( dport = :${options.port} )`)
+  return Math.max(0, ...lines.map((line) => Number(line.match(/bytes_received:(\d+)/)?.[1] ?? 0)))
+}
+
 class Bulk {
   constructor (direction) {
     this.direction = direction
@@ -98,11 +106,11 @@ class Bulk {
   /** What has arrived at the other end's application. */
   async delivered () { return this.direction === 'down' ? this.got : (await server.ask('?')).received }
 
-  /** Accepted from its client by the tunnel and not delivered. */
+  /** Accepted from its client by the tunnel and not given to the other end's socket. */
   async held () {
-    const before = await this.delivered()
+    const before = await givenByTunnel(this.direction)
     const accepted = await acceptedByTunnel(this.direction)
-    return accepted - (before + await this.delivered()) / 2
+    return accepted - (before + await givenByTunnel(this.direction)) / 2
   }
 
   abort () { this.socket.resetAndDestroy() }
