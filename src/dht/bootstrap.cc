@@ -14,6 +14,7 @@ constexpr Duration kFirstRetry = std::chrono::seconds(1);
 constexpr Duration kLastRetry = std::chrono::seconds(10);
 constexpr Duration kLogInterval = std::chrono::minutes(1);
 constexpr size_t kRemembered = 64;
+constexpr int kProbes = 3;  // the reference sends one, and a lost packet makes a node count as unreachable for 20 minutes
 constexpr int kRounds = 2;
 constexpr Duration kSilentFor = std::chrono::minutes(1);
 
@@ -132,7 +133,8 @@ void Bootstrap::kick_now() {
   running_ = true;
   round_ = 0;
   const NodeOptions& options = node_.options();
-  probe_sent_ = !(node_.firewalled() && options.quick_firewall && options.ephemeral != NodeOptions::Ephemeral::kNever);
+  const bool test = node_.firewalled() && options.quick_firewall && options.ephemeral != NodeOptions::Ephemeral::kNever;
+  probes_left_ = test ? kProbes : 0;
   probe_answered_ = false;
   run_query();
 }
@@ -148,16 +150,23 @@ void Bootstrap::run_query() {
 
 void Bootstrap::on_reply(const Response& reply) {
   query_->set_concurrency(node_.busy() ? kBackgroundConcurrency : node_.options().concurrency);
-  if (std::exchange(probe_sent_, true)) return;
+  if (probes_left_ == 0) return;
+  --probes_left_;
   const uint16_t port = node_.server_port();
   Command probe{
       .command = wire::kPingNat, .value = Bytes{static_cast<uint8_t>(port & 0xff), static_cast<uint8_t>(port >> 8)}, .internal = true};
   node_
       .request(reply.from, std::move(probe),
                [this](Expected<Response> answer) {
-                 if (answer && answer->socket == &node_.server_socket()) probe_answered_ = true;
+                 if (answer && answer->socket == &node_.server_socket()) on_probe_answered();
                })
       .detach();
+}
+
+// An answer may also come when the query has ended: a small or quick network is asked in less time.
+void Bootstrap::on_probe_answered() {
+  probe_answered_ = true;
+  if (!running_) node_.update_network_state(true, [](bool) {});
 }
 
 void Bootstrap::on_query_done(size_t replies) {

@@ -1,7 +1,7 @@
 // Finding the network: the bootstrap query for our own id, the quick firewall test, and trying again
 // (npm dht-rpc 6.27 _bootstrap).
 //
-//   attempt: FIND_NODE(own id) ─ first reply: PING_NAT(server port) ─► answered: firewall test, query again
+//   attempt: FIND_NODE(own id) ─ first replies: PING_NAT(server port) ─► answered: firewall test, query again
 //      │  nobody answered: back-off 1 s … 10 s, also trying nodes we once knew        │
 //      └──────────────◄───────────────────────────────────────────────────────────────┴─► done
 //
@@ -50,6 +50,7 @@ class Bootstrap {
   bool silent(const Endpoint& address) const;
   void run_query();
   void on_reply(const Response& reply);
+  void on_probe_answered();
   void on_query_done(size_t replies);
   void finish(bool reached);
   void log_failure(Duration next_attempt);
@@ -62,7 +63,7 @@ class Bootstrap {
   std::unique_ptr<Query> query_;
   Timer retry_;
   bool running_ = false;
-  bool probe_sent_ = false;
+  int probes_left_ = 0;
   bool probe_answered_ = false;
   int round_ = 0;
   int failures_ = 0;  // attempts in a row that nobody answered

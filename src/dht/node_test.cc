@@ -119,6 +119,31 @@ TEST(NodeReachability, OpenNodeKnowsAtOnce) {
   EXPECT_EQ(user.health(), Health::kOnline);
 }
 
+struct OddPath {
+  const char* name;
+  size_t nodes;
+  sim::Path path;
+};
+
+class OpenNode : public testing::TestWithParam<OddPath> {};
+
+TEST_P(OpenNode, KnowsSoonInSpiteOf) {
+  Private net(GetParam().nodes);
+  for (int i = 0; i < 12; ++i) {
+    Node& user = net.add_user();
+    for (const auto& other : net.hosts) net.world.set_path(*net.hosts.back(), *other, GetParam().path);
+    ASSERT_TRUE(net.settle());
+    net.world.run_for(5s);
+    EXPECT_FALSE(user.firewalled()) << i;
+    EXPECT_EQ(user.remote_address(), (Endpoint{net.hosts.back()->address(), user.server_port()}));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(NodeReachability, OpenNode,
+                         testing::Values(OddPath{"loss", 10, {.delay = 10ms, .loss = 0.3}},
+                                         OddPath{"queries_that_end_before_the_test", 2, {.delay = 1ms, .jitter = 40ms}}),
+                         [](const auto& param) { return param.param.name; });
+
 TEST(NodeReachability, ConeNatIsFirewalledWithAKnownAddress) {
   Private net(10);
   OddRuntime runtime(net.world.add_host("8.3.0.1"), OddRuntime::Nat::kCone);
