@@ -1,13 +1,14 @@
 // The whole grid: how each pair of homes connects, in how many seconds, and the medians of the classes of pairs.
 //
 //   node test/system/nat/matrix.mjs [--pairs native-native,native-javascript,javascript-native] [--rows none,port-cone,…] [--columns …|same]
-//                                   [--runs N] [--limit SECONDS] [--lowTtl pass|drop] [--rtt MS] [--into FILE]
+//                                   [--runs N] [--limit SECONDS] [--lowTtl pass|drop] [--rtt MS] [--labs N] [--into FILE]
 //   node test/system/nat/matrix.mjs --report FILE
 //
 // A pair is provider-gateway; rows are the provider's home, columns the gateway's (`same`: both behind the row's router). d: direct,
 // p: punched, l: local network, r: relayed; –: no connection within the limit. With several runs the median is shown, and how many of
-// them connected if not all. Where both NATs are random, a member in a third home relays. --into appends each run to a file as a line of
-// JSON, so that a matrix can be run in parts and printed with --report. Exit status 1 where a run did not connect.
+// them connected if not all. Where both NATs are random, a member in a third home relays. --labs runs so many pairs at once, each in a
+// lab of its own: quicker, and the seconds are longer. --into appends each run to a file as a line of JSON, so that a matrix can be run in
+// parts and printed with --report. Exit status 1 where a run did not connect.
 import { appendFileSync, readFileSync } from 'node:fs'
 import { classOf, report } from './grid.mjs'
 import { Lab, unavailable } from './lab.mjs'
@@ -16,7 +17,7 @@ import { HOMES } from './routers.mjs'
 
 const SAME = 'same'
 const all = Object.keys(HOMES).filter((home) => home !== 'blocked')
-const options = { pairs: 'native-native', rows: all.join(), columns: [...all, SAME].join(), runs: '1', limit: '60', lowTtl: 'drop', rtt: '0', into: '', report: '' }
+const options = { pairs: 'native-native', rows: all.join(), columns: [...all, SAME].join(), runs: '1', limit: '60', lowTtl: 'drop', rtt: '0', labs: '1', into: '', report: '' }
 for (let i = 2; i < process.argv.length; i += 2) {
   const name = process.argv[i].replace(/^--/, '')
   if (!(name in options) || process.argv[i + 1] === undefined) throw new Error(`no such option, or no value: ${process.argv[i]}`)
@@ -33,17 +34,32 @@ async function once (lab, pairing, a, b) {
   return result
 }
 
-async function runAll (lab) {
-  const results = []
+function * runs () {
   for (const pairing of options.pairs.split(',')) {
     for (const a of options.rows.split(',')) {
       for (const column of options.columns.split(',')) {
         const b = column === SAME ? null : column
         if (b === null && HOMES[a].length === 0) continue
-        for (let run = 0; run < Number(options.runs); run++) results.push(await once(lab, pairing, a, b))
+        for (let run = 0; run < Number(options.runs); run++) yield [pairing, a, b]
       }
     }
   }
+}
+
+async function runAll () {
+  const results = []
+  const remaining = runs()
+  const work = async () => {
+    const lab = await Lab.open({ dropLowTtl: options.lowTtl !== 'pass', rttMs: Number(options.rtt) })
+    try {
+      for (const run of remaining) results.push(await once(lab, ...run))
+    } finally {
+      await lab.close()
+    }
+  }
+  const outcomes = await Promise.allSettled(Array.from({ length: Number(options.labs) }, work))
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+  if (failed) throw failed.reason
   return results
 }
 
@@ -57,10 +73,5 @@ if (options.report) {
 } else if (await unavailable()) {
   console.log(await unavailable())
 } else {
-  const lab = await Lab.open({ dropLowTtl: options.lowTtl !== 'pass', rttMs: Number(options.rtt) })
-  try {
-    show(await runAll(lab))
-  } finally {
-    await lab.close()
-  }
+  show(await runAll())
 }
