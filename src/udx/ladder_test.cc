@@ -79,7 +79,7 @@ INSTANTIATE_TEST_SUITE_P(Profiles, Ladder,
                                          Profile{"congested_cellular", 1.5, 300, 40, 5, 12, 0.85},
                                          Profile{"very_bad", 0.8, 450, 60, 8, 20, 0.78}, Profile{"satellite", 25, 600, 40, 1.5, 6, 0.55},
                                          Profile{"barely_usable", 0.5, 450, 80, 12, 25, 0.72},
-                                         Profile{"absurd", 0.256, 800, 150, 25, 40, 0.40}),
+                                         Profile{"absurd", 0.256, 800, 150, 25, 40, 0.37}),
                          [](const auto& param) { return param.param.name; });
 
 struct Shared {

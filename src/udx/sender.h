@@ -49,6 +49,7 @@ class Sender {
   static constexpr Duration kAckDelay = 2ms;          // libudx ae8bff7: the longest a peer waits with an ack
   static constexpr size_t kDownPackets = 4;           // lost in a row, spread over time: the path was down, no queue was full
   static constexpr size_t kHoleSlack = 192 << 10;     // bytes sent beyond two products while the front waits for a repair,
+  static constexpr Duration kHoleTime = 2s;           // or what leaves in this time, if that is less,
   static constexpr size_t kQueueSlack = 48 << 10;     // and bytes that wait unsent meanwhile
   static constexpr Duration kDownSpan = 1ms;          // shorter gaps are hosts' scheduling
   static constexpr double kSwollenRtt = 2.5;          // of the minimal RTT: a full queue of one product makes it 2
@@ -153,6 +154,7 @@ class Sender {
   SendReport transmit_once(TimePoint now, const AckFields& ack);
   bool window_allows(size_t payload) const;
   size_t unacknowledged_span() const;
+  size_t hole_slack() const;
   bool has_new_data() const { return queued_bytes() > 0 || (end_wanted_ && !end_cut_); }
   Seq cut_packet();
   void pad_as_probe(Seq seq, TimePoint now);

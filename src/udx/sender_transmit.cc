@@ -36,7 +36,7 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
   pacer_.refill(now, controller_->pacing_rate(), static_cast<double>(controller_->send_quantum()), rtt_.smoothed());
   const size_t window = controller_->window();
   // A repair comes two round trips after what it repairs: until then nothing behind the hole counts as acknowledged in order.
-  const size_t most_unacknowledged = std::max(window, 2 * controller_->bandwidth_delay_product() + kHoleSlack);
+  const size_t most_unacknowledged = std::max(window, 2 * controller_->bandwidth_delay_product() + hole_slack());
   const auto in_flight = [&] { return board_.flight_bytes() + batch_bytes_; };
   const auto paced_out = [&] { return pacer_.credit() <= static_cast<double>(batch_bytes_); };
   bool waiting_for_pacing = false;
@@ -86,8 +86,15 @@ bool Sender::window_allows(size_t payload) const {
 
 size_t Sender::unacknowledged_span() const { return board_.empty() ? 0 : static_cast<size_t>(cut_offset_ - board_[board_.una()].offset); }
 
+// On a slow path an aborted transfer would still be in everybody's way long after.
+size_t Sender::hole_slack() const {
+  if (!rtt_.known()) return kHoleSlack;
+  const double product = static_cast<double>(controller_->bandwidth_delay_product());
+  return std::min(kHoleSlack, static_cast<size_t>(product * (to_seconds(kHoleTime) / to_seconds(rtt_.min()))));
+}
+
 size_t Sender::room_behind_hole() const {
-  const size_t most = 2 * controller_->bandwidth_delay_product() + kHoleSlack + kQueueSlack;
+  const size_t most = 2 * controller_->bandwidth_delay_product() + hole_slack() + kQueueSlack;
   const size_t span = unacknowledged_span();
   return most > span ? most - span : 0;
 }
