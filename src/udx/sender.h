@@ -154,7 +154,8 @@ class Sender {
   SendReport transmit_once(TimePoint now, const AckFields& ack);
   bool window_allows(size_t payload) const;
   size_t unacknowledged_span() const;
-  size_t hole_slack() const;
+  size_t most_behind_hole() const;
+  bool paced_out() const { return pacer_.credit() <= static_cast<double>(batch_bytes_); }
   bool has_new_data() const { return queued_bytes() > 0 || (end_wanted_ && !end_cut_); }
   Seq cut_packet();
   void pad_as_probe(Seq seq, TimePoint now);

@@ -35,10 +35,8 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
   batch_bytes_ = 0;
   pacer_.refill(now, controller_->pacing_rate(), static_cast<double>(controller_->send_quantum()), rtt_.smoothed());
   const size_t window = controller_->window();
-  // A repair comes two round trips after what it repairs: until then nothing behind the hole counts as acknowledged in order.
-  const size_t most_unacknowledged = std::max(window, 2 * controller_->bandwidth_delay_product() + hole_slack());
+  const size_t most_unacknowledged = std::max(window, most_behind_hole());
   const auto in_flight = [&] { return board_.flight_bytes() + batch_bytes_; };
-  const auto paced_out = [&] { return pacer_.credit() <= static_cast<double>(batch_bytes_); };
   bool waiting_for_pacing = false;
   bool ok = send_copies(now);
   while (ok && !board_.resend_empty()) {
@@ -86,15 +84,17 @@ bool Sender::window_allows(size_t payload) const {
 
 size_t Sender::unacknowledged_span() const { return board_.empty() ? 0 : static_cast<size_t>(cut_offset_ - board_[board_.una()].offset); }
 
-// On a slow path an aborted transfer would still be in everybody's way long after.
-size_t Sender::hole_slack() const {
-  if (!rtt_.known()) return kHoleSlack;
-  const double product = static_cast<double>(controller_->bandwidth_delay_product());
-  return std::min(kHoleSlack, static_cast<size_t>(product * (to_seconds(kHoleTime) / to_seconds(rtt_.min()))));
+// A repair comes two round trips after what it repairs: until then nothing behind the hole counts as acknowledged in order. On a slow path
+// what is sent beyond that would still be in everybody's way long after its transfer was aborted.
+size_t Sender::most_behind_hole() const {
+  const size_t product = controller_->bandwidth_delay_product();
+  if (!rtt_.known()) return 2 * product + kHoleSlack;
+  const double in_time = static_cast<double>(product) * (to_seconds(kHoleTime) / to_seconds(rtt_.min()));
+  return 2 * product + std::min(kHoleSlack, static_cast<size_t>(in_time));
 }
 
 size_t Sender::room_behind_hole() const {
-  const size_t most = 2 * controller_->bandwidth_delay_product() + hole_slack() + kQueueSlack;
+  const size_t most = most_behind_hole() + kQueueSlack;
   const size_t span = unacknowledged_span();
   return most > span ? most - span : 0;
 }
@@ -210,7 +210,7 @@ bool Sender::send_copies(TimePoint now) {
   bool ok = true;
   copying_ = true;
   while (ok && copies_.pending() && copies_.next_due() <= now) {
-    if (pacer_.credit() <= static_cast<double>(batch_bytes_)) {
+    if (paced_out()) {
       copies_.postpone(std::max(pacer_.wait(), now + Duration(1)));
       break;
     }
