@@ -1,5 +1,6 @@
 // RACK loss detection (RFC 8985 section 6): a packet is lost when one sent later was delivered and a reordering window has
-// passed since its own time was up. The window adapts: wider when packets declared lost turn out to have been late.
+// passed since its own time was up. The window adapts: to how late packets were that came after later ones or were declared lost too soon
+// (the RFC learns only that it happened, from DSACK, and widens by quarters of the RTT: far too much for what a host swaps now and then).
 // Owner: the sender. One thread.
 #pragma once
 
@@ -13,13 +14,13 @@ namespace hg::udx {
 
 class Rack {
  public:
-  static constexpr int kDupThreshold = 3;          // RFC 8985 6.2.4
-  static constexpr int kMaxWindowMultiplier = 16;  // in quarters of the minimal RTT
-  static constexpr int kWindowPersist = 16;        // recoveries, RFC 8985 6.2.4
+  static constexpr int kDupThreshold = 3;    // RFC 8985 6.2.4
+  static constexpr int kWindowPersist = 16;  // recoveries, RFC 8985 6.2.4
+  static constexpr Duration kLeastWindow = 1ms;
 
   void on_delivered(Seq seq, TimePoint sent_at, bool sent_again, TimePoint now, const RttEstimator& rtt) {
     const Duration sample = now - sent_at;
-    if (!sent_again && have_highest_ && seq_before(seq, highest_)) reordering_seen_ = true;
+    if (!sent_again && have_highest_ && seq_before(seq, highest_)) on_late(sample - rtt_);
     if (!have_highest_ || seq_before(highest_, seq)) highest_ = seq, have_highest_ = true;
     if (sent_again && rtt.known() && sample < rtt.min()) return;  // the acknowledgement is for an earlier sending
     rtt_ = sample;
@@ -29,20 +30,24 @@ class Rack {
       latest_seq_ = seq;
     }
   }
-  /// A packet was declared lost although it had arrived.
-  void on_spurious_loss() {
+  /// A packet arrived after ones sent later, `by` so much after the time that they took.
+  void on_late(Duration by) {
     reordering_seen_ = true;
-    multiplier_ = std::min(multiplier_ + 1, kMaxWindowMultiplier);
+    if (by < latest_by_) return;
+    latest_by_ = by;
     persist_ = kWindowPersist;
   }
   void on_recovery_end() {
-    if (persist_ > 0 && --persist_ == 0) multiplier_ = 1;
+    if (persist_ == 0 || --persist_ > 0) return;
+    latest_by_ /= 2;
+    persist_ = kWindowPersist;
   }
 
   Duration window(bool recovering, size_t sacked_packets, const RttEstimator& rtt) const {
     if (!reordering_seen_ && (recovering || sacked_packets >= kDupThreshold)) return Duration::zero();
     if (!rtt.known()) return Duration::zero();
-    return std::min(rtt.min() / 4 * multiplier_, rtt.smoothed());
+    const Duration wanted = reordering_seen_ ? std::max<Duration>(kLeastWindow, latest_by_ * 3 / 2) : rtt.min() / 4;
+    return std::min(wanted, rtt.smoothed());
   }
   /// Whether the latest delivered packet was sent after this one.
   bool overtaken(TimePoint sent_at, Seq seq) const { return have_latest_ && sent_after(latest_sent_, latest_seq_, sent_at, seq); }
@@ -56,7 +61,7 @@ class Rack {
   Duration rtt_{};
   Seq latest_seq_ = 0;
   Seq highest_ = 0;
-  int multiplier_ = 1;
+  Duration latest_by_{};  // among those not long ago
   int persist_ = 0;
   bool have_latest_ = false;
   bool have_highest_ = false;
