@@ -11,6 +11,7 @@ namespace hg::relay {
 namespace {
 constexpr std::string_view kLog = "relay";
 constexpr size_t kMaxSlices = 64;
+constexpr size_t kLeastBurst = 512 << 10;  // bytes that may wait for a limited client whose provider has no windows
 using Kind = io::IoResult::Kind;
 }  // namespace
 
@@ -204,7 +205,7 @@ void TcpLink::queue(ByteView data) {
 bool TcpLink::over_burst() const {
   const auto& bucket = shaped_->down.bucket();
   if (bucket == nullptr || channel_->credited()) return false;
-  const size_t most = std::min(std::max(bucket->capacity(), context_.limits.initial_window), context_.limits.max_buffer_per_channel);
+  const size_t most = std::min(std::max(bucket->capacity(), kLeastBurst), context_.limits.max_buffer_per_channel);
   return channel_->unconsumed() > most;
 }
 

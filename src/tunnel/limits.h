@@ -30,8 +30,8 @@ struct Limits {
   Duration silent_routes = 15s;       // a provider that fell silent keeps its routes this long, if no other serves them
   Duration gate_linger = 2s;          // a gate whose provider was lost (not withdrawn) holds new clients this long
   Duration quiet_flow = 1s;           // a UDP flow has no end: without a datagram for so long it does not hold up a stop
-  size_t initial_window = 524288;     // bytes a peer with "flow" may send on a new channel
-  size_t min_window = 65536;          // the same, once max_buffer_per_peer is promised away
+  size_t initial_window = 2097152;    // bytes a peer with "flow" may send on a new channel, at most
+  size_t min_window = 65536;          // and at least, however much of max_buffer_per_peer is promised away
   size_t max_channels_per_peer = 65536;
   size_t max_datagram_backlog = 1048576;  // bytes of UDP datagrams queued behind a full connection; more are dropped
   size_t max_udp_flows_per_gate = 16384;  // the longest idle one makes room

@@ -7,6 +7,7 @@ namespace hg::tunnel {
 
 namespace {
 constexpr size_t kGrants = 4;           // a window: fewer, and the sender runs dry while the grant is on its way
+constexpr size_t kShares = 16;          // of what may still be promised: a new channel gets one
 constexpr size_t kMostGrant = 1 << 20;  // bytes: what a wide window holds back in its last quarter a long path needs
 
 size_t grant_of(size_t window) { return std::min(window / kGrants, kMostGrant); }
@@ -14,10 +15,12 @@ size_t grant_of(size_t window) { return std::min(window / kGrants, kMostGrant); 
 
 // ---------------------------------------------------------------------------------------------------- flow control
 
+// The first channels of a connection get wide windows, of many each gets less.
 uint32_t Session::initial_window() const {
   const Limits& limits = context_.limits;
-  const bool room_left = promised_ + limits.initial_window <= limits.max_buffer_per_peer;
-  return static_cast<uint32_t>(std::min(room_left ? limits.initial_window : limits.min_window, limits.max_buffer_per_channel));
+  const size_t left = limits.max_buffer_per_peer - std::min(promised_, limits.max_buffer_per_peer);
+  const size_t share = std::min(std::max(left / kShares, limits.min_window), limits.initial_window);
+  return static_cast<uint32_t>(std::min(share, limits.max_buffer_per_channel));
 }
 
 void Session::set_window(Channel& channel, size_t window) {

@@ -111,7 +111,7 @@ TEST_F(SessionTest, AWindowThatIsOverrunClosesTheChannelAlone) {
   auto client = open(gateway, 80);
   run(10ms);
   ASSERT_NE(nullptr, peer.last(Action::kOpen));
-  EXPECT_NE(std::string::npos, as_text(peer.last(Action::kOpen)->body).find(R"("hg":{"flow":524288,"host":")"));
+  EXPECT_NE(std::string::npos, as_text(peer.last(Action::kOpen)->body).find(R"("hg":{"flow":2097152,"host":")"));
   peer.send(make_open_frame({}, 1, 80, Protocol::kTcp, R"({"hg":{"flow":100}})"));
   run(10ms);
   ASSERT_TRUE(client->opened);
@@ -122,12 +122,38 @@ TEST_F(SessionTest, AWindowThatIsOverrunClosesTheChannelAlone) {
   run(10ms);
   EXPECT_EQ(50u, client->to_send);
   client->reading = false;
-  for (int i = 0; i < 9; ++i) peer.send(stream(1, Bytes(60'000)));
+  for (int i = 0; i < 35; ++i) peer.send(stream(1, Bytes(60'000)));
   run(10ms);
   EXPECT_TRUE(client->closed);
   EXPECT_EQ(CloseReason::kProtocol, client->reason);
   EXPECT_EQ(1u, gateway.node->counters().window_overruns);
   EXPECT_FALSE(peer.closed);
+}
+
+TEST_F(SessionTest, TheFirstChannelsGetWideWindowsAndManyShareTheRest) {
+  Limits limits;
+  Member gateway(host_, true, false, limits);
+  RawPeer peer(host_, gateway, 2, 1, false);
+  peer.say_hello();
+  peer.send(
+      make_frame({}, Action::kAdvRoutes, 0, as_bytes(encode_advertisement(std::vector{tcp(80)}, {.flow = true, .big_datagrams = false}))));
+  run(10ms);
+  std::vector<std::unique_ptr<FakeSocket>> clients;
+  std::vector<uint32_t> windows;
+  for (int i = 0; i < 100; ++i) {
+    clients.push_back(open(gateway, 80));
+    run(10ms);
+    const Message& asked = *peer.last(Action::kOpen);
+    windows.push_back(parse_terms(parse_open(asked.body)->json).window);
+    peer.send(make_open_frame({}, asked.channel, 80, Protocol::kTcp, R"({"hg":{"flow":100}})"));
+    run(10ms);
+  }
+  EXPECT_EQ(windows.front(), limits.initial_window);
+  EXPECT_EQ(windows.back(), limits.min_window);
+  EXPECT_TRUE(std::is_sorted(windows.rbegin(), windows.rend()));
+  uint64_t promised = 0;
+  for (const uint32_t window : windows) promised += window;
+  EXPECT_LE(promised, limits.max_buffer_per_peer + clients.size() * limits.min_window);
 }
 
 TEST_F(SessionTest, NothingIsHeardBeforeTheHello) {
