@@ -62,36 +62,52 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& param) { return param.param.name; });
 
 TEST(GoodputShared, EightStreamsShareFairly) {
-  sim::World world(5);
-  sim::Host& ha = world.add_host("10.0.0.1");
-  sim::Host& hb = world.add_host("10.0.0.2");
-  world.set_path(ha, hb, {.delay = 20ms, .rate_bps = 80e6, .queue_bytes = 400000});
-  test::Peer pa(ha);
-  test::Peer pb(hb);
-  std::vector<std::unique_ptr<test::App>> senders;
-  std::vector<std::unique_ptr<test::App>> receivers;
-  for (int i = 0; i < 8; ++i) {
-    senders.push_back(std::make_unique<test::App>(pa));
-    receivers.push_back(std::make_unique<test::App>(pb));
-    test::join(*senders.back(), *receivers.back(), ha.address(), hb.address());
-    senders.back()->content = receivers.back()->content = false;
-    senders.back()->send(1ull << 40);
+  constexpr int kSeeds = 6;
+  double fairness = 0;  // Jain's index, mean of the seeds
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    sim::World world(seed);
+    sim::Host& ha = world.add_host("10.0.0.1");
+    sim::Host& hb = world.add_host("10.0.0.2");
+    world.set_path(ha, hb, {.delay = 20ms, .rate_bps = 80e6, .queue_bytes = 400000});
+    test::Peer pa(ha);
+    test::Peer pb(hb);
+    std::vector<std::unique_ptr<test::App>> senders;
+    std::vector<std::unique_ptr<test::App>> receivers;
+    for (int i = 0; i < 8; ++i) {
+      senders.push_back(std::make_unique<test::App>(pa));
+      receivers.push_back(std::make_unique<test::App>(pb));
+      test::join(*senders.back(), *receivers.back(), ha.address(), hb.address());
+      senders.back()->content = receivers.back()->content = false;
+      senders.back()->send(1ull << 40);
+    }
+    world.run_for(5s);
+    std::vector<uint64_t> before;
+    for (const auto& receiver : receivers) before.push_back(receiver->received);
+    world.run_for(20s);
+    double sum = 0;
+    double squares = 0;
+    for (size_t i = 0; i < receivers.size(); ++i) {
+      const double share = static_cast<double>(receivers[i]->received - before[i]);
+      sum += share;
+      squares += share * share;
+    }
+    fairness += sum * sum / (8 * squares) / kSeeds;
+    EXPECT_GE(sum * 8 / 20 / 80e6, 0.85);
+    const auto counters = world.counters(ha, hb);
+    EXPECT_LE(static_cast<double>(counters.sent) / static_cast<double>(counters.sent - counters.dropped), 1.2);
   }
-  world.run_for(5s);
-  std::vector<uint64_t> before;
-  for (const auto& receiver : receivers) before.push_back(receiver->received);
-  world.run_for(20s);
-  double sum = 0;
-  double squares = 0;
-  for (size_t i = 0; i < receivers.size(); ++i) {
-    const double share = static_cast<double>(receivers[i]->received - before[i]);
-    sum += share;
-    squares += share * share;
+  EXPECT_GE(fairness, 0.85);
+}
+
+TEST(GoodputShared, LittleWaitsUnsent) {
+  Link link({.delay = 20ms, .rate_bps = 100e6, .queue_bytes = 500000}, 3);
+  link.a.content = link.b.content = false;
+  link.a.send(1ull << 40, false, 4096);
+  link.world.run_for(2s);
+  for (int i = 0; i < 100; ++i) {
+    link.world.run_for(10ms);
+    EXPECT_LE(static_cast<double>(link.a.stream->queued_bytes()) * 8 / 100e6, 0.007);  // 4 ms and one write, while probing a quarter more
   }
-  EXPECT_GE(sum * 8 / 20 / 80e6, 0.85);
-  EXPECT_GE(sum * sum / (8 * squares), 0.85);  // Jain's index
-  const auto counters = world.counters(ha, hb);
-  EXPECT_LE(static_cast<double>(counters.sent) / static_cast<double>(counters.sent - counters.dropped), 1.2);
 }
 
 TEST(GoodputShared, RateThatDropsAndRisesIsFollowed) {

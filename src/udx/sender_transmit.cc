@@ -35,7 +35,7 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
   batch_bytes_ = 0;
   pacer_.refill(now, controller_->pacing_rate(), static_cast<double>(controller_->send_quantum()), rtt_.smoothed());
   const size_t window = controller_->window();
-  const size_t most_unacknowledged = std::max(window, most_behind_hole());
+  const size_t most_unacknowledged = most_behind_hole();
   const auto in_flight = [&] { return board_.flight_bytes() + batch_bytes_; };
   bool waiting_for_pacing = false;
   bool ok = send_copies(now);
@@ -67,8 +67,7 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
   report.packets = report_packets_;
   report.blocked = !ok;
   if (ok && waiting_for_pacing) report.resume_at = std::max(pacer_.wait(), now + Duration(1));
-  if (ok && !waiting_for_pacing && queued_bytes() == 0 && board_.resend_empty() && board_.flight_bytes() < window)
-    rate_.on_app_limited(board_.flight_bytes());
+  report.ran_dry = ok && !waiting_for_pacing && queued_bytes() == 0 && board_.resend_empty() && board_.flight_bytes() < window;
   if (peer_window_ == 0 && board_.empty() && has_new_data() && persist_at_ == TimePoint{}) {
     persist_at_ = now + rtt_.rto();
     persist_backoff_ = 0;
@@ -87,10 +86,12 @@ size_t Sender::unacknowledged_span() const { return board_.empty() ? 0 : static_
 // A repair comes two round trips after what it repairs: until then nothing behind the hole counts as acknowledged in order. On a slow path
 // what is sent beyond that would still be in everybody's way long after its transfer was aborted.
 size_t Sender::most_behind_hole() const {
+  const size_t window = controller_->window();
   const size_t product = controller_->bandwidth_delay_product();
   if (!rtt_.known()) return 2 * product + kHoleSlack;
+  if (rtt_.min() < kHostDelay) return std::max(window, 2 * product + kHoleSlack);
   const double in_time = static_cast<double>(product) * (to_seconds(kHoleTime) / to_seconds(rtt_.min()));
-  return 2 * product + std::min(kHoleSlack, static_cast<size_t>(in_time));
+  return std::max(2 * product + std::min(kHoleSlack, static_cast<size_t>(in_time)), std::min(window, kHoleSlack));
 }
 
 size_t Sender::room_behind_hole() const {

@@ -10,7 +10,7 @@ namespace hg::udx {
 namespace {
 
 constexpr Duration kIdleRelease = 2s;  // memory of an idle stream goes back after this
-constexpr Duration kQueueTime = 10ms;  // unsent data at the path's rate; a busy machine's loop may be away for some milliseconds
+constexpr Duration kQueueTime = 4ms;   // unsent data at the path's rate; a busy machine's loop may be away for some milliseconds
 constexpr size_t kLeastQueue = 8192;   // bytes
 constexpr size_t kLeastWrite = 4096;   // bytes; the tunnel adds about 35 to each
 constexpr size_t kFirstQueue = 65536;  // bytes, before the path is known
@@ -244,6 +244,7 @@ void StreamImpl::flush() {
     drain_wanted_ = false;
     if (handler_ != nullptr) handler_->on_drain();
   }
+  if (report.ran_dry && !closed_ && tx_.queued_bytes() == 0) tx_.note_app_limited();
   if (!closed_ && finished()) close(std::nullopt, 0, true);
 }
 

@@ -9,6 +9,7 @@ namespace {
 
 // draft-ietf-ccwg-bbr-02 unless said otherwise
 constexpr double kStartupPacingGain = 2.77;
+constexpr double kStartupWindowGain = 2.77;  // BBRv1; the draft's 2.0 costs a round trip more of every start
 constexpr double kWindowGain = 2.0;
 constexpr double kUpWindowGain = 2.25;
 constexpr double kDrainGain = 0.5;
@@ -31,15 +32,16 @@ constexpr Duration kProbeRttTime = 200ms;
 constexpr uint64_t kCruiseRounds = 6;  // BBRv1 has 6; up to 3 more at random
 constexpr Duration kMinCycle = 20ms;   // probing in every few rounds of a loopback path is noise
 constexpr Duration kMaxCycle = 3s;
-constexpr double kMostSwing = 1.5;      // of the minimal RTT: a mean beyond this is a queue
-constexpr double kUpGrowth = 1.1;       // of what kUpGain can show; more room, so the probe goes on
-constexpr double kUpMeanGrowth = 1.03;  // of a whole round: the highest sample alone may be chance
-constexpr int kUpRounds = 3;            // without growth and without a queue, where the delay varies
-constexpr int kUpPatience = 2;          // rounds of such growth, then
-constexpr double kYield = 0.9;          // of the rate delivered
-constexpr int kMostYields = 2;          // between two probes: others may keep the queue full whatever we do
-constexpr double kLeastYield = 0.4;     // of the bandwidth seen lately: others may fill the queue whatever we do
-constexpr double kUpFastGain = 2.0;     // the path has become another one (or was never filled)
+constexpr double kMostSwing = 1.5;       // of the minimal RTT: a mean beyond this is a queue
+constexpr double kUpGrowth = 1.1;        // of what kUpGain can show; more room, so the probe goes on
+constexpr double kUpMeanGrowth = 1.03;   // of a whole round: the highest sample alone may be chance
+constexpr int kUpRounds = 3;             // without growth and without a queue, where the delay varies
+constexpr int kUpPatience = 2;           // rounds of such growth, then
+constexpr double kYield = 0.9;           // of the rate delivered
+constexpr uint64_t kOwnQueueRounds = 2;  // after a probe: what it left behind is still going
+constexpr int kMostYields = 2;           // between two probes: others may keep the queue full whatever we do
+constexpr double kLeastYield = 0.4;      // of the bandwidth seen lately: others may fill the queue whatever we do
+constexpr double kUpFastGain = 2.0;      // the path has become another one (or was never filled)
 
 }  // namespace
 
@@ -48,7 +50,7 @@ Bbr::Bbr(uint32_t random)
       quantum_(packet_ * kInitialWindow),
       pacing_rate_(kStartupPacingGain * static_cast<double>(packet_ * kInitialWindow) / 0.001),
       pacing_gain_(kStartupPacingGain),
-      window_gain_(kWindowGain),
+      window_gain_(kStartupWindowGain),
       random_(random | 1) {}
 
 uint32_t Bbr::next_random() {
@@ -130,7 +132,7 @@ void Bbr::judge_round(const AckEvent& event) {
 // Together with others we send more than the path carries: go down to what of ours it delivered, so that a newcomer finds room.
 void Bbr::yield_to_queue() {
   const bool calm = state_ == State::kProbeCruise || state_ == State::kProbeDown;
-  if (!calm || !standing_queue() || yields_ >= kMostYields) return;
+  if (!calm || round_count_ - phase_round_ < kOwnQueueRounds || !standing_queue() || yields_ >= kMostYields) return;
   ++yields_;
   const double most = kYield * std::max(bandwidth_latest_, kLeastYield * max_bandwidth());
   for (double& bandwidth : bandwidth_filter_) bandwidth = std::min(bandwidth, most);
@@ -270,7 +272,7 @@ void Bbr::leave_probe_rtt(TimePoint now) {
   }
   state_ = State::kStartup;
   pacing_gain_ = kStartupPacingGain;
-  window_gain_ = kWindowGain;
+  window_gain_ = kStartupWindowGain;
 }
 
 // ── outputs ──
@@ -292,7 +294,9 @@ void Bbr::update_outputs(const AckEvent& event) {
 }
 
 void Bbr::update_window(const AckEvent& event) {
-  double most = bdp(bandwidth(), window_gain_) + std::max(extra_acked_filter_[0], extra_acked_filter_[1]);
+  // While it starts up the window grows no more once a queue shows: enough is under way.
+  const double gain = !filled_pipe_ && met_queue(event.rtt) ? 0 : window_gain_;
+  double most = bdp(bandwidth(), gain) + std::max(extra_acked_filter_[0], extra_acked_filter_[1]);
   const double for_hosts = std::min(bandwidth() * window_gain_ * kHostDelay, kHostWindow);
   most = std::max({most, for_hosts, 3.0 * static_cast<double>(quantum_), packets(kMinWindow)});
   double window = static_cast<double>(window_);

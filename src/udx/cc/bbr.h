@@ -59,7 +59,11 @@ class Bbr final : public Controller {
   void judge_round(const AckEvent& event);
   void adapt_lower_bounds(double loss_ratio);
   bool standing_queue() const;
-  /// The delay varies so much that single rate samples are chance: whole rounds' means count instead.
+  /// Whether this round trip, the last one's packets, met a queue.
+  bool met_queue(Duration rtt) const;
+  /// By how much round trips differ without one, seconds.
+  double delay_noise() const;
+  /// The delay varies so much that a single round proves little.
   bool noisy() const;
   /// Round trips so short that the hosts' scheduling, not the path, decides what is measured.
   bool short_path() const { return min_rtt_ < kShortPath; }

@@ -15,7 +15,9 @@ constexpr double kBeta = 0.7;               // draft-ietf-ccwg-bbr-02
 constexpr double kQueueTolerance = 0.02;    // draft-ietf-ccwg-bbr-02, while there is a standing queue
 constexpr double kBaseTolerance = 0.08;     // without one: the draft's 2 % would let ordinary radio loss throttle a stream
 constexpr double kStandingQueue = 1.15;     // of the minimal RTT, in every packet of a round
+constexpr double kMetQueue = 1.05;          // of the minimal RTT, in one packet
 constexpr Duration kQueueNoise = 2ms;
+constexpr double kLeap = 1.1;         // of the bandwidth before a probe: a path that has become wider counts at once
 constexpr double kNoisy = 0.05;       // of the minimal RTT, and
 constexpr double kHostNoise = 0.002;  // seconds: what the hosts add
 constexpr double kNoiseMargin = 3;    // times what the minima of rounds usually differ by
@@ -31,7 +33,7 @@ void Bbr::update_round(const AckEvent& event) {
   round_start_ = event.rate.valid && event.rate.prior_delivered >= next_round_delivered_;
   if (!round_start_) return;
   mean_rate_ = round_rate_weight_ > 0 ? round_rate_sum_ / round_rate_weight_ : 0;
-  if (noisy()) bandwidth_filter_[1] = std::max(bandwidth_filter_[1], mean_rate_);
+  if (!short_path()) bandwidth_filter_[1] = std::max(bandwidth_filter_[1], mean_rate_);
   round_rate_sum_ = round_rate_weight_ = 0;
   next_round_delivered_ = delivered_;
   ++round_count_;
@@ -57,7 +59,9 @@ void Bbr::update_bandwidth(const AckEvent& event) {
   bandwidth_latest_ = std::max(bandwidth_latest_, sample);
   inflight_latest_ = std::max(inflight_latest_, static_cast<double>(rate.delivered));
   if (rate.app_limited && sample < max_bandwidth()) return;
-  if (!filled_pipe_ || !noisy()) bandwidth_filter_[1] = std::max(bandwidth_filter_[1], sample);
+  // Once the pipe is filled single samples are chance, a millisecond of the hosts' in a short round trip for instance; rounds' means count.
+  const bool leap = state_ == State::kProbeUp && !noisy() && sample > kLeap * full_bandwidth_;
+  if (!filled_pipe_ || short_path() || leap) bandwidth_filter_[1] = std::max(bandwidth_filter_[1], sample);
   round_rate_sum_ += sample * static_cast<double>(event.acked);
   round_rate_weight_ += static_cast<double>(event.acked);
 }
@@ -109,10 +113,14 @@ bool Bbr::noisy() const { return !short_path() && min_rtt_ != Duration::max() &&
 
 bool Bbr::standing_queue() const {
   if (min_rtt_ == Duration::max() || round_min_rtt_ == Duration::max()) return false;
-  const double base = to_seconds(min_rtt_);
-  const double noise = std::min(kNoiseMargin * rtt_noise_, kMostNoise * base);
-  return to_seconds(round_min_rtt_) > kStandingQueue * base + to_seconds(kQueueNoise) + noise;
+  return to_seconds(round_min_rtt_) > kStandingQueue * to_seconds(min_rtt_) + to_seconds(kQueueNoise) + delay_noise();
 }
+
+bool Bbr::met_queue(Duration rtt) const {
+  return min_rtt_ != Duration::max() && to_seconds(rtt) > kMetQueue * to_seconds(min_rtt_) + to_seconds(kQueueNoise) / 2 + delay_noise();
+}
+
+double Bbr::delay_noise() const { return std::min(kNoiseMargin * rtt_noise_, kMostNoise * to_seconds(min_rtt_)); }
 
 double Bbr::loss_tolerance() const {
   if (loss_floor_ > 0) return std::max(kBaseTolerance, loss_floor_ + kFloorMargin);
