@@ -174,6 +174,16 @@ TEST(Recovery, LittleIsQueuedBeforeASlowPath) {
   EXPECT_GE(static_cast<double>(link.b.received) * 8 / 10, 0.75 * 256e3);
 }
 
+TEST(Recovery, HostsThatAnswerInGulpsDoNotSlowAShortPath) {
+  Link link({.delay = 100us, .swing = 6ms, .rate_bps = 1e9}, 3);
+  link.a.content = link.b.content = false;
+  link.a.send(1ull << 40);
+  link.world.run_for(2s);
+  const uint64_t before = link.b.received;
+  link.world.run_for(1s);
+  EXPECT_GE(static_cast<double>(link.b.received - before) * 8 / 1e9, 0.88);
+}
+
 TEST(Recovery, MtuRisesAndPacketsAreCutLarger) {
   Link link({.delay = 10ms});
   link.a.send(1 << 20);
