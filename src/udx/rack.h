@@ -52,7 +52,6 @@ class Rack {
   /// Whether the latest delivered packet was sent after this one.
   bool overtaken(TimePoint sent_at, Seq seq) const { return have_latest_ && sent_after(latest_sent_, latest_seq_, sent_at, seq); }
   Duration rtt() const { return rtt_; }
-  bool reordering_seen() const { return reordering_seen_; }
 
  private:
   static bool sent_after(TimePoint a, Seq a_seq, TimePoint b, Seq b_seq) { return a > b || (a == b && seq_before(b_seq, a_seq)); }

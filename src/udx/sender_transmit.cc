@@ -84,7 +84,8 @@ bool Sender::window_allows(size_t payload) const {
 size_t Sender::unacknowledged_span() const { return board_.empty() ? 0 : static_cast<size_t>(cut_offset_ - board_[board_.una()].offset); }
 
 // A repair comes two round trips after what it repairs: until then nothing behind the hole counts as acknowledged in order. On a slow path
-// what is sent beyond that would still be in everybody's way long after its transfer was aborted.
+// what is sent beyond that would still be in everybody's way long after its transfer was aborted. A path that has carried next to nothing
+// says nothing of what it can: there the window counts.
 size_t Sender::most_behind_hole() const {
   const size_t window = controller_->window();
   const size_t product = controller_->bandwidth_delay_product();
