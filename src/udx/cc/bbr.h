@@ -6,8 +6,8 @@
 //                                                     └────────────────────────────────────────────────┘
 //   any ─ nothing near the minimal RTT for 5 s (16 rounds) ─▶ ProbeRtt (half a window for 200 ms) ─▶ back
 //
-// The bandwidth is the highest mean rate of a whole round since the last probe but one; single samples count in the start-up, and in a probe
-// that finds much more room.
+// The bandwidth is the highest mean rate of a whole round since the last probe but one; single samples count in the start-up, and in a
+// probe that finds much more room.
 //
 // ProbeUp goes on as long as the bandwidth grows, and faster after two such rounds: a path that was never filled is filled soon.
 // A queue that stands while we only cruise means that all who share the path send more than it carries: we go down to 0.9 of what of
