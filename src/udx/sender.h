@@ -51,7 +51,6 @@ class Sender {
   static constexpr size_t kHoleSlack = 192 << 10;     // bytes sent beyond two products while the front waits for a repair,
   static constexpr Duration kHoleTime = 2s;           // or what leaves in this time, if that is less,
   static constexpr size_t kQueueSlack = 48 << 10;     // and bytes that wait unsent meanwhile
-  static constexpr Duration kHostDelay = 2ms;         // on shorter paths the hosts' own delays are most of what is under way
   static constexpr Duration kDownSpan = 1ms;          // shorter gaps are hosts' scheduling
   static constexpr double kSwollenRtt = 2.5;          // of the minimal RTT: a full queue of one product makes it 2
   static constexpr int kMinUnanswered = 4;

@@ -90,7 +90,7 @@ size_t Sender::most_behind_hole() const {
   const size_t window = controller_->window();
   const size_t product = controller_->bandwidth_delay_product();
   if (!rtt_.known()) return 2 * product + kHoleSlack;
-  if (rtt_.min() < kHostDelay) return std::max(window, 2 * product + kHoleSlack);
+  if (rtt_.min() < cc::kShortPath) return std::max(window, 2 * product + kHoleSlack);
   const double in_time = static_cast<double>(product) * (to_seconds(kHoleTime) / to_seconds(rtt_.min()));
   return std::max(2 * product + std::min(kHoleSlack, static_cast<size_t>(in_time)), std::min(window, kHoleSlack));
 }

@@ -9,7 +9,7 @@ namespace {
 
 // draft-ietf-ccwg-bbr-02 unless said otherwise
 constexpr double kStartupPacingGain = 2.77;
-constexpr double kStartupWindowGain = 2.77;  // BBRv1; the draft's 2.0 costs a round trip more of every start
+constexpr double kStartupWindowGain = 2.77;  // BBRv1 has one gain for both; the draft's 2.0 here costs every start a round trip more
 constexpr double kWindowGain = 2.0;
 constexpr double kUpWindowGain = 2.25;
 constexpr double kDrainGain = 0.5;
@@ -21,7 +21,6 @@ constexpr double kBeta = 0.7;
 constexpr int kInitialWindow = 32;  // packets, as Google's QUIC: the 10 of RFC 6928 take almost two round trips more
 constexpr int kMinWindow = 4;       // packets
 constexpr double kMaxQuantum = 64 << 10;
-constexpr double kHostDelay = 0.002;       // seconds: what two busy event loops add to a tiny round-trip time
 constexpr double kHostWindow = 512 << 10;  // bytes: most that this may add up to (a socket's receive buffer)
 constexpr int kFullRounds = 3;
 constexpr double kFullGrowth = 1.25;
@@ -33,7 +32,6 @@ constexpr uint64_t kCruiseRounds = 6;  // BBRv1 has 6; up to 3 more at random
 constexpr Duration kMinCycle = 20ms;   // probing in every few rounds of a loopback path is noise
 constexpr Duration kMaxCycle = 3s;
 constexpr double kMostSwing = 1.5;       // of the minimal RTT: a mean beyond this is a queue
-constexpr double kUpGrowth = 1.1;        // of what kUpGain can show; more room, so the probe goes on
 constexpr double kUpMeanGrowth = 1.03;   // of a whole round: the highest sample alone may be chance
 constexpr int kUpRounds = 3;             // without growth and without a queue, where the delay varies
 constexpr int kUpPatience = 2;           // rounds of such growth, then
@@ -297,7 +295,7 @@ void Bbr::update_window(const AckEvent& event) {
   // While it starts up the window grows no more once a queue shows: enough is under way.
   const double gain = !filled_pipe_ && met_queue(event.rtt) ? 0 : window_gain_;
   double most = bdp(bandwidth(), gain) + std::max(extra_acked_filter_[0], extra_acked_filter_[1]);
-  const double for_hosts = std::min(bandwidth() * window_gain_ * kHostDelay, kHostWindow);
+  const double for_hosts = std::min(bandwidth() * window_gain_ * to_seconds(kShortPath), kHostWindow);
   most = std::max({most, for_hosts, 3.0 * static_cast<double>(quantum_), packets(kMinWindow)});
   double window = static_cast<double>(window_);
   const double grown = window + static_cast<double>(event.acked);

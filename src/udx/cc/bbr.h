@@ -49,7 +49,7 @@ class Bbr final : public Controller {
   Duration min_rtt() const { return min_rtt_; }
 
  private:
-  static constexpr Duration kShortPath = 2ms;  // what two busy event loops add
+  static constexpr double kUpGrowth = 1.1;  // of what kUpGain can show; more room, so the probe goes on
   static constexpr double kNoLimit = std::numeric_limits<double>::infinity();
 
   // model

@@ -17,11 +17,9 @@ constexpr double kBaseTolerance = 0.08;     // without one: the draft's 2 % woul
 constexpr double kStandingQueue = 1.15;     // of the minimal RTT, in every packet of a round
 constexpr double kMetQueue = 1.05;          // of the minimal RTT, in one packet
 constexpr Duration kQueueNoise = 2ms;
-constexpr double kLeap = 1.1;         // of the bandwidth before a probe: a path that has become wider counts at once
-constexpr double kNoisy = 0.05;       // of the minimal RTT, and
-constexpr double kHostNoise = 0.002;  // seconds: what the hosts add
-constexpr double kNoiseMargin = 3;    // times what the minima of rounds usually differ by
-constexpr double kMostNoise = 0.75;   // of the minimal RTT: what varies more is a queue that comes and goes
+constexpr double kNoisy = 0.05;      // of the minimal RTT, and what the hosts add
+constexpr double kNoiseMargin = 3;   // times what the minima of rounds usually differ by
+constexpr double kMostNoise = 0.75;  // of the minimal RTT: what varies more is a queue that comes and goes
 constexpr double kFloorMargin = 0.05;
 constexpr double kMaxFloor = 0.3;
 constexpr int kBlamelessRounds = 3;
@@ -60,7 +58,7 @@ void Bbr::update_bandwidth(const AckEvent& event) {
   inflight_latest_ = std::max(inflight_latest_, static_cast<double>(rate.delivered));
   if (rate.app_limited && sample < max_bandwidth()) return;
   // Once the pipe is filled single samples are chance, a millisecond of the hosts' in a short round trip for instance; rounds' means count.
-  const bool leap = state_ == State::kProbeUp && !noisy() && sample > kLeap * full_bandwidth_;
+  const bool leap = state_ == State::kProbeUp && !noisy() && sample > kUpGrowth * full_bandwidth_;
   if (!filled_pipe_ || short_path() || leap) bandwidth_filter_[1] = std::max(bandwidth_filter_[1], sample);
   round_rate_sum_ += sample * static_cast<double>(event.acked);
   round_rate_weight_ += static_cast<double>(event.acked);
@@ -109,7 +107,9 @@ bool Bbr::update_min_rtt(const AckEvent& event) {
   return expired;
 }
 
-bool Bbr::noisy() const { return !short_path() && min_rtt_ != Duration::max() && rtt_noise_ > kNoisy * to_seconds(min_rtt_) + kHostNoise; }
+bool Bbr::noisy() const {
+  return !short_path() && min_rtt_ != Duration::max() && rtt_noise_ > kNoisy * to_seconds(min_rtt_) + to_seconds(kShortPath);
+}
 
 bool Bbr::standing_queue() const {
   if (min_rtt_ == Duration::max() || round_min_rtt_ == Duration::max()) return false;

@@ -12,6 +12,8 @@
 
 namespace hg::udx::cc {
 
+inline constexpr Duration kShortPath = 2ms;  // what two busy event loops add: on shorter round trips they are most of what is measured
+
 struct RateSample {
   bool valid = false;
   uint64_t prior_delivered = 0;  // delivered when the sample's packet was sent
