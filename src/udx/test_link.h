@@ -18,6 +18,12 @@ struct BasicLink {
     b.expect = bytes;
     return world.run_until([&] { return b.received >= bytes; }, limit);
   }
+  /// Bits per second that reach b from now on.
+  double rate_over(Duration span) {
+    const uint64_t before = b.received;
+    world.run_for(span);
+    return static_cast<double>(b.received - before) * 8 / to_seconds(span);
+  }
   bool until_closed(Duration limit) {
     return world.run_until([&] { return a.closes == 1 && b.closes == 1; }, limit);
   }
