@@ -27,7 +27,7 @@ function page (limit = PAGE_LIMIT) {
     const socket = net.connect({ port: options.port, host: options.host })
     const timer = setTimeout(() => socket.destroy(new Error('late')), limit)
     let got = 0
-    socket.on('connect', () => socket.write('page\n'))
+    socket.on('connect', () => socket.write('GET page\n'))
     socket.on('data', (data) => {
       got += data.length
       if (got >= PAGE_BYTES) resolve(now() - start)
@@ -94,10 +94,10 @@ class Bulk {
     this.socket = net.connect({ port: options.port, host: options.host, allowHalfOpen: true })
     this.socket.on('error', () => {})
     if (direction === 'down') {
-      this.socket.write('down 0\n')
+      this.socket.write('GET down 0\n')
       this.socket.on('data', (data) => { this.got += data.length })
     } else {
-      this.socket.write('up\n')
+      this.socket.write('POST up\n')
       this.socket.resume()
       pour(this.socket, content(0))
     }

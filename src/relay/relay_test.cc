@@ -166,7 +166,7 @@ class RelayTest : public ::testing::Test {
     ASSERT_TRUE(loop_.run_until([&] { return listening() == gates; }, 10s));
   }
   void connect() {
-    auto [a, b] = tunnel::make_pipe(loop_, key(1), key(next_key_++), {.delay = 0ms});
+    auto [a, b] = tunnel::make_pipe(loop_, key(1), key(next_key_++), {.delay = delay_});
     gateway_end_ = a.get();
     gateway_->add_connection(std::move(a));
     provider_->add_connection(std::move(b));
@@ -199,6 +199,7 @@ class RelayTest : public ::testing::Test {
   uint16_t udp_port_ = 0;
   uint16_t udp_service_port_ = 0;
   uint8_t next_key_ = 2;
+  Duration delay_{};  // one way
   tunnel::Limits limits_;
   tunnel::PipeEnd* gateway_end_ = nullptr;
   std::unique_ptr<ServiceLinks> links_;
@@ -288,6 +289,36 @@ TEST_F(RelayTest, AClientThatVanishesClosesTheServicesSocket) {
   ASSERT_TRUE(wait([&] { return served_[0]->ended || served_[0]->reset; }));
   served_[0]->end();
   ASSERT_TRUE(wait([&] { return links_->links() == 0; }, 3s));
+}
+
+TEST_F(RelayTest, ARequestReachesItsServiceInOneCrossing) {
+  delay_ = 100ms;
+  start();
+  const TimePoint before = loop_.now();
+  auto c = client();
+  c->send(as_bytes("GET / HTTP/1.1\r\n\r\n"));
+  c->end();
+  ASSERT_TRUE(wait([&] { return served_.size() == 1 && served_[0]->ended; }));
+  EXPECT_LT(loop_.now() - before, 190ms);
+  EXPECT_EQ(as_text(served_[0]->in), "GET / HTTP/1.1\r\n\r\n");
+  served_[0]->send_pattern(1000);
+  served_[0]->end();
+  ASSERT_TRUE(wait([&] { return c->ended; }));
+  EXPECT_TRUE(c->holds_pattern(1000));
+}
+
+TEST_F(RelayTest, AClientThatLeavesBeforeItsChannelOpensIsForgottenAtOnce) {
+  delay_ = 200ms;
+  start();
+  auto c = client();
+  c->send(as_bytes("GET /"));
+  ASSERT_TRUE(wait([&] { return gateway_->counters().bytes_to_peers == 5; }));
+  const TimePoint before = loop_.now();
+  c->socket->reset_on_close();
+  c.reset();
+  ASSERT_TRUE(wait([&] { return gates_->clients() == 0; }));
+  EXPECT_LT(loop_.now() - before, 190ms);
+  ASSERT_TRUE(wait([&] { return provider_->counters().channels_open == 0 && links_->links() == 0; }));
 }
 
 TEST_F(RelayTest, ALostPeerResetsItsClientsAndTheGateClosesAndComesBack) {

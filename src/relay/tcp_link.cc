@@ -25,6 +25,7 @@ void TcpLink::start(std::unique_ptr<io::TcpSocket> socket, std::unique_ptr<tunne
   socket_ = std::move(socket);
   channel_ = std::move(channel);
   socket_->set_handler(this);
+  if (channel_->early()) socket_->watch_read(true);
 }
 
 void TcpLink::connect_to(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel) {

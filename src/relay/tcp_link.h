@@ -3,7 +3,7 @@
 //   socket ─read (pull: only what the channel takes now)─▶ channel        local end ─▶ Channel::end()
 //   channel ─write, the rest queued─▶ socket ─taken─▶ Channel::consumed()   remote end ─▶ shutdown_write() behind the queue
 //
-//   gateway:  add socket ─▶ (channel opens) ─▶ relaying ─▶ both ended ─▶ done
+//   gateway:  add socket ─▶ (channel opens; reading, where early() lets it) ─▶ relaying ─▶ both ended ─▶ done
 //   provider: connect_to() ─▶ connected: accept() ─▶ relaying …            refused: Channel::refuse()
 //   limited client (gateway): reads and writes wait for the bucket's turns; what waits is bounded by the channel's window, or, towards
 //   peers without windows, by the burst: beyond it the channel is dropped closed by the peer ─▶ queue written ─▶ FIN ─▶ what still comes is

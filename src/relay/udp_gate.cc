@@ -108,6 +108,7 @@ class UdpGate final : public GateListener {
 };
 
 void UdpFlow::from_client(ByteView datagram) {
+  if (channel_->early() && early_.empty() && channel_->send_datagram(datagram)) return;
   if (channel_->state() == tunnel::Channel::State::kOpen) {
     if (up_ == nullptr)
       channel_->send_datagram(datagram);

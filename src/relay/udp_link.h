@@ -29,6 +29,7 @@ class DatagramQueue {
     datagrams_.push_back(to_bytes(datagram));
     return true;
   }
+  bool empty() const { return datagrams_.empty(); }
   std::vector<Bytes> take() {
     bytes_ = 0;
     return std::exchange(datagrams_, {});

@@ -8,6 +8,10 @@
 
 namespace hg::tunnel {
 
+namespace {
+constexpr size_t kEarlyDatagramCost = 64;  // of the credit, beside its bytes: also many empty ones come to an end
+}
+
 std::string_view close_reason_text(CloseReason reason) {
   switch (reason) {
     case CloseReason::kRemote:
@@ -55,14 +59,14 @@ void Channel::refuse(std::string_view why) {
 }
 
 size_t Channel::sendable() const {
-  if (state_ != State::kOpen || end_sent_ || session_->backed_up_) return 0;
+  if (!may_send() || session_->backed_up_) return 0;
   const size_t most = std::min(kMaxStreamBody, session_->connection_->write_size());
-  return flow_ ? static_cast<size_t>(std::min<uint64_t>(send_credit_, most)) : most;
+  return flow_ || early_ ? static_cast<size_t>(std::min<uint64_t>(send_credit_, most)) : most;
 }
 
 void Channel::wait_to_send() {
-  if (state_ != State::kOpen || end_sent_) return;
-  if (flow_ && send_credit_ == 0) {
+  if (!may_send()) return;
+  if (out_of_credit()) {
     wants_to_send_ = true;
   } else {
     session_->enqueue_turn(*this);
@@ -75,16 +79,31 @@ Room Channel::buffer_room() const {
 }
 
 bool Channel::send(Buffer data) {
-  assert(state_ == State::kOpen && !data.empty() && data.size() <= kMaxStreamBody);
-  if (state_ != State::kOpen || data.empty()) return false;
+  assert(may_send() && !data.empty() && data.size() <= kMaxStreamBody);
+  if (!may_send() || data.empty()) return false;
   session_->context_.counters.bytes_to_peers += data.size();
-  if (flow_) send_credit_ -= std::min<uint64_t>(send_credit_, data.size());
+  if (early_ && !opener_->on_early_data(data.view())) {
+    send_credit_ = 0;
+    return false;
+  }
+  if (flow_ || early_) send_credit_ -= std::min<uint64_t>(send_credit_, data.size());
   prepend_frame(data, Action::kStream, id_);
   session_->send_frame(std::move(data));
   return sendable() > 0;
 }
 
+bool Channel::send_early_datagram(ByteView datagram) {
+  const size_t cost = datagram.size() + kEarlyDatagramCost;
+  if (!may_send() || session_->backed_up_ || cost > send_credit_) return false;
+  send_credit_ -= cost;
+  opener_->on_early_data(datagram);
+  session_->context_.counters.bytes_to_peers += datagram.size();
+  session_->send_frame(make_frame(session_->room(), Action::kStream, id_, datagram));
+  return true;
+}
+
 bool Channel::send_datagram(ByteView datagram) {
+  if (early_) return send_early_datagram(datagram);
   if (state_ != State::kOpen) return false;
   Counters& counters = session_->context_.counters;
   last_datagram_ = session_->context_.runtime.now();
@@ -109,7 +128,7 @@ bool Channel::send_datagram(ByteView datagram) {
 }
 
 void Channel::end() {
-  if (state_ != State::kOpen || end_sent_) return;
+  if (!may_send()) return;
   end_sent_ = true;
   session_->dequeue_turn(*this);
   session_->send_frame(make_frame(session_->room(), Action::kEnd, id_));

@@ -63,6 +63,8 @@ class ChannelOpener {
   virtual void on_open_confirmed(std::string_view json) = 0;
   virtual void on_open_refused(const std::string& why) = 0;
   virtual void on_open_session_lost() = 0;
+  /// The local side said this before the confirmation: kept; false: it must not go ahead, and nothing more is to be read.
+  virtual bool on_early_data(ByteView data) = 0;
   /// The local side closed or destroyed the channel.
   virtual void on_open_cancelled() = 0;
 };
@@ -80,6 +82,8 @@ class Channel {
   Protocol protocol() const { return protocol_; }
   State state() const { return state_; }
   uint32_t id() const { return id_; }
+  /// Gateway, kOpening: data may be sent already.
+  bool early() const { return early_; }
   /// nullptr while a gateway looks for a route, and once closed.
   const Session* session() const { return session_; }
 
@@ -87,16 +91,16 @@ class Channel {
   void accept();
   void refuse(std::string_view why);
 
-  /// Bytes send() takes now: 0 while not open, backed up, or without credit; at most kMaxStreamBody, on a slow path less.
+  /// Bytes send() takes now: 0 while neither open nor early(), backed up, or without credit; at most kMaxStreamBody, on a slow path less.
   size_t sendable() const;
   /// Without effect behind end().
   void wait_to_send();
   /// Head and tail room that a Buffer for send() needs.
   Room buffer_room() const;
-  /// One stream message of 1 to sendable() bytes; true while more may be sent.
+  /// One stream message of 1 to sendable() bytes; true while more may be sent. What must not go ahead of the confirmation waits for it.
   bool send(Buffer data);
   /// One datagram, in state kOpen; false when it was dropped (and counted): too big for the wire, or too much queued. Goes beside the
-  /// stream where both sides can and it fits a packet, else on the stream.
+  /// stream where both sides can and it fits a packet, else on the stream. While early(): false when it has to wait until then.
   bool send_datagram(ByteView datagram);
   /// Largest datagram the peer takes in one message.
   size_t max_datagram() const { return max_datagram_; }
@@ -121,9 +125,14 @@ class Channel {
   friend class Session;
   friend class Opening;
 
+  bool may_send() const { return session_ != nullptr && !end_sent_ && (state_ == State::kOpen || early_); }
+  bool send_early_datagram(ByteView datagram);
+  bool out_of_credit() const { return (flow_ || early_) && send_credit_ == 0; }
+
   const Protocol protocol_;
   State state_ = State::kOpening;
   bool flow_ = false;       // credit in both directions
+  bool early_ = false;      // kOpening: send_credit_ may be used
   bool unordered_ = false;  // datagrams that fit a packet go beside the stream
   bool end_sent_ = false;
   bool end_received_ = false;

@@ -20,6 +20,7 @@ inline constexpr size_t kMessageHeaderBytes = 6;
 inline constexpr size_t kFrameHeaderBytes = kLengthBytes + kMessageHeaderBytes;
 inline constexpr size_t kMaxMessage = 10 * 1024 * 1024;
 inline constexpr size_t kMaxStreamBody = 61440;  // the TypeScript program's MAX_TUNNEL_FRAME
+inline constexpr size_t kEarlyBytes = 32768;     // of a channel, before its confirmation (feature "early")
 inline constexpr size_t kMaxUdpPayload = 65507;  // RFC 768 over IPv4: 65535 - 20 - 8
 inline constexpr size_t kMaxErrorJson = 255;     // its length is one byte
 

@@ -77,6 +77,7 @@ class Gateway {
   RouteTable routes_;
   Admissions admissions_;
   std::unordered_map<PublicKey, Member, ArrayHash> members_;
+  size_t early_openings_ = 0;  // of those below, that may keep what their clients say
   std::unordered_map<const Opening*, std::unique_ptr<Opening>> openings_;
   std::map<GateKey, std::pair<Gate, TimePoint>> lingering_;
   Timer linger_timer_;

@@ -32,6 +32,7 @@ struct Limits {
   Duration quiet_flow = 1s;           // a UDP flow has no end: without a datagram for so long it does not hold up a stop
   size_t initial_window = 2097152;    // bytes a peer with "flow" may send on a new channel, at most
   size_t min_window = 65536;          // and at least, however much of max_buffer_per_peer is promised away
+  size_t max_early_openings = 512;    // of a gateway, that may keep kEarlyBytes each
   size_t max_channels_per_peer = 65536;
   size_t max_datagram_backlog = 1048576;  // bytes of UDP datagrams queued behind a full connection; more are dropped
   size_t max_udp_flows_per_gate = 16384;  // the longest idle one makes room

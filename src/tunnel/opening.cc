@@ -19,11 +19,13 @@ Opening::Opening(Gateway& gateway, const GateRequest& request, Channel& channel,
       id_(to_hex(context_.runtime.rng().array<16>())),
       opened_at_ms_(context_.runtime.wall_ms()),
       give_up_at_(context_.runtime.now() + context_.limits.route_finding_timeout),
+      early_data_(request.gate.protocol),
       timer_(context_.runtime.timers(), [this] { on_timer(); }) {
   channel_.opener_ = this;
 }
 
 Opening::~Opening() {
+  if (holds_early_place_) --gateway_.early_openings_;
   // Left behind by a gateway that is destroyed: the channel must not call back.
   if (!left_ && channel_.opener_ == this) {
     channel_.opener_ = nullptr;
@@ -45,6 +47,7 @@ void Opening::attempt() {
   if (!pick) return wait_for_routes();
   Verdict verdict = gateway_.admissions_.judge(pick->policy.get(), request_.gate, request_.client.ip);
   if (!verdict.allow) return fail(CloseReason::kDenied);
+  limited_ = verdict.bucket != nullptr;
   ask(*pick, std::move(verdict.labels));
 }
 
@@ -61,10 +64,22 @@ void Opening::ask(const RouteTable::Pick& pick, std::vector<std::string> labels)
     });
   }
   if (!sent) return back_off();
+  early_ = may_be_early(*session);
+  if (early_) session->begin_early(channel_, early_data_);
   phase_ = Phase::kAsked;
   asked_at_ = context_.runtime.now();
   gateway_.routes_.open_started(request_.gate, provider_);
   timer_.arm(asked_at_ + std::min(hedge_after(), context_.limits.open_request_timeout));
+}
+
+/// A limited client's bytes wait for its limit. What all openings keep is bounded.
+bool Opening::may_be_early(const Session& session) {
+  if (limited_ || !session.remote_features().early) return false;
+  if (!holds_early_place_ && gateway_.early_openings_ < context_.limits.max_early_openings) {
+    ++gateway_.early_openings_;
+    holds_early_place_ = true;
+  }
+  return holds_early_place_;
 }
 
 /// How long this provider may be silent before another one is asked: several times what it took lately.
@@ -176,10 +191,15 @@ void Opening::on_open_confirmed(std::string_view json) {
   ChannelHandler& handler = handler_;
   Session* session = channel_.session_;
   const auto self = leave();
-  session->complete_opening(channel_, asked_, granted);
+  session->complete_opening(channel_, asked_, granted, early_ ? bytes_in(early_data_.ahead()) : 0);
   if (!gateway_.admissions_.admit(channel_, request_.gate, request_.client.ip, provider_)) {
     ++context_.counters.refused_ingress;
     return channel_.close_for(CloseReason::kDenied);
+  }
+  if (early_) {
+    session->say(channel_, early_data_.behind());
+  } else {
+    session->repeat(channel_, early_data_.all());
   }
   handler.on_channel_open();
 }

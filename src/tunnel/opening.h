@@ -1,4 +1,7 @@
 // One client's search for a provider, from Gateway::open() until the channel is confirmed or given up. See gateway.h for the states.
+//
+// What the client says meanwhile follows the request at once (feature "early"), where it may be repeated: its answer is one round trip
+// away, and if this provider refuses or does not answer, the next one gets it. Everything else waits for the confirmation.
 #pragma once
 
 #include <optional>
@@ -6,6 +9,7 @@
 #include <vector>
 
 #include "base/timer.h"
+#include "tunnel/early_data.h"
 #include "tunnel/gateway.h"
 
 namespace hg::tunnel {
@@ -26,6 +30,7 @@ class Opening final : public ChannelOpener {
   void on_open_refused(const std::string& why) override;
   void on_open_session_lost() override;
   void on_open_cancelled() override;
+  bool on_early_data(ByteView data) override { return early_data_.add(data); }
 
  private:
   enum class Phase { kWaiting, kAsked, kBackOff, kFailing };
@@ -34,6 +39,7 @@ class Opening final : public ChannelOpener {
   void ask(const RouteTable::Pick& pick, std::vector<std::string> labels);
   void on_timer();
   void asked_timer();
+  bool may_be_early(const Session& session);
   Duration hedge_after() const;
   void back_off();
   void wait_for_routes();
@@ -54,6 +60,10 @@ class Opening final : public ChannelOpener {
   PublicKey provider_{};
   TimePoint asked_at_{};
   OpenTerms asked_;
+  bool limited_ = false;
+  bool early_ = false;  // the provider asked takes it
+  bool holds_early_place_ = false;
+  EarlyData early_data_;
   std::vector<PublicKey> tried_;
   bool timed_out_ = false;
   bool left_ = false;

@@ -65,6 +65,7 @@ std::string encode_end(const Features& features, const std::optional<PublicKey>&
   if (features.unordered_datagrams) names.emplace_back(kFeatureUnorderedDatagrams);
   if (features.move) names.emplace_back(kFeatureMove);
   if (features.probe) names.emplace_back(kFeatureProbe);
+  if (features.early) names.emplace_back(kFeatureEarly);
   std::string end = "]";
   if (!names.empty()) end += ",\"features\":" + json::serialize(names);
   if (relay) end += ",\"relay\":\"" + to_hex(*relay) + '"';
@@ -153,6 +154,7 @@ Expected<Advertisement> decode_advertisement(std::string_view text) {
       if (feature.get_string() == kFeatureUnorderedDatagrams) advertisement.features.unordered_datagrams = true;
       if (feature.get_string() == kFeatureMove) advertisement.features.move = true;
       if (feature.get_string() == kFeatureProbe) advertisement.features.probe = true;
+      if (feature.get_string() == kFeatureEarly) advertisement.features.early = true;
     }
   }
   if (const json::value* relay = message->if_contains("relay"); relay != nullptr && relay->is_string()) {

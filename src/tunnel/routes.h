@@ -31,17 +31,23 @@ inline constexpr std::string_view kFeatureMove = "move";
 /// Filler is answered with filler (Action::kProbe).
 inline constexpr std::string_view kFeatureProbe = "probe";
 
+/// Up to kEarlyBytes of a channel's data may follow its open request at once. They count into the window that the confirmation grants, and
+/// a service hears nothing of them unless the request is confirmed.
+inline constexpr std::string_view kFeatureEarly = "early";
+
 struct Features {
   bool flow = false;
   bool big_datagrams = false;
   bool unordered_datagrams = false;
   bool move = false;
   bool probe = false;
+  bool early = false;
   bool operator==(const Features&) const = default;
 };
 
 /// What our providers can do.
-inline constexpr Features kProviderFeatures{.flow = true, .big_datagrams = true, .unordered_datagrams = true, .move = true, .probe = true};
+inline constexpr Features kProviderFeatures{
+    .flow = true, .big_datagrams = true, .unordered_datagrams = true, .move = true, .probe = true, .early = true};
 
 struct Advertisement {
   std::vector<Service> routes;

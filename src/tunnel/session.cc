@@ -231,7 +231,7 @@ void Session::handle_request(const Message& message) {
   if (request->protocol == Protocol::kTcp && asked.window != 0) {
     channel->flow_ = true;
     channel->send_credit_ = asked.window;
-    set_window(*channel, initial_window());
+    set_window(*channel, std::max<size_t>(initial_window(), kEarlyBytes));
   }
   if (request->protocol == Protocol::kUdp && asked.datagram != 0)
     channel->max_datagram_ = std::clamp<size_t>(asked.datagram, kMaxStreamBody, kMaxUdpPayload);
@@ -362,6 +362,22 @@ void Session::abandon_opening(Channel& channel) {
   detach(channel);
 }
 
+void Session::begin_early(Channel& channel, const EarlyData& kept) {
+  channel.early_ = true;
+  channel.send_credit_ = kept.behind().empty() ? kEarlyBytes : 0;
+  repeat(channel, kept.ahead());
+}
+
+void Session::repeat(Channel& channel, std::span<const Bytes> said) {
+  say(channel, said);
+  if (channel.end_sent_) send_frame(make_frame(room(), Action::kEnd, channel.id_));
+}
+
+void Session::say(Channel& channel, std::span<const Bytes> pieces) {
+  channel.send_credit_ -= std::min<uint64_t>(channel.send_credit_, bytes_in(pieces));
+  for (const Bytes& data : pieces) send_frame(make_frame(room(), Action::kStream, channel.id_, data));
+}
+
 OpenTerms Session::terms_to_ask(Protocol protocol) const {
   OpenTerms terms;
   if (protocol == Protocol::kTcp && remote_features_.flow) terms.window = initial_window();
@@ -370,12 +386,13 @@ OpenTerms Session::terms_to_ask(Protocol protocol) const {
   return terms;
 }
 
-void Session::complete_opening(Channel& channel, const OpenTerms& asked, const OpenTerms& granted) {
+void Session::complete_opening(Channel& channel, const OpenTerms& asked, const OpenTerms& granted, size_t used) {
   channel.opener_ = nullptr;
   channel.state_ = Channel::State::kOpen;
+  channel.early_ = channel.wants_to_send_ = false;
   if (asked.window != 0 && granted.window != 0) {
     channel.flow_ = true;
-    channel.send_credit_ = granted.window;
+    channel.send_credit_ = granted.window - std::min<size_t>(granted.window, used);
     set_window(channel, asked.window);
   }
   if (asked.datagram != 0 && granted.datagram != 0)
@@ -408,7 +425,7 @@ void Session::detach(Channel& channel) {
   if (channel.over_limit_) --over_limit_channels_;
   unconsumed_ -= channel.unconsumed_;
   promised_ -= channel.window_;
-  channel.over_limit_ = false;
+  channel.over_limit_ = channel.early_ = false;
   channel.window_ = 0;
   channel.session_ = nullptr;
   if (channel.opener_ == nullptr) channel.state_ = Channel::State::kClosed;

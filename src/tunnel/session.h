@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 
@@ -19,6 +20,7 @@
 #include "noise/connection.h"
 #include "tunnel/channel.h"
 #include "tunnel/counters.h"
+#include "tunnel/early_data.h"
 #include "tunnel/fingerprint.h"
 #include "tunnel/hello.h"
 #include "tunnel/limits.h"
@@ -91,8 +93,13 @@ class Session final : public ByteStreamHandler {
   }
   /// Takes a channel that is being opened off this session (close is sent) so that it can be opened elsewhere.
   void abandon_opening(Channel& channel);
-  /// Gateway: the provider confirmed: what we asked (and granted it), what it granted us.
-  void complete_opening(Channel& channel, const OpenTerms& asked, const OpenTerms& granted);
+  /// Gateway, behind open_channel(): the channel may send before the confirmation, kEarlyBytes in all; `kept` goes first.
+  void begin_early(Channel& channel, const EarlyData& kept);
+  /// What was said to another provider, the channel's end with it, is said again.
+  void repeat(Channel& channel, std::span<const Bytes> said);
+  void say(Channel& channel, std::span<const Bytes> pieces);
+  /// Gateway: the provider confirmed: what we asked (and granted it), what it granted us, how much of that is used already.
+  void complete_opening(Channel& channel, const OpenTerms& asked, const OpenTerms& granted, size_t used);
   /// What to ask of this provider when a channel is opened.
   OpenTerms terms_to_ask(Protocol protocol) const;
 

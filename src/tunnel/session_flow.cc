@@ -123,7 +123,7 @@ void Session::run_turns() {
     Channel& channel = *turn_first_;
     const bool round_over = &channel == last;
     dequeue_turn(channel);
-    if (channel.flow_ && channel.send_credit_ == 0) {
+    if (channel.out_of_credit()) {
       channel.wants_to_send_ = true;
     } else {
       channel.handler_->on_channel_sendable();

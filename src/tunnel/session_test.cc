@@ -23,7 +23,7 @@ TEST_F(SessionTest, AnOldGatewayIsServedWithoutAnythingItDoesNotKnow) {
   run(10ms);
   ASSERT_EQ(1u, old.count(Action::kAdvRoutes));
   EXPECT_EQ(
-      R"({"routes":[{"serviceHost":"web","servicePort":80,"protocol":0,"gatePort":8080,"routes":[]}],"features":["flow","udp65507","udp-unordered","move","probe"]})",
+      R"({"routes":[{"serviceHost":"web","servicePort":80,"protocol":0,"gatePort":8080,"routes":[]}],"features":["flow","udp65507","udp-unordered","move","probe","early"]})",
       as_text(old.last(Action::kAdvRoutes)->body));
   Bytes gate_only = {0, 0, 0x1f, 0x90};  // the oldest form
   old.send(make_frame({}, Action::kOpen, 5, gate_only));

@@ -3,7 +3,8 @@
 //   node load.mjs serve HOST PORT STATS      a server: the first line of a connection says what it wants
 //   node load.mjs fetch PORT DOWN UP         a client: that many bytes each way through 127.0.0.1:PORT; prints {"down": {…}, "up": {…}}
 //
-// Requests: "page" one small answer · "down BYTES" (0: without end) · "up" takes all, answers {"bytes", "sha256"} at the end.
+// Requests, a line each: "GET page" one small answer · "GET down BYTES" (0: without end) · "POST up" takes all, answers {"bytes", "sha256"}
+// at the end.
 // STATS is a Unix socket; each line it gets is answered with {"received": bytes of the latest upload so far}.
 import { createHash } from 'node:crypto'
 import net from 'node:net'
@@ -12,7 +13,7 @@ import { PAGE_BYTES, content, pour } from './traffic.mjs'
 function serve (host, port, stats) {
   let received = 0
   const handle = (socket, request, rest) => {
-    const [verb, amount] = request.split(' ')
+    const [, verb, amount] = request.split(' ')
     if (verb === 'page') return socket.end(Buffer.alloc(PAGE_BYTES, 'p'))
     if (verb === 'down') return pour(socket, content(Number(amount))).then(() => socket.end())
     if (verb !== 'up') return socket.destroy()
@@ -57,7 +58,7 @@ async function fetchDown (port, bytes) {
   const socket = await connect(port)
   const hash = createHash('sha256')
   let got = 0
-  socket.write(`down ${bytes}\n`)
+  socket.write(`GET down ${bytes}\n`)
   for await (const data of socket) {
     got += data.length
     hash.update(data)
@@ -69,7 +70,7 @@ async function fetchUp (port, bytes) {
   const socket = await connect(port)
   let answer = ''
   const answered = (async () => { for await (const data of socket) answer += data })()
-  socket.write('up\n')
+  socket.write('POST up\n')
   await pour(socket, content(bytes))
   socket.end()
   await answered
