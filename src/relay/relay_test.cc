@@ -384,6 +384,26 @@ TEST_F(RelayTest, DatagramsOfEverySizeComeBackWhole) {
   EXPECT_EQ(0u, gateway_->counters().datagrams_too_big);
 }
 
+TEST_F(RelayTest, AFirstDatagramIsAnsweredAfterTwoCrossingsInOrder) {
+  delay_ = 100ms;
+  std::unique_ptr<io::LocalUdp> echo;
+  start_udp_echo(loop_, echo);
+  udp_service_port_ = echo->local_address().port();
+  start();
+  auto socket = io::udp_connect(loop_, loopback(udp_port_));
+  ASSERT_TRUE(socket);
+  std::vector<size_t> got;
+  (*socket)->set_handler([&](const io::SocketAddress&, ByteView data) { got.push_back(data.size()); });
+  const TimePoint before = loop_.now();
+  const std::vector<size_t> sizes = {10, 20'000, 20'001, 11};  // the second large one has to wait, and so the last
+  for (const size_t size : sizes) ASSERT_TRUE((*socket)->send(Bytes(size)));
+  ASSERT_TRUE(wait([&] { return got.size() == 2; }));
+  EXPECT_LT(loop_.now() - before, 290ms);
+  ASSERT_TRUE(wait([&] { return got.size() == sizes.size(); }));
+  EXPECT_GT(loop_.now() - before, 390ms);
+  EXPECT_EQ(got, sizes);
+}
+
 TEST_F(RelayTest, EachUdpClientHasItsFlowAndTheLongestIdleOneMakesRoom) {
   std::unique_ptr<io::LocalUdp> echo;
   start_udp_echo(loop_, echo);

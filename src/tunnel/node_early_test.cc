@@ -57,7 +57,7 @@ TEST_F(NodeEarlyTest, AnAnswerIsOneRoundTripAway) {
 
 TEST_F(NodeEarlyTest, SoMuchAndNoMoreAndAllOfItCounts) {
   Limits limits;
-  limits.initial_window = limits.max_buffer_per_channel = 65536;
+  limits.initial_window = limits.max_buffer_per_channel = 10'000;
   Member small(host_, false, true, limits);
   join(small, 2);
   auto client = open(gateway_, 8080);
@@ -68,8 +68,11 @@ TEST_F(NodeEarlyTest, SoMuchAndNoMoreAndAllOfItCounts) {
   FakeSocket& service = small.connector.last();
   service.reading = false;
   client->push(1'000'000);
+  run(kOneWay - 10ms);
+  EXPECT_FALSE(client->opened);
+  EXPECT_EQ(client->turns, 0) << "it waits, it does not ask again and again";
   run(1s);
-  EXPECT_EQ(service.received, kEarlyBytes + 65536) << "what was taken at once, and a window";
+  EXPECT_EQ(service.received, 2 * kEarlyBytes) << "what was taken at once, and a window: not less than that";
   service.take_all();
   ASSERT_TRUE(wait([&] { return service.received == kEarlyBytes + 1'000'000; }));
   EXPECT_EQ(small.node->counters().window_overruns, 0u);
@@ -103,6 +106,19 @@ TEST_F(NodeEarlyTest, ARefusalTakesItToTheNextProvider) {
   EXPECT_EQ(other.connector.last().text(), kHead);
   EXPECT_TRUE(other.connector.last().ended);
   EXPECT_EQ(provider_.connector.last().received, 0u);
+}
+
+TEST_F(NodeEarlyTest, WhatWasHeldBackStaysTheLastUntilTheConfirmation) {
+  Member other(host_, false, true);
+  provider_.connector.modes[8080] = other.connector.modes[8080] = Mode::kRefuse;
+  join(provider_, 2);
+  join(other, 3);
+  auto client = open(gateway_, 8080);
+  client->say("POST");
+  run(2 * kOneWay + 10ms);
+  ASSERT_EQ(asked(provider_) + asked(other), 1u);
+  ASSERT_TRUE(client->channel->early()) << "the second one is asked";
+  EXPECT_EQ(client->channel->sendable(), 0u);
 }
 
 TEST_F(NodeEarlyTest, AProviderThatDoesNotKnowOfItGetsItBehindItsConfirmation) {
@@ -184,6 +200,22 @@ TEST_F(NodeEarlyTest, DatagramsToo) {
   EXPECT_EQ(provider_.connector.last().datagrams, (std::vector<size_t>{100, 0}));
   EXPECT_TRUE(wait([&] { return client->opened; }));
   EXPECT_EQ(provider_.connector.last().datagrams.size(), 2u);
+}
+
+TEST_F(NodeEarlyTest, NothingGoesAheadOnAFullConnection) {
+  provider_.node->provider()->set_services({tcp(8080), udp(53)});
+  connect(gateway_, 1, provider_, 2, {.delay = kOneWay, .bytes_per_second = 1e5, .high_water = 10'000});
+  ASSERT_TRUE(wait([&] { return gateway_.node->gateway()->routes().size() == 2; }));
+  auto bulk = open(gateway_, 8080);
+  ASSERT_TRUE(wait([&] { return bulk->opened; }));
+  bulk->push(1'000'000);
+  auto name = open(gateway_, 53, Protocol::kUdp);
+  ASSERT_TRUE(name->channel->early());
+  EXPECT_FALSE(name->channel->send_datagram(Bytes(100, 1)));
+  auto page = open(gateway_, 8080);
+  EXPECT_EQ(page->channel->sendable(), 0u);
+  page->push(1);
+  EXPECT_TRUE(wait([&] { return page->turns > 0; }, 3s)) << "but has its turn among the others";
 }
 
 TEST_F(NodeEarlyTest, DatagramsMoveOnFromAProviderThatDoesNotAnswer) {
