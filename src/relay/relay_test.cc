@@ -184,15 +184,18 @@ class RelayTest : public ::testing::Test {
   std::unique_ptr<Endpoint> client() { return std::make_unique<Endpoint>(loop_, loopback(tcp_port_)); }
   bool wait(const std::function<bool()>& done, Duration limit = 20s) { return loop_.run_until(done, limit); }
 
-  static void start_udp_echo(io::Loop& loop, std::unique_ptr<io::LocalUdp>& socket) {
-    auto bound = io::udp_bind(loop, loopback(0));
+  /// Before start().
+  void serve_udp_echo() {
+    auto bound = io::udp_bind(loop_, loopback(0));
     ASSERT_TRUE(bound);
-    socket = std::move(*bound);
-    socket->set_handler([raw = socket.get()](const io::SocketAddress& from, ByteView data) { raw->send_to(from, data); });
+    udp_service_ = std::move(*bound);
+    udp_service_->set_handler([this](const io::SocketAddress& from, ByteView data) { udp_service_->send_to(from, data); });
+    udp_service_port_ = udp_service_->local_address().port();
   }
 
   io::Loop loop_{crypto::system_rng()};
   std::unique_ptr<io::TcpListener> service_;
+  std::unique_ptr<io::LocalUdp> udp_service_;
   std::vector<std::unique_ptr<Endpoint>> served_;
   bool echo_ = false;
   uint16_t tcp_port_ = 0;
@@ -357,9 +360,7 @@ TEST_F(RelayTest, GatesListenOnIpv6) {
 }
 
 TEST_F(RelayTest, DatagramsOfEverySizeComeBackWhole) {
-  std::unique_ptr<io::LocalUdp> echo;
-  start_udp_echo(loop_, echo);
-  udp_service_port_ = echo->local_address().port();
+  serve_udp_echo();
   start();
   auto socket = io::udp_connect(loop_, loopback(udp_port_));
   ASSERT_TRUE(socket);
@@ -386,9 +387,7 @@ TEST_F(RelayTest, DatagramsOfEverySizeComeBackWhole) {
 
 TEST_F(RelayTest, AFirstDatagramIsAnsweredAfterTwoCrossingsInOrder) {
   delay_ = 100ms;
-  std::unique_ptr<io::LocalUdp> echo;
-  start_udp_echo(loop_, echo);
-  udp_service_port_ = echo->local_address().port();
+  serve_udp_echo();
   start();
   auto socket = io::udp_connect(loop_, loopback(udp_port_));
   ASSERT_TRUE(socket);
@@ -405,9 +404,7 @@ TEST_F(RelayTest, AFirstDatagramIsAnsweredAfterTwoCrossingsInOrder) {
 }
 
 TEST_F(RelayTest, EachUdpClientHasItsFlowAndTheLongestIdleOneMakesRoom) {
-  std::unique_ptr<io::LocalUdp> echo;
-  start_udp_echo(loop_, echo);
-  udp_service_port_ = echo->local_address().port();
+  serve_udp_echo();
   tunnel::Limits limits;
   limits.max_udp_flows_per_gate = 3;
   start(limits);
@@ -427,9 +424,7 @@ TEST_F(RelayTest, EachUdpClientHasItsFlowAndTheLongestIdleOneMakesRoom) {
 }
 
 TEST_F(RelayTest, IdleClientsExpire) {
-  std::unique_ptr<io::LocalUdp> echo;
-  start_udp_echo(loop_, echo);
-  udp_service_port_ = echo->local_address().port();
+  serve_udp_echo();
   tunnel::Limits limits;
   limits.udp_socket_timeout = 200ms;
   limits.tcp_socket_timeout = 300ms;
