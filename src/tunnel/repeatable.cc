@@ -23,7 +23,8 @@ bool ends_with_first(std::string_view text, std::string_view mark) {
 
 /// One head, whole or in part. Lenient servers end it at empty lines without carriage returns.
 bool is_safe_http_head(std::string_view text) {
-  const bool safe = std::any_of(kSafeMethods.begin(), kSafeMethods.end(), [&](std::string_view method) { return text.starts_with(method); });
+  const bool safe =
+      std::any_of(kSafeMethods.begin(), kSafeMethods.end(), [&](std::string_view method) { return text.starts_with(method); });
   return safe && ends_with_first(text, "\n\n") && ends_with_first(text, "\n\r\n");
 }
 
