@@ -21,11 +21,20 @@ bool ends_with_first(std::string_view text, std::string_view mark) {
   return at == std::string_view::npos || at + mark.size() == text.size();
 }
 
+/// A first line that other protocols have, too, "GET key" for one, ends there: what follows may be another command.
+bool begins_http1(std::string_view text) {
+  const size_t end = text.find('\n');
+  if (end == std::string_view::npos || end + 1 == text.size()) return true;
+  std::string_view line = text.substr(0, end);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line.ends_with(" HTTP/1.1") || line.ends_with(" HTTP/1.0");
+}
+
 /// One head, whole or in part. Lenient servers end it at empty lines without carriage returns.
 bool is_safe_http_head(std::string_view text) {
   const bool safe =
       std::any_of(kSafeMethods.begin(), kSafeMethods.end(), [&](std::string_view method) { return text.starts_with(method); });
-  return safe && ends_with_first(text, "\n\n") && ends_with_first(text, "\n\r\n");
+  return safe && begins_http1(text) && ends_with_first(text, "\n\n") && ends_with_first(text, "\n\r\n");
 }
 
 /// One record that begins a handshake with a ClientHello, whole or in part.

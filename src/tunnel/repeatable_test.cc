@@ -40,6 +40,13 @@ TEST(Repeatable, NoOtherMethodAndNothingBehindTheHead) {
   }
 }
 
+TEST(Repeatable, AFirstLineThatIsNotHttpEndsThere) {
+  EXPECT_TRUE(repeatable("GET key\r\n"));
+  EXPECT_FALSE(repeatable("GET key\r\nINCR counter\r\n"));
+  EXPECT_FALSE(repeatable("GET key\nINCR"));
+  EXPECT_FALSE(repeatable("GET / HTTP/2.0\r\nHost: b\r\n"));
+}
+
 TEST(Repeatable, AClientHelloAndNothingBehindIt) {
   const std::string hello = "\x16\x03\x01\x00\x08\x01"s + std::string(7, 'h');
   EXPECT_FALSE(repeatable(hello.substr(0, 5)));
