@@ -31,14 +31,15 @@ constexpr Duration kProbeRttTime = 200ms;
 constexpr uint64_t kCruiseRounds = 6;  // BBRv1 has 6; up to 3 more at random
 constexpr Duration kMinCycle = 20ms;   // probing in every few rounds of a loopback path is noise
 constexpr Duration kMaxCycle = 3s;
-constexpr double kMostSwing = 1.5;       // of the minimal RTT: a mean beyond this is a queue
 constexpr double kUpMeanGrowth = 1.03;   // of a whole round: the highest sample alone may be chance
 constexpr int kUpRounds = 3;             // without growth and without a queue, where the delay varies
 constexpr int kUpPatience = 2;           // rounds of such growth, then
-constexpr double kYield = 0.9;           // of the rate delivered
+constexpr double kYield = 0.85;          // of the rate delivered
 constexpr uint64_t kOwnQueueRounds = 2;  // after a probe: what it left behind is still going
 constexpr int kMostYields = 2;           // between two probes: others may keep the queue full whatever we do
 constexpr double kLeastYield = 0.4;      // of the bandwidth seen lately: others may fill the queue whatever we do
+constexpr int kAloneProbes = 2;          // begun since our cruising last met a queue: nobody else is there
+constexpr double kMostMadeUp = 0.02;     // of the rate, for what the path loses
 constexpr double kUpFastGain = 2.0;      // the path has become another one (or was never filled)
 
 }  // namespace
@@ -112,10 +113,8 @@ void Bbr::judge_round(const AckEvent& event) {
   if (!event.rate.app_limited && !short_path()) yield_to_queue();
   usual_loss_ += (ratio - usual_loss_) / 8;
   loss_floor_ = std::min(loss_floor_, 1.1 * usual_loss_);
-  if (!heavy) {
-    blameless_rounds_ = 0;
-    return;
-  }
+  judge_cut();
+  if (!heavy) return;
   if (state_ == State::kStartup) {
     if (round_lost_ < packets(kStartupLosses) || ++heavy_rounds_ < kStartupHeavyRounds) return;
     filled_pipe_ = true;
@@ -127,10 +126,16 @@ void Bbr::judge_round(const AckEvent& event) {
   }
 }
 
-// Together with others we send more than the path carries: go down to what of ours it delivered, so that a newcomer finds room.
+// Together with others we send more than the path carries: go down to what of ours it delivered, so that a newcomer finds room. Neither
+// a probe's own queue nor what the start-up did is taken for theirs.
 void Bbr::yield_to_queue() {
-  const bool calm = state_ == State::kProbeCruise || state_ == State::kProbeDown;
-  if (!calm || round_count_ - phase_round_ < kOwnQueueRounds || !standing_queue() || yields_ >= kMostYields) return;
+  if (state_ != State::kProbeCruise || round_count_ == cruise_round_) return;
+  const bool met = round_rtt_count_ > 0 && met_queue(round_rtt_sum_ / round_rtt_count_);
+  if (met && round_count_ - cruise_round_ >= kOwnQueueRounds) alone_probes_ = 0;
+  const bool probed = bandwidth_filter_[0] > 0;
+  const bool overflow = met && probed && more_lost_than(kQueueTolerance, round_lost_, round_delivered_);
+  const bool standing = standing_queue() && round_count_ - phase_round_ >= kOwnQueueRounds;
+  if ((!overflow && !standing) || yields_ >= kMostYields) return;
   ++yields_;
   const double most = kYield * std::max(bandwidth_latest_, kLeastYield * max_bandwidth());
   for (double& bandwidth : bandwidth_filter_) bandwidth = std::min(bandwidth, most);
@@ -157,7 +162,7 @@ void Bbr::update_state(const AckEvent& event) {
     case State::kProbeDown:
       if (probe_due(event.now))
         enter_refill();
-      else if (in_flight <= std::min(target_in_flight(1.0), kHeadroom * inflight_hi_))
+      else if (in_flight <= std::min(target_in_flight(usual_swing()), kHeadroom * inflight_hi_))
         enter_cruise();
       break;
     case State::kProbeCruise:
@@ -191,6 +196,7 @@ void Bbr::enter_down(TimePoint now) {
 
 void Bbr::enter_cruise() {
   state_ = State::kProbeCruise;
+  cruise_round_ = round_count_;
   pacing_gain_ = 1.0;
 }
 
@@ -208,7 +214,8 @@ void Bbr::enter_up(TimePoint now) {
   phase_start_ = now;
   up_rounds_ = 0;
   up_growth_ = 0;
-  full_bandwidth_ = max_bandwidth();
+  ++alone_probes_;
+  full_bandwidth_ = full_mean_ = max_bandwidth();
   rotate_bandwidth_filter();
 }
 
@@ -222,10 +229,11 @@ void Bbr::check_probe_up(const AckEvent& event) {
   // The first round delivers what was sent before the probe.
   if (++up_rounds_ < 2) return;
   if (short_path() && static_cast<double>(event.prior_in_flight) >= target_in_flight(kUpGain)) return enter_down(event.now);
-  const bool grew = max_bandwidth() >= full_bandwidth_ * kUpGrowth && mean_rate_ >= full_bandwidth_ * kUpMeanGrowth;
+  const bool grew = max_bandwidth() >= full_bandwidth_ * kUpGrowth && mean_rate_ >= full_mean_ * kUpMeanGrowth;
   if (!grew && (!noisy() || standing_queue() || up_rounds_ >= kUpRounds)) return enter_down(event.now);
   if (!grew) return;
   full_bandwidth_ = max_bandwidth();
+  full_mean_ = mean_rate_;
   up_rounds_ = 1;
   if (inflight_hi_ != kNoLimit) inflight_hi_ = std::max(inflight_hi_, bdp(max_bandwidth(), kUpWindowGain));
   if (!standing_queue() && ++up_growth_ >= kUpPatience) pacing_gain_ = kUpFastGain;
@@ -284,8 +292,15 @@ double Bbr::target_in_flight(double gain) const { return std::max(bdp(bandwidth(
 
 double Bbr::probe_rtt_window() const { return std::max(bdp(bandwidth(), kProbeRttPart), packets(kMinWindow)); }
 
+// The margin lets a queue drain that others and we made. Alone on the path there is none, and what the path loses has room, too.
+double Bbr::margin() const {
+  const bool alone = state_ == State::kProbeCruise && alone_probes_ >= kAloneProbes;
+  const double made_up = alone ? std::max(loss_floor_, std::min(usual_loss_, kMostMadeUp)) : loss_floor_;
+  return (alone ? 1.0 : kPacingMargin) / (1 - made_up);
+}
+
 void Bbr::update_outputs(const AckEvent& event) {
-  const double rate = pacing_gain_ * bandwidth() * kPacingMargin / (1 - std::min(loss_floor_, 0.5));
+  const double rate = pacing_gain_ * bandwidth() * margin();
   if (rate > 0 && (filled_pipe_ || rate > pacing_rate_)) pacing_rate_ = rate;
   quantum_ = static_cast<size_t>(std::clamp(pacing_rate_ * 0.001, packets(2), std::max(kMaxQuantum, packets(2))));
   update_window(event);
@@ -293,7 +308,7 @@ void Bbr::update_outputs(const AckEvent& event) {
 
 void Bbr::update_window(const AckEvent& event) {
   // While it starts up the window grows no more once a queue shows: enough is under way.
-  const double gain = !filled_pipe_ && met_queue(event.rtt) ? 0 : window_gain_;
+  const double gain = !filled_pipe_ && met_queue(to_seconds(event.rtt)) ? 0 : window_gain_;
   double most = bdp(bandwidth(), gain) + std::max(extra_acked_filter_[0], extra_acked_filter_[1]);
   const double for_hosts = std::min(bandwidth() * window_gain_ * to_seconds(kShortPath), kHostWindow);
   most = std::max({most, for_hosts, 3.0 * static_cast<double>(quantum_), packets(kMinWindow)});

@@ -10,8 +10,9 @@
 // probe that finds much more room.
 //
 // ProbeUp goes on as long as the bandwidth grows, and faster after two such rounds: a path that was never filled is filled soon.
-// A queue that stands while we only cruise means that all who share the path send more than it carries: we go down to 0.9 of what of
-// ours it delivered, at most twice between probes, which is how a newcomer gets its share.
+// A queue that stands or overflows while we only cruise means that all who share the path send more than it carries: we go down to 0.85
+// of what of ours it delivered, at most twice between probes, which is how a newcomer gets its share. Where our cruising has not met a
+// queue since the last probes we are alone and send what the path delivers, without a margin, and what it loses on top.
 //
 // Loss is taken for congestion only when a round lost clearly more than loss_tolerance() (8 %, plus what chance explains), so
 // random loss does not slow it and a shallow queue is never offered much more than it passes on. Loss that stays as high after
@@ -49,7 +50,9 @@ class Bbr final : public Controller {
   Duration min_rtt() const { return min_rtt_; }
 
  private:
-  static constexpr double kUpGrowth = 1.1;  // of what kUpGain can show; more room, so the probe goes on
+  static constexpr double kUpGrowth = 1.1;         // of what kUpGain can show; more room, so the probe goes on
+  static constexpr double kMostSwing = 1.5;        // of the minimal RTT: a mean beyond this is a queue
+  static constexpr double kQueueTolerance = 0.02;  // of what is sent may be lost while there is a queue; draft-ietf-ccwg-bbr-02
   static constexpr double kNoLimit = std::numeric_limits<double>::infinity();
 
   // model
@@ -61,17 +64,22 @@ class Bbr final : public Controller {
   void end_round();
   void judge_round(const AckEvent& event);
   void adapt_lower_bounds(double loss_ratio);
+  void judge_cut();
   bool standing_queue() const;
-  /// Whether this round trip, the last one's packets, met a queue.
-  bool met_queue(Duration rtt) const;
+  /// Whether a packet with this round trip, seconds, met a queue.
+  bool met_queue(double rtt) const;
   /// By how much round trips differ without one, seconds.
   double delay_noise() const;
   /// The delay varies so much that a single round proves little.
   bool noisy() const;
   /// Round trips so short that the hosts' scheduling, not the path, decides what is measured.
   bool short_path() const { return min_rtt_ < kShortPath; }
+  /// By how much the round trip usually is above its minimum without a queue: 1, or more where the delay varies.
+  double usual_swing() const;
   double loss_tolerance() const;
   bool too_much_loss(double lost, double delivered) const;
+  /// By more than chance explains.
+  bool more_lost_than(double ratio, double lost, double delivered) const;
   double max_bandwidth() const { return std::max(bandwidth_filter_[0], bandwidth_filter_[1]); }
   void rotate_bandwidth_filter();
 
@@ -95,6 +103,7 @@ class Bbr final : public Controller {
   double bdp(double rate, double gain) const;
   double target_in_flight(double gain) const;
   double probe_rtt_window() const;
+  double margin() const;
   void update_outputs(const AckEvent& event);
   void update_window(const AckEvent& event);
   double packets(int n) const { return static_cast<double>(packet_) * n; }
@@ -138,13 +147,17 @@ class Bbr final : public Controller {
   double round_rate_weight_ = 0;
   double round_rtt_sum_ = 0;
   int round_rtt_count_ = 0;
-  double round_rtt_ = 0;      // seconds: mean of the last whole round
-  int blameless_rounds_ = 0;  // with as much loss although the rate was cut
-  double loss_floor_ = 0;     // loss that does not depend on our rate
+  double round_rtt_ = 0;  // seconds: mean of the last whole round
+  double usual_rtt_ = 0;  // seconds: of the rounds that found no queue
+  int cut_rounds_ = 0;    // since the rate was cut for loss
+  double cut_lost_ = 0;
+  double cut_delivered_ = 0;
+  double loss_floor_ = 0;  // loss that does not depend on our rate
   double usual_loss_ = 0;
   double first_loss_ratio_ = 0;
 
   double full_bandwidth_ = 0;
+  double full_mean_ = 0;
   int full_bandwidth_rounds_ = 0;
   int heavy_rounds_ = 0;
   bool filled_pipe_ = false;
@@ -155,6 +168,8 @@ class Bbr final : public Controller {
   int up_rounds_ = 0;
   int up_growth_ = 0;
   int yields_ = 0;
+  uint64_t cruise_round_ = 0;
+  int alone_probes_ = 0;
 
   double extra_acked_filter_[2] = {0, 0};
   uint64_t extra_acked_round_ = 0;

@@ -12,7 +12,6 @@ constexpr Duration kProbeRttInterval = 5s;  // draft-ietf-ccwg-bbr-02; its windo
 constexpr int kProbeRttRounds = 16;         // but no sooner: a probe costs about two rounds at half the rate
 constexpr double kNearMinRtt = 1.125;       // a path whose delay varies shows its very minimum rarely
 constexpr double kBeta = 0.7;               // draft-ietf-ccwg-bbr-02
-constexpr double kQueueTolerance = 0.02;    // draft-ietf-ccwg-bbr-02, while there is a standing queue
 constexpr double kBaseTolerance = 0.08;     // without one: the draft's 2 % would let ordinary radio loss throttle a stream
 constexpr double kStandingQueue = 1.15;     // of the minimal RTT, in every packet of a round
 constexpr double kMetQueue = 1.05;          // of the minimal RTT, in one packet
@@ -22,7 +21,9 @@ constexpr double kNoiseMargin = 3;   // times what the minima of rounds usually 
 constexpr double kMostNoise = 0.75;  // of the minimal RTT: what varies more is a queue that comes and goes
 constexpr double kFloorMargin = 0.05;
 constexpr double kMaxFloor = 0.3;
-constexpr int kBlamelessRounds = 3;
+constexpr double kCut = 0.85;               // of the bandwidth: what must be left for a cut to be one
+constexpr int kCutRounds = 3;               // and
+constexpr int kCutPackets = 64;             // before it is judged
 constexpr uint64_t kAggregationRounds = 5;  // half of the draft's window; two halves are kept
 
 }  // namespace
@@ -40,6 +41,8 @@ void Bbr::update_round(const AckEvent& event) {
 void Bbr::end_round() {
   if (round_rtt_count_ > 0) {
     round_rtt_ = round_rtt_sum_ / round_rtt_count_;
+    if (state_ == State::kProbeCruise && round_count_ != cruise_round_ && !standing_queue())
+      usual_rtt_ += (round_rtt_ - usual_rtt_) / (usual_rtt_ == 0 ? 1 : 4);
     if (last_round_min_rtt_ != Duration::max()) rtt_noise_ += (std::abs(to_seconds(round_min_rtt_ - last_round_min_rtt_)) - rtt_noise_) / 4;
     last_round_min_rtt_ = round_min_rtt_;
   }
@@ -111,13 +114,15 @@ bool Bbr::noisy() const {
   return !short_path() && min_rtt_ != Duration::max() && rtt_noise_ > kNoisy * to_seconds(min_rtt_) + to_seconds(kShortPath);
 }
 
+double Bbr::usual_swing() const { return noisy() && usual_rtt_ > 0 ? std::clamp(usual_rtt_ / to_seconds(min_rtt_), 1.0, kMostSwing) : 1.0; }
+
 bool Bbr::standing_queue() const {
   if (min_rtt_ == Duration::max() || round_min_rtt_ == Duration::max()) return false;
   return to_seconds(round_min_rtt_) > kStandingQueue * to_seconds(min_rtt_) + to_seconds(kQueueNoise) + delay_noise();
 }
 
-bool Bbr::met_queue(Duration rtt) const {
-  return min_rtt_ != Duration::max() && to_seconds(rtt) > kMetQueue * to_seconds(min_rtt_) + to_seconds(kQueueNoise) / 2 + delay_noise();
+bool Bbr::met_queue(double rtt) const {
+  return min_rtt_ != Duration::max() && rtt > kMetQueue * to_seconds(min_rtt_) + to_seconds(kQueueNoise) / 2 + delay_noise();
 }
 
 double Bbr::delay_noise() const { return std::min(kNoiseMargin * rtt_noise_, kMostNoise * to_seconds(min_rtt_)); }
@@ -127,25 +132,39 @@ double Bbr::loss_tolerance() const {
   return standing_queue() ? kQueueTolerance : kBaseTolerance;
 }
 
-bool Bbr::too_much_loss(double lost, double delivered) const {
+bool Bbr::too_much_loss(double lost, double delivered) const { return more_lost_than(loss_tolerance(), lost, delivered); }
+
+bool Bbr::more_lost_than(double ratio, double lost, double delivered) const {
   const double size = static_cast<double>(packet_);
-  const double expected = loss_tolerance() * (lost + delivered) / size;
+  const double expected = ratio * (lost + delivered) / size;
   return lost / size > expected + 2 * std::sqrt(expected) + 1;
 }
 
 void Bbr::adapt_lower_bounds(double loss_ratio) {
   if (bandwidth_lo_ == kNoLimit) {
     bandwidth_lo_ = max_bandwidth();
-    if (blameless_rounds_ == 0) first_loss_ratio_ = loss_ratio;
+    if (cut_rounds_ == 0) first_loss_ratio_ = loss_ratio;
   }
   if (inflight_lo_ == kNoLimit) inflight_lo_ = static_cast<double>(window_);
   bandwidth_lo_ = std::max(bandwidth_latest_, kBeta * bandwidth_lo_);
   inflight_lo_ = std::max(inflight_latest_, kBeta * inflight_lo_);
-  if (bandwidth_lo_ > 0.85 * max_bandwidth() || loss_ratio < kBeta * first_loss_ratio_) return;
-  if (++blameless_rounds_ < kBlamelessRounds) return;
-  loss_floor_ = usual_loss_ = std::min(loss_ratio, kMaxFloor);
-  bandwidth_lo_ = inflight_lo_ = kNoLimit;
-  blameless_rounds_ = 0;
+}
+
+// Whether less is lost since we send less. If not, the loss does not come from our rate.
+void Bbr::judge_cut() {
+  if (bandwidth_lo_ > kCut * max_bandwidth()) return;
+  ++cut_rounds_;
+  cut_lost_ += round_lost_;
+  cut_delivered_ += round_delivered_;
+  const double total = cut_lost_ + cut_delivered_;
+  if (cut_rounds_ < kCutRounds || total < packets(kCutPackets)) return;
+  const double ratio = cut_lost_ / total;
+  if (ratio >= kBeta * first_loss_ratio_) {
+    loss_floor_ = usual_loss_ = std::min(ratio, kMaxFloor);
+    bandwidth_lo_ = inflight_lo_ = kNoLimit;
+  }
+  cut_rounds_ = 0;
+  cut_lost_ = cut_delivered_ = 0;
 }
 
 }  // namespace hg::udx::cc
