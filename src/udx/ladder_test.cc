@@ -37,10 +37,11 @@ TEST_P(Ladder, UsesThePath) {
   const Profile& profile = GetParam();
   const Path path = path_of(profile);
   const int seconds = profile.rtt_ms < 200 ? 8 : 16;
-  const int seeds = profile.mbps >= 100 ? 1 : profile.mbps >= 1 ? 24 : 60;
+  const int seeds = profile.mbps >= 100 ? 4 : profile.mbps >= 1 ? 24 : 60;
   double goodput = 0;
   double offered = 0;
-  double held = 0;
+  double most_held = 0;
+  double usually_held = 0;
   double dropped = 0;
   for (int seed = 1; seed <= seeds; ++seed) {
     Link link(path, static_cast<uint64_t>(seed));
@@ -59,24 +60,28 @@ TEST_P(Ladder, UsesThePath) {
     const auto bytes = static_cast<double>(after.bytes - before.bytes + 28 * (after.sent - before.sent));
     goodput += static_cast<double>(link.b.received - 20000) * 8 / seconds / path.rate_bps / seeds;
     offered += bytes * 8 / seconds / path.rate_bps / seeds;
-    held = std::max(held, most);
+    most_held = std::max(most_held, most);
+    usually_held += most / seeds;
     dropped += static_cast<double>(after.dropped - before.dropped) / static_cast<double>(after.sent - before.sent) / seeds;
   }
   EXPECT_GE(goodput, profile.least_goodput);
   EXPECT_LE(offered, 1.05);
   EXPECT_LE(dropped, profile.most_dropped);
-  // Two products and 256 KB is the aim; on slow paths less, where the delay varies and the bandwidth looks larger than it is.
+  // Two products and 256 KB at most; on slow paths usually less, where the delay varies and the bandwidth looks larger than it is.
   const double rate = path.rate_bps / 8;
   const double product = rate * 2 * to_seconds(path.delay);
-  EXPECT_LE(held, std::min(1.08 * (2 * product + 262144), 1.2 * (3 * product + 2.2 * rate)));
-  RecordProperty("goodput_percent", static_cast<int>(goodput * 100));
+  EXPECT_LE(most_held, 2 * product + 262144);
+  EXPECT_LE(usually_held, std::min(2 * product + 262144, 3 * product + 2.2 * rate));
+  RecordProperty("goodput_permille", static_cast<int>(goodput * 1000));
+  RecordProperty("held_permille", static_cast<int>(1000 * usually_held / std::min(2 * product + 262144, 3 * product + 2.2 * rate)));
+  RecordProperty("most_held_permille", static_cast<int>(1000 * most_held / (2 * product + 262144)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Profiles, Ladder,
                          testing::Values(Profile{"good_wifi", 100, 16, 0, 0.1, 0, 0.955},
                                          Profile{"hurried_wifi", 100, 16, 2, 0.1, 0, 0.935}, Profile{"fibre", 100, 40, 0, 1, 0, 0.925},
                                          Profile{"fat", 300, 100, 0, 0, 0, 0.88}, Profile{"fat_with_loss", 300, 100, 0, 0.1, 0, 0.84},
-                                         Profile{"congested_wifi", 25, 40, 12, 1, 6, 0.915, 0.025},
+                                         Profile{"congested_wifi", 25, 40, 12, 1, 6, 0.92, 0.025},
                                          Profile{"weak_4G", 8, 90, 15, 2, 8, 0.91}, Profile{"slow_3G", 3, 200, 30, 3, 10, 0.88},
                                          Profile{"congested_cellular", 1.5, 300, 40, 5, 12, 0.85},
                                          Profile{"very_bad", 0.8, 450, 60, 8, 20, 0.78}, Profile{"satellite", 25, 600, 40, 1.5, 6, 0.55},

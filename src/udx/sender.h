@@ -48,7 +48,7 @@ class Sender {
   static constexpr Duration kMinProbeTimeout = 10ms;  // tail loss probe, against timer granularity
   static constexpr Duration kAckDelay = 2ms;          // libudx ae8bff7: the longest a peer waits with an ack
   static constexpr size_t kDownPackets = 4;           // lost in a row, spread over time: the path was down, no queue was full
-  static constexpr size_t kHoleSlack = 192 << 10;     // bytes sent beyond two products while the front waits for a repair,
+  static constexpr size_t kHoleSlack = 200 << 10;     // bytes sent beyond two products while the front waits for a repair,
   static constexpr Duration kHoleTime = 2s;           // or what leaves in this time, if that is less,
   static constexpr size_t kQueueSlack = 48 << 10;     // and bytes that wait unsent meanwhile
   static constexpr Duration kDownSpan = 1ms;          // shorter gaps are hosts' scheduling

@@ -88,7 +88,8 @@ size_t Sender::unacknowledged_span() const { return board_.empty() ? 0 : static_
 // says nothing of what it can: there the window counts.
 size_t Sender::most_behind_hole() const {
   const size_t window = controller_->window();
-  const size_t product = controller_->bandwidth_delay_product();
+  const size_t payload = mtu_.max_payload();
+  const size_t product = controller_->bandwidth_delay_product() / (payload + PathMtu::kOverhead) * payload;
   if (!rtt_.known()) return 2 * product + kHoleSlack;
   if (rtt_.min() < cc::kShortPath) return std::max(window, 2 * product + kHoleSlack);
   const double in_time = static_cast<double>(product) * (to_seconds(kHoleTime) / to_seconds(rtt_.min()));

@@ -38,7 +38,6 @@ constexpr double kYield = 0.85;          // of the rate delivered
 constexpr uint64_t kOwnQueueRounds = 2;  // after a probe: what it left behind is still going
 constexpr int kMostYields = 2;           // between two probes: others may keep the queue full whatever we do
 constexpr double kLeastYield = 0.4;      // of the bandwidth seen lately: others may fill the queue whatever we do
-constexpr int kAloneProbes = 2;          // begun since our cruising last met a queue: nobody else is there
 constexpr double kMostMadeUp = 0.02;     // of the rate, for what the path loses
 constexpr double kUpFastGain = 2.0;      // the path has become another one (or was never filled)
 
@@ -109,12 +108,11 @@ void Bbr::check_startup(const AckEvent& event) {
 void Bbr::judge_round(const AckEvent& event) {
   const double total = round_lost_ + round_delivered_;
   const double ratio = total > 0 ? round_lost_ / total : 0;
-  const bool heavy = too_much_loss(round_lost_, round_delivered_);
   if (!event.rate.app_limited && !short_path()) yield_to_queue();
   usual_loss_ += (ratio - usual_loss_) / 8;
   loss_floor_ = std::min(loss_floor_, 1.1 * usual_loss_);
   judge_cut();
-  if (!heavy) return;
+  if (!too_much_loss(round_lost_, round_delivered_)) return;
   if (state_ == State::kStartup) {
     if (round_lost_ < packets(kStartupLosses) || ++heavy_rounds_ < kStartupHeavyRounds) return;
     filled_pipe_ = true;
@@ -131,7 +129,6 @@ void Bbr::judge_round(const AckEvent& event) {
 void Bbr::yield_to_queue() {
   if (state_ != State::kProbeCruise || round_count_ == cruise_round_) return;
   const bool met = round_rtt_count_ > 0 && met_queue(round_rtt_sum_ / round_rtt_count_);
-  if (met && round_count_ - cruise_round_ >= kOwnQueueRounds) alone_probes_ = 0;
   const bool probed = bandwidth_filter_[0] > 0;
   const bool overflow = met && probed && more_lost_than(kQueueTolerance, round_lost_, round_delivered_);
   const bool standing = standing_queue() && round_count_ - phase_round_ >= kOwnQueueRounds;
@@ -214,7 +211,6 @@ void Bbr::enter_up(TimePoint now) {
   phase_start_ = now;
   up_rounds_ = 0;
   up_growth_ = 0;
-  ++alone_probes_;
   full_bandwidth_ = full_mean_ = max_bandwidth();
   rotate_bandwidth_filter();
 }
@@ -292,15 +288,14 @@ double Bbr::target_in_flight(double gain) const { return std::max(bdp(bandwidth(
 
 double Bbr::probe_rtt_window() const { return std::max(bdp(bandwidth(), kProbeRttPart), packets(kMinWindow)); }
 
-// The margin lets a queue drain that others and we made. Alone on the path there is none, and what the path loses has room, too.
-double Bbr::margin() const {
-  const bool alone = state_ == State::kProbeCruise && alone_probes_ >= kAloneProbes;
-  const double made_up = alone ? std::max(loss_floor_, std::min(usual_loss_, kMostMadeUp)) : loss_floor_;
-  return (alone ? 1.0 : kPacingMargin) / (1 - made_up);
+// The margin keeps queues short that probes leave. Cruising leaves none: what the path delivers is sent, and what it loses has room, too.
+double Bbr::pacing_factor() const {
+  if (state_ != State::kProbeCruise) return pacing_gain_ * kPacingMargin / (1 - loss_floor_);
+  return 1 / (1 - std::max(loss_floor_, std::min(usual_loss_, kMostMadeUp)));
 }
 
 void Bbr::update_outputs(const AckEvent& event) {
-  const double rate = pacing_gain_ * bandwidth() * margin();
+  const double rate = pacing_factor() * bandwidth();
   if (rate > 0 && (filled_pipe_ || rate > pacing_rate_)) pacing_rate_ = rate;
   quantum_ = static_cast<size_t>(std::clamp(pacing_rate_ * 0.001, packets(2), std::max(kMaxQuantum, packets(2))));
   update_window(event);

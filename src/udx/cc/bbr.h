@@ -11,8 +11,8 @@
 //
 // ProbeUp goes on as long as the bandwidth grows, and faster after two such rounds: a path that was never filled is filled soon.
 // A queue that stands or overflows while we only cruise means that all who share the path send more than it carries: we go down to 0.85
-// of what of ours it delivered, at most twice between probes, which is how a newcomer gets its share. Where our cruising has not met a
-// queue since the last probes we are alone and send what the path delivers, without a margin, and what it loses on top.
+// of what of ours it delivered, at most twice between probes, which is how a newcomer gets its share. Cruising sends what the
+// path delivers, without a margin, and what it loses on top.
 //
 // Loss is taken for congestion only when a round lost clearly more than loss_tolerance() (8 %, plus what chance explains), so
 // random loss does not slow it and a shallow queue is never offered much more than it passes on. Loss that stays as high after
@@ -103,7 +103,7 @@ class Bbr final : public Controller {
   double bdp(double rate, double gain) const;
   double target_in_flight(double gain) const;
   double probe_rtt_window() const;
-  double margin() const;
+  double pacing_factor() const;
   void update_outputs(const AckEvent& event);
   void update_window(const AckEvent& event);
   double packets(int n) const { return static_cast<double>(packet_) * n; }
@@ -169,7 +169,6 @@ class Bbr final : public Controller {
   int up_growth_ = 0;
   int yields_ = 0;
   uint64_t cruise_round_ = 0;
-  int alone_probes_ = 0;
 
   double extra_acked_filter_[2] = {0, 0};
   uint64_t extra_acked_round_ = 0;

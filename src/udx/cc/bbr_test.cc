@@ -14,6 +14,7 @@ struct Round {
   size_t lost = 0;
   bool app_limited = false;
   Duration rtt = kRtt;
+  size_t in_flight = 0;  // afterwards
 };
 
 class BbrRounds : public testing::Test {
@@ -26,7 +27,7 @@ class BbrRounds : public testing::Test {
     bbr_.on_ack({.now = now_,
                  .acked = round.delivered,
                  .lost = round.lost,
-                 .in_flight = 0,
+                 .in_flight = round.in_flight,
                  .prior_in_flight = round.delivered + round.lost,
                  .delivered_total = delivered_,
                  .rtt = round.rtt,
@@ -43,10 +44,28 @@ class BbrRounds : public testing::Test {
     for (size_t bytes = 32 * kPacket; doublings-- > 0; bytes *= 2) pass({.delivered = full_ = bytes});
   }
 
+  void reach(Bbr::State state) {
+    for (int i = 0; i < 40 && bbr_.state() != state; ++i) pass({.delivered = full_});
+    ASSERT_EQ(bbr_.state(), state);
+  }
+  void cruise_after_a_probe() {
+    fill(5);
+    reach(Bbr::State::kProbeUp);
+    reach(Bbr::State::kProbeCruise);
+    rate_ = bbr_.bandwidth();
+  }
+  /// At the same rate, but through a queue.
+  Round queued(double swelling, size_t lost = 0) const {
+    return {.delivered = static_cast<size_t>(static_cast<double>(full_) * swelling),
+            .lost = lost,
+            .rtt = std::chrono::duration_cast<Duration>(kRtt * swelling)};
+  }
+
   Bbr bbr_{1};
   TimePoint now_{1s};
   uint64_t delivered_ = 0;
-  size_t full_ = 0;
+  size_t full_ = 0;  // bytes of a round at the path's rate
+  double rate_ = 0;
 };
 
 TEST_F(BbrRounds, StartupEndsWhenTheRateGrowsNoMore) {
@@ -73,6 +92,96 @@ TEST_F(BbrRounds, StartupEndsByLossesEvenWhereTheSenderRunsDry) {
     pass({.delivered = full_, .app_limited = true});
   }
   EXPECT_NE(bbr_.state(), Bbr::State::kStartup);
+}
+
+TEST_F(BbrRounds, CruisingSendsWhatThePathDeliversAndWhatItLoses) {
+  cruise_after_a_probe();
+  EXPECT_NEAR(bbr_.pacing_rate(), rate_, 0.001 * rate_);
+  for (int i = 0; i < 60 || bbr_.state() != Bbr::State::kProbeCruise; ++i) pass({.delivered = full_, .lost = full_ / 99});
+  EXPECT_NEAR(bbr_.pacing_rate(), bbr_.bandwidth() / 0.99, 0.002 * rate_);
+}
+
+TEST_F(BbrRounds, QueueMetWhileCruisingIsYieldedTo) {
+  cruise_after_a_probe();
+  pass(queued(1.3));
+  EXPECT_LE(bbr_.bandwidth(), 0.9 * rate_);
+}
+
+TEST_F(BbrRounds, QueueThatOurProbeLeftIsNotYieldedTo) {
+  fill(5);
+  reach(Bbr::State::kProbeUp);
+  reach(Bbr::State::kProbeDown);
+  rate_ = bbr_.bandwidth();
+  for (int i = 0; i < 4; ++i) {
+    Round round = queued(1.3);
+    round.in_flight = 2 * full_;
+    pass(round);
+    ASSERT_EQ(bbr_.state(), Bbr::State::kProbeDown);
+  }
+  EXPECT_GE(bbr_.bandwidth(), rate_);
+}
+
+TEST_F(BbrRounds, QueueThatOverflowsIsYieldedToHoweverShallow) {
+  cruise_after_a_probe();
+  pass(queued(1.1, full_ / 12));
+  EXPECT_LE(bbr_.bandwidth(), 0.9 * rate_);
+}
+
+TEST_F(BbrRounds, LossWithoutAQueueIsNot) {
+  cruise_after_a_probe();
+  pass({.delivered = full_, .lost = full_ / 12});
+  EXPECT_GE(bbr_.bandwidth(), rate_);
+}
+
+TEST_F(BbrRounds, WhatTheStartupOverflowedIsNotYieldedTo) {
+  fill(5);
+  reach(Bbr::State::kProbeCruise);
+  rate_ = bbr_.bandwidth();
+  pass(queued(1.1, full_ / 12));
+  EXPECT_GE(bbr_.bandwidth(), rate_);
+}
+
+TEST_F(BbrRounds, WhereTheDelaySwingsAProbeIsDrainedToTheUsualRoundTrip) {
+  fill(5);
+  for (int i = 0; i < 60 || bbr_.state() != Bbr::State::kProbeUp; ++i) pass(queued(i % 2 == 0 ? 1.0 : 1.4));
+  for (int i = 0; i < 9 && bbr_.state() == Bbr::State::kProbeUp; ++i) pass(queued(i % 2 == 0 ? 1.0 : 1.4));
+  ASSERT_EQ(bbr_.state(), Bbr::State::kProbeDown);
+  Round round = queued(1.0);
+  round.in_flight = full_ * 11 / 10;
+  pass(round);
+  EXPECT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
+}
+
+TEST_F(BbrRounds, CutThatHelpsIsKeptUntilTheNextProbe) {
+  cruise_after_a_probe();
+  for (int i = 0; i < 2; ++i) pass({.delivered = full_ * 7 / 10, .lost = full_ * 3 / 10});
+  ASSERT_LE(bbr_.bandwidth(), 0.75 * rate_);
+  for (int i = 0; i < 3; ++i) {
+    pass({.delivered = full_ * 7 / 10});
+    ASSERT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
+  }
+  EXPECT_LE(bbr_.bandwidth(), 0.75 * rate_);
+}
+
+TEST_F(BbrRounds, CutThatDoesNotHelpIsTakenBack) {
+  cruise_after_a_probe();
+  for (int i = 0; i < 2; ++i) pass({.delivered = full_ * 7 / 10, .lost = full_ * 3 / 10});
+  ASSERT_LE(bbr_.bandwidth(), 0.75 * rate_);
+  for (int i = 0; i < 3; ++i) pass({.delivered = full_ / 2, .lost = i == 1 ? full_ / 20 : full_ / 4});  // a lucky round in between
+  EXPECT_GE(bbr_.bandwidth(), rate_);
+}
+
+TEST_F(BbrRounds, CutIsNotJudgedByAHandfulOfPackets) {
+  bbr_.set_packet_size(kPacket);
+  full_ = 14 * kPacket;
+  reach(Bbr::State::kProbeUp);
+  reach(Bbr::State::kProbeCruise);
+  rate_ = bbr_.bandwidth();
+  for (int i = 0; i < 5; ++i) {
+    pass({.delivered = 8 * kPacket, .lost = 6 * kPacket});
+    ASSERT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
+  }
+  EXPECT_LE(bbr_.bandwidth(), 0.85 * rate_);
 }
 
 }  // namespace
