@@ -1,10 +1,12 @@
 // RACK loss detection (RFC 8985 section 6): a packet is lost when one sent later was delivered and a reordering window has
 // passed since its own time was up. The window adapts: to how late packets were that came after later ones or were declared lost too soon
 // (the RFC learns only that it happened, from DSACK, and widens by quarters of the RTT: far too much for what a host swaps now and then).
+// Once is chance, a host that hesitated: the window is wide enough for the lesser of any two events in a row.
 // Owner: the sender. One thread.
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "base/time.h"
 #include "udx/rtt.h"
@@ -20,7 +22,7 @@ class Rack {
 
   void on_delivered(Seq seq, TimePoint sent_at, bool sent_again, TimePoint now, const RttEstimator& rtt) {
     const Duration sample = now - sent_at;
-    if (!sent_again && have_highest_ && seq_before(seq, highest_)) on_late(sample - rtt_);
+    if (!sent_again && have_highest_ && seq_before(seq, highest_)) on_late(sample - rtt_, now);
     if (!have_highest_ || seq_before(highest_, seq)) highest_ = seq, have_highest_ = true;
     if (sent_again && rtt.known() && sample < rtt.min()) return;  // the acknowledgement is for an earlier sending
     rtt_ = sample;
@@ -30,11 +32,18 @@ class Rack {
       latest_seq_ = seq;
     }
   }
-  /// A packet arrived after ones sent later, `by` so much after the time that they took.
-  void on_late(Duration by) {
+  /// A packet arrived after ones sent later, `by` so much after the time that they took. What is late within a round trip is one event.
+  void on_late(Duration by, TimePoint now) {
+    if (!reordering_seen_ || now - event_at_ >= rtt_) {
+      before_by_ = std::exchange(event_by_, by);
+      event_at_ = now;
+    } else {
+      event_by_ = std::max(event_by_, by);
+    }
     reordering_seen_ = true;
-    if (by < latest_by_) return;
-    latest_by_ = by;
+    const Duration proven = std::min(before_by_, event_by_);
+    if (proven < latest_by_) return;
+    latest_by_ = proven;
     persist_ = kWindowPersist;
   }
   void on_recovery_end() {
@@ -60,7 +69,10 @@ class Rack {
   Duration rtt_{};
   Seq latest_seq_ = 0;
   Seq highest_ = 0;
-  Duration latest_by_{};  // among those not long ago
+  TimePoint event_at_{};
+  Duration event_by_{};   // of the latest event,
+  Duration before_by_{};  // of the one before
+  Duration latest_by_{};  // proven by two in a row, not long ago
   int persist_ = 0;
   bool have_latest_ = false;
   bool have_highest_ = false;

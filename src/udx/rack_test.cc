@@ -12,6 +12,9 @@ class RackTest : public testing::Test {
 
   /// A packet that took `rtt`.
   void deliver(Seq seq, Duration rtt) { rack_.on_delivered(seq, at_ + seq * 1ms, false, at_ + seq * 1ms + rtt, rtt_); }
+  void late_twice(Duration by) {
+    for (int i = 0; i < 2; ++i) rack_.on_late(by, at_ += 2 * kRtt);
+  }
   Duration window(bool recovering = true) const { return rack_.window(recovering, 0, rtt_); }
 
   TimePoint at_{1s};
@@ -29,7 +32,18 @@ TEST_F(RackTest, NoWindowInRecoveryWhereNothingWasReordered) {
 TEST_F(RackTest, WindowIsOneAndAHalfTimesTheLateness) {
   deliver(2, kRtt);
   deliver(1, kRtt + 8ms);
+  deliver(102, kRtt);
+  deliver(101, kRtt + 8ms);
   EXPECT_EQ(12ms, window());
+}
+
+TEST_F(RackTest, OneHostThatHesitatedProvesNothing) {
+  late_twice(2ms);
+  deliver(102, kRtt);
+  for (Seq seq = 90; seq < 100; ++seq) deliver(seq, kRtt + 30ms);
+  EXPECT_EQ(3ms, window());
+  rack_.on_late(2ms, at_ += 1s);
+  EXPECT_EQ(3ms, window());
 }
 
 TEST_F(RackTest, SwappedByAHairCostsNextToNothing) {
@@ -39,17 +53,17 @@ TEST_F(RackTest, SwappedByAHairCostsNextToNothing) {
 }
 
 TEST_F(RackTest, NeverMoreThanARoundTrip) {
-  rack_.on_late(10s);
+  late_twice(10s);
   EXPECT_EQ(kRtt, window());
 }
 
 TEST_F(RackTest, LatenessIsForgottenByHalves) {
-  rack_.on_late(8ms);
+  late_twice(8ms);
   for (int i = 0; i < Rack::kWindowPersist - 1; ++i) rack_.on_recovery_end();
   EXPECT_EQ(12ms, window());
   rack_.on_recovery_end();
   EXPECT_EQ(6ms, window());
-  rack_.on_late(5ms);
+  late_twice(5ms);
   EXPECT_EQ(7500us, window());
 }
 

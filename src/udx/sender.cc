@@ -116,7 +116,7 @@ void Sender::deliver(Seq seq, TimePoint now, bool cumulative, Outcome& outcome) 
   const bool late = p.state == OutPacket::State::kResend && p.lost_once;
   const bool needless = sent_again && !p.copied && p.lost_once && rtt_.known() && sample < rtt_.min();
   if (late || needless) {
-    rack_.on_late(late ? sample - rack_.rtt() : sample + rack_.window(true, sacked_packets_, rtt_));
+    rack_.on_late(late ? sample - rack_.rtt() : sample + rack_.window(true, sacked_packets_, rtt_), now);
     if (late) {
       rate_.on_loss_undone(bytes);
       controller_->on_loss_undone(bytes);
