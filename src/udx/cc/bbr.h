@@ -74,7 +74,7 @@ class Bbr final : public Controller {
   bool noisy() const;
   /// Round trips so short that the hosts' scheduling, not the path, decides what is measured.
   bool short_path() const { return min_rtt_ < kShortPath; }
-  /// By how much the round trip usually is above its minimum without a queue: 1, or more where the delay varies.
+  /// By how much the round trip usually is above its minimum without a queue: by what the hosts add, or more where the delay varies.
   double usual_swing() const;
   double loss_tolerance() const;
   bool too_much_loss(double lost, double delivered) const;
@@ -157,7 +157,7 @@ class Bbr final : public Controller {
   double first_loss_ratio_ = 0;
 
   double full_bandwidth_ = 0;
-  double full_mean_ = 0;
+  double full_mean_ = 0;  // rate of the whole round that the probe last grew in
   int full_bandwidth_rounds_ = 0;
   int heavy_rounds_ = 0;
   bool filled_pipe_ = false;

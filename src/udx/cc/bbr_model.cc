@@ -114,7 +114,11 @@ bool Bbr::noisy() const {
   return !short_path() && min_rtt_ != Duration::max() && rtt_noise_ > kNoisy * to_seconds(min_rtt_) + to_seconds(kShortPath);
 }
 
-double Bbr::usual_swing() const { return noisy() && usual_rtt_ > 0 ? std::clamp(usual_rtt_ / to_seconds(min_rtt_), 1.0, kMostSwing) : 1.0; }
+double Bbr::usual_swing() const {
+  if (usual_rtt_ == 0) return 1;
+  const double most = noisy() ? kMostSwing : 1 + to_seconds(kShortPath) / to_seconds(min_rtt_);
+  return std::clamp(usual_rtt_ / to_seconds(min_rtt_), 1.0, most);
+}
 
 bool Bbr::standing_queue() const {
   if (min_rtt_ == Duration::max() || round_min_rtt_ == Duration::max()) return false;

@@ -152,6 +152,28 @@ TEST_F(BbrRounds, WhereTheDelaySwingsAProbeIsDrainedToTheUsualRoundTrip) {
   EXPECT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
 }
 
+TEST_F(BbrRounds, WhatHostsAddNeedsNoDraining) {
+  cruise_after_a_probe();
+  for (int i = 0; i < 60 || bbr_.state() != Bbr::State::kProbeUp; ++i) pass(queued(1.015));
+  for (int i = 0; i < 9 && bbr_.state() == Bbr::State::kProbeUp; ++i) pass(queued(1.015));
+  ASSERT_EQ(bbr_.state(), Bbr::State::kProbeDown);
+  Round round = queued(1.015);
+  round.in_flight = full_ * 1013 / 1000;
+  pass(round);
+  EXPECT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
+}
+
+TEST_F(BbrRounds, QueueOfOurOwnIsDrainedWhereTheDelayIsSteady) {
+  cruise_after_a_probe();
+  for (int i = 0; i < 60 || bbr_.state() != Bbr::State::kProbeUp; ++i) pass(queued(1.1));
+  for (int i = 0; i < 9 && bbr_.state() == Bbr::State::kProbeUp; ++i) pass(queued(1.1));
+  ASSERT_EQ(bbr_.state(), Bbr::State::kProbeDown);
+  Round round = queued(1.1);
+  round.in_flight = full_ * 105 / 100;
+  pass(round);
+  EXPECT_EQ(bbr_.state(), Bbr::State::kProbeDown);
+}
+
 TEST_F(BbrRounds, CutThatHelpsIsKeptUntilTheNextProbe) {
   cruise_after_a_probe();
   for (int i = 0; i < 2; ++i) pass({.delivered = full_ * 7 / 10, .lost = full_ * 3 / 10});
