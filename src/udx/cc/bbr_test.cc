@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 namespace hg::udx::cc {
 namespace {
 
@@ -53,6 +55,17 @@ class BbrRounds : public testing::Test {
     reach(Bbr::State::kProbeUp);
     reach(Bbr::State::kProbeCruise);
     rate_ = bbr_.bandwidth();
+  }
+  /// A whole probe, each round trip swollen by one of the two in turn; then one more with this part of a round still in flight.
+  void probe_and_drain(std::array<double, 2> swellings, double in_flight) {
+    int i = 0;
+    const auto next = [&] { pass(queued(swellings[static_cast<size_t>(i++ % 2)])); };
+    while (i < 60 || bbr_.state() != Bbr::State::kProbeUp) next();
+    while (i < 200 && bbr_.state() == Bbr::State::kProbeUp) next();
+    ASSERT_EQ(bbr_.state(), Bbr::State::kProbeDown);
+    Round round = queued(swellings[0]);
+    round.in_flight = static_cast<size_t>(in_flight * static_cast<double>(full_));
+    pass(round);
   }
   /// At the same rate, but through a queue.
   Round queued(double swelling, size_t lost = 0) const {
@@ -143,34 +156,19 @@ TEST_F(BbrRounds, WhatTheStartupOverflowedIsNotYieldedTo) {
 
 TEST_F(BbrRounds, WhereTheDelaySwingsAProbeIsDrainedToTheUsualRoundTrip) {
   fill(5);
-  for (int i = 0; i < 60 || bbr_.state() != Bbr::State::kProbeUp; ++i) pass(queued(i % 2 == 0 ? 1.0 : 1.4));
-  for (int i = 0; i < 9 && bbr_.state() == Bbr::State::kProbeUp; ++i) pass(queued(i % 2 == 0 ? 1.0 : 1.4));
-  ASSERT_EQ(bbr_.state(), Bbr::State::kProbeDown);
-  Round round = queued(1.0);
-  round.in_flight = full_ * 11 / 10;
-  pass(round);
+  probe_and_drain({1.0, 1.4}, 1.1);
   EXPECT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
 }
 
 TEST_F(BbrRounds, WhatHostsAddNeedsNoDraining) {
   cruise_after_a_probe();
-  for (int i = 0; i < 60 || bbr_.state() != Bbr::State::kProbeUp; ++i) pass(queued(1.015));
-  for (int i = 0; i < 9 && bbr_.state() == Bbr::State::kProbeUp; ++i) pass(queued(1.015));
-  ASSERT_EQ(bbr_.state(), Bbr::State::kProbeDown);
-  Round round = queued(1.015);
-  round.in_flight = full_ * 1013 / 1000;
-  pass(round);
+  probe_and_drain({1.015, 1.015}, 1.013);
   EXPECT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
 }
 
 TEST_F(BbrRounds, QueueOfOurOwnIsDrainedWhereTheDelayIsSteady) {
   cruise_after_a_probe();
-  for (int i = 0; i < 60 || bbr_.state() != Bbr::State::kProbeUp; ++i) pass(queued(1.1));
-  for (int i = 0; i < 9 && bbr_.state() == Bbr::State::kProbeUp; ++i) pass(queued(1.1));
-  ASSERT_EQ(bbr_.state(), Bbr::State::kProbeDown);
-  Round round = queued(1.1);
-  round.in_flight = full_ * 105 / 100;
-  pass(round);
+  probe_and_drain({1.1, 1.1}, 1.05);
   EXPECT_EQ(bbr_.state(), Bbr::State::kProbeDown);
 }
 
