@@ -60,7 +60,7 @@ class BbrRounds : public testing::Test {
   void probe_and_drain(std::array<double, 2> swellings, double in_flight) {
     int i = 0;
     const auto next = [&] { pass(queued(swellings[static_cast<size_t>(i++ % 2)])); };
-    while (i < 60 || bbr_.state() != Bbr::State::kProbeUp) next();
+    while (i < 60 || (i < 200 && bbr_.state() != Bbr::State::kProbeUp)) next();
     while (i < 200 && bbr_.state() == Bbr::State::kProbeUp) next();
     ASSERT_EQ(bbr_.state(), Bbr::State::kProbeDown);
     Round round = queued(swellings[0]);
@@ -110,7 +110,8 @@ TEST_F(BbrRounds, StartupEndsByLossesEvenWhereTheSenderRunsDry) {
 TEST_F(BbrRounds, CruisingSendsWhatThePathDeliversAndWhatItLoses) {
   cruise_after_a_probe();
   EXPECT_NEAR(bbr_.pacing_rate(), rate_, 0.001 * rate_);
-  for (int i = 0; i < 60 || bbr_.state() != Bbr::State::kProbeCruise; ++i) pass({.delivered = full_, .lost = full_ / 99});
+  for (int i = 0; i < 60; ++i) pass({.delivered = full_, .lost = full_ / 99});
+  for (int i = 0; i < 40 && bbr_.state() != Bbr::State::kProbeCruise; ++i) pass({.delivered = full_, .lost = full_ / 99});
   EXPECT_NEAR(bbr_.pacing_rate(), bbr_.bandwidth() / 0.99, 0.002 * rate_);
 }
 
