@@ -8,6 +8,7 @@ namespace hg::udx {
 namespace {
 
 constexpr TimePoint kNever{};
+constexpr double kAskAgain = 0.25;  // round trips
 
 bool due(TimePoint at, TimePoint now) { return at != kNever && at <= now; }
 
@@ -30,7 +31,9 @@ std::optional<size_t> Sender::bytes_within(Duration span) const {
 }
 
 void Sender::heard(TimePoint now) {
-  ask_at_ = kNever;
+  const bool was_silent = asked_at_ != kNever;
+  ask_at_ = asked_at_ = kNever;
+  if (recovering_) arm_ask(now, was_silent ? 0 : 1);
   unanswered_ = 0;
   unanswered_since_ = board_.empty() ? kNever : now;
 }
@@ -88,7 +91,7 @@ Sender::PacketResult Sender::on_packet(const wire::UdxPacket& packet, TimePoint 
                          .rtt = outcome.rtt,
                          .rate = rate_.finish()});
   }
-  if (ask_at_ != kNever && outcome.acked == 0) give_up_old_packets(now);
+  if (asked_at_ != kNever && outcome.acked == 0) on_answer(now);
   rearm_after_ack(now, outcome.progress || outcome.acked > 0);
   return result;
 }
@@ -212,14 +215,17 @@ size_t Sender::judge_run() {
   return run.bytes - std::exchange(run.counted, run.bytes);
 }
 
-// The peer answers after a silence and has none of what was sent before: all that is lost.
-void Sender::give_up_old_packets(TimePoint now) {
+// The peer answers a question and has nothing new: what was sent before the question is lost. No later packet might ever show that.
+void Sender::on_answer(TimePoint now) {
+  if (!rtt_.known() || now < asked_at_ + rtt_.min()) return;
+  const TimePoint before = asked_at_ - rack_.window(true, sacked_packets_, rtt_);
   bool any = false;
-  while (!board_.flight_empty() && board_[board_.flight_head()].sent_at + rtt_.rto() <= now) {
+  while (!board_.flight_empty() && board_[board_.flight_head()].sent_at < before) {
     mark_lost(board_.flight_head(), now, false);
     any = true;
   }
   if (any && !recovering_) enter_recovery();
+  controller_->on_path_back(now);
 }
 
 void Sender::enter_recovery() {
@@ -290,7 +296,8 @@ Sender::TimerResult Sender::on_timer(TimePoint now, bool remote_ended) {
   }
   if (due(ask_at_, now)) {
     result.heartbeat = true;
-    arm_ask(now);
+    if (asked_at_ == kNever) asked_at_ = now;
+    arm_ask(now, kAskAgain);
   }
   if (blocked_) {
     for (TimePoint* at : {&timeout_at_, &probe_at_, &reorder_at_})
@@ -309,9 +316,10 @@ Sender::TimerResult Sender::on_timer(TimePoint now, bool remote_ended) {
   return result;
 }
 
-void Sender::arm_ask(TimePoint now) {
-  ask_at_ =
-      board_.empty() ? kNever : now + std::clamp<Duration>(rtt_.known() ? rtt_.smoothed() / 4 : kMostAskGap, kLeastAskGap, kMostAskGap);
+void Sender::arm_ask(TimePoint now, double round_trips) {
+  const Duration gap =
+      rtt_.known() ? Duration(static_cast<int64_t>(round_trips * static_cast<double>(rtt_.smoothed().count()))) : kMostAskGap;
+  ask_at_ = board_.empty() ? kNever : now + std::clamp(gap, Duration(kLeastAskGap), Duration(kMostAskGap));
 }
 
 void Sender::on_retransmission_timeout(TimePoint now) {
@@ -322,7 +330,7 @@ void Sender::on_retransmission_timeout(TimePoint now) {
   }
   ++timeouts_;
   ++unanswered_;
-  arm_ask(now);
+  if (ask_at_ == kNever) arm_ask(now, kAskAgain);
   backoff_ = std::min(backoff_ + 1, kSteadyTimeouts + 6);
   const Duration gap = rtt_.rto();
   timeout_at_ = now + std::max(std::min(gap * (1 << std::max(backoff_ - kSteadyTimeouts, 0)), kMaxTimeoutGap), gap);

@@ -42,7 +42,7 @@ struct AckFields {
 class Sender {
  public:
   static constexpr int kSteadyTimeouts = 3;        // before the gap between them grows: radio links fall silent for a second and come back
-  static constexpr Duration kLeastAskGap = 100ms;  // between small questions (HEARTBEAT) after a timeout, a quarter of the round trip:
+  static constexpr Duration kLeastAskGap = 100ms;  // a silence is asked into (HEARTBEAT) after a round trip, then each quarter of one:
   static constexpr Duration kMostAskGap = 500ms;   // who waits for the next timeout learns late that the path is back
   static constexpr Duration kMaxTimeoutGap = 2s;   // between timeouts while the peer is silent: several tries before it counts as dead
   static constexpr Duration kMinProbeTimeout = 10ms;  // tail loss probe, against timer granularity
@@ -149,8 +149,8 @@ class Sender {
   void update_peer_window(const wire::UdxHeader& header);
   void rearm_after_ack(TimePoint now, bool progress);
   void arm_probe(TimePoint now);
-  void arm_ask(TimePoint now);
-  void give_up_old_packets(TimePoint now);
+  void arm_ask(TimePoint now, double round_trips);
+  void on_answer(TimePoint now);
   void on_retransmission_timeout(TimePoint now);
   void send_tail_probe(TimePoint now);
   SendReport transmit_once(TimePoint now, const AckFields& ack);
@@ -206,6 +206,7 @@ class Sender {
   TimePoint reorder_at_{};
   TimePoint persist_at_{};
   TimePoint ask_at_{};
+  TimePoint asked_at_{};  // when the first question of this silence left
   TimePoint unanswered_since_{};
   int unanswered_ = 0;
   int backoff_ = 0;

@@ -67,7 +67,7 @@ void Bbr::on_sent(TimePoint now, size_t in_flight_before, bool app_limited) {
 }
 
 void Bbr::on_ack(const AckEvent& event) {
-  if (in_timeout_) leave_timeout();
+  if (in_timeout_) leave_timeout(event.now);
   if (!have_rtt_ && event.rtt > Duration::zero()) {
     have_rtt_ = true;
     pacing_rate_ = kStartupPacingGain * static_cast<double>(window_) / std::max(to_seconds(event.rtt), 1e-4);
@@ -340,10 +340,14 @@ void Bbr::on_retransmission_timeout(size_t in_flight) {
   window_ = in_flight + packet_;
 }
 
-// An acknowledgement proves that the path is back; pacing keeps what comes now to the rate it had.
-void Bbr::leave_timeout() {
+void Bbr::on_path_back(TimePoint now) {
+  if (in_timeout_) leave_timeout(now);
+}
+
+// The path is back; pacing keeps what comes now to the rate it had. The silence has emptied whatever queue a ProbeRtt was waiting for.
+void Bbr::leave_timeout(TimePoint now) {
   in_timeout_ = false;
-  if (state_ == State::kProbeRtt) return;
+  if (state_ == State::kProbeRtt) return leave_probe_rtt(now);
   window_ = std::max(window_, prior_window_);
   prior_window_ = 0;
 }

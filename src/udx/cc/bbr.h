@@ -39,6 +39,7 @@ class Bbr final : public Controller {
   void on_lost(size_t bytes) override;
   void on_loss_undone(size_t bytes) override;
   void on_retransmission_timeout(size_t in_flight) override;
+  void on_path_back(TimePoint now) override;
   size_t window() const override { return window_; }
   double pacing_rate() const override { return pacing_rate_; }
   size_t bandwidth_delay_product() const override { return max_bandwidth() > 0 ? static_cast<size_t>(bdp(max_bandwidth(), 1.0)) : 0; }
@@ -97,7 +98,7 @@ class Bbr final : public Controller {
   void leave_probe_rtt(TimePoint now);
   bool probe_due(TimePoint now) const;
   void raise_inflight_hi(const AckEvent& event);
-  void leave_timeout();
+  void leave_timeout(TimePoint now);
 
   // outputs
   double bdp(double rate, double gain) const;

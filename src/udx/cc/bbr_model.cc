@@ -10,7 +10,7 @@ namespace {
 
 constexpr Duration kProbeRttInterval = 5s;  // draft-ietf-ccwg-bbr-02; its window of the minimum is two of them
 constexpr int kProbeRttRounds = 16;         // but no sooner: a probe costs about two rounds at half the rate
-constexpr double kNearMinRtt = 1.125;       // a path whose delay varies shows its very minimum rarely
+constexpr double kNearMinRtt = 1.125;       // and the delay's usual noise: a path whose delay varies shows its very minimum rarely
 constexpr double kBeta = 0.7;               // draft-ietf-ccwg-bbr-02
 constexpr double kBaseTolerance = 0.08;     // without one: the draft's 2 % would let ordinary radio loss throttle a stream
 constexpr double kStandingQueue = 1.15;     // of the minimal RTT, in every packet of a round
@@ -99,7 +99,7 @@ bool Bbr::update_min_rtt(const AckEvent& event) {
     if (event.rtt < probe_rtt_min_ || expired) {
       probe_rtt_min_ = event.rtt;
       probe_rtt_min_at_ = event.now;
-    } else if (to_seconds(event.rtt) <= kNearMinRtt * to_seconds(probe_rtt_min_)) {
+    } else if (to_seconds(event.rtt) <= kNearMinRtt * to_seconds(probe_rtt_min_) + delay_noise()) {
       probe_rtt_min_at_ = event.now;
     }
   }
@@ -129,7 +129,9 @@ bool Bbr::met_queue(double rtt) const {
   return min_rtt_ != Duration::max() && rtt > kMetQueue * to_seconds(min_rtt_) + to_seconds(kQueueNoise) / 2 + delay_noise();
 }
 
-double Bbr::delay_noise() const { return std::min(kNoiseMargin * rtt_noise_, kMostNoise * to_seconds(min_rtt_)); }
+double Bbr::delay_noise() const {
+  return min_rtt_ == Duration::max() ? 0 : std::min(kNoiseMargin * rtt_noise_, kMostNoise * to_seconds(min_rtt_));
+}
 
 double Bbr::loss_tolerance() const {
   if (loss_floor_ > 0) return std::max(kBaseTolerance, loss_floor_ + kFloorMargin);

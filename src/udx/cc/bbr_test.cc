@@ -56,6 +56,12 @@ class BbrRounds : public testing::Test {
     reach(Bbr::State::kProbeCruise);
     rate_ = bbr_.bandwidth();
   }
+  void stand_until_probe_rtt() {
+    fill(5);
+    for (int i = 0; i < 200 && bbr_.state() != Bbr::State::kProbeRtt; ++i) pass(queued(1.3));
+    ASSERT_EQ(bbr_.state(), Bbr::State::kProbeRtt);
+    pass(queued(1.3));
+  }
   /// A whole probe, each round trip swollen by one of the two in turn; then one more with this part of a round still in flight.
   void probe_and_drain(std::array<double, 2> swellings, double in_flight) {
     int i = 0;
@@ -171,6 +177,38 @@ TEST_F(BbrRounds, QueueOfOurOwnIsDrainedWhereTheDelayIsSteady) {
   cruise_after_a_probe();
   probe_and_drain({1.1, 1.1}, 1.05);
   EXPECT_EQ(bbr_.state(), Bbr::State::kProbeDown);
+}
+
+// The very minimum is rare there, but nothing stands in a queue.
+TEST_F(BbrRounds, WhereTheDelaySwingsTheMinimumIsNotProbedFor) {
+  fill(5);
+  for (int i = 0; i < 400; ++i) {
+    pass(queued(i % 2 == 0 ? 1.2 : 1.35));
+    ASSERT_NE(bbr_.state(), Bbr::State::kProbeRtt) << i;
+  }
+  EXPECT_EQ(bbr_.min_rtt(), kRtt);
+}
+
+TEST_F(BbrRounds, QueueThatStandsIsDrainedOnceInAWhile) {
+  stand_until_probe_rtt();
+  EXPECT_LE(static_cast<double>(bbr_.window()), 0.51 * static_cast<double>(full_));
+}
+
+TEST_F(BbrRounds, ProbeOfTheMinimumEndsWithATimeout) {
+  stand_until_probe_rtt();
+  bbr_.on_retransmission_timeout(0);
+  pass({.delivered = kPacket});
+  EXPECT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
+  EXPECT_GE(bbr_.window(), full_);
+}
+
+TEST_F(BbrRounds, AnswerAfterATimeoutRestoresTheWindow) {
+  cruise_after_a_probe();
+  const size_t window = bbr_.window();
+  bbr_.on_retransmission_timeout(0);
+  ASSERT_LE(bbr_.window(), kPacket);
+  bbr_.on_path_back(now_);
+  EXPECT_EQ(bbr_.window(), window);
 }
 
 TEST_F(BbrRounds, CutThatHelpsIsKeptUntilTheNextProbe) {
