@@ -16,5 +16,5 @@ export const profiles = [
 
 export const bdp = (profile) => profile.rate / 8 * profile.rttMs / 1000
 
-/** How long one transfer is measured, seconds. */
-export const seconds = (profile) => Number(process.env.BENCH_SECONDS ?? (profile.rate >= 8e6 && profile.rttMs < 300 ? 8 : 14))
+/** How long one transfer is measured, seconds: 60 round trips, so that neither its start nor what waits behind a hole at its end is most of it. */
+export const seconds = (profile) => Number(process.env.BENCH_SECONDS ?? Math.max(8, 60 * profile.rttMs / 1000))
