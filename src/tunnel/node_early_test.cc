@@ -55,6 +55,18 @@ TEST_F(NodeEarlyTest, AnAnswerIsOneRoundTripAway) {
   ASSERT_TRUE(wait([&] { return provider_.connector.last().text() == std::string(kHead) + "more"; }));
 }
 
+TEST_F(NodeEarlyTest, NothingGoesAheadWhereTheServiceDoesNotWantIt) {
+  Service service = tcp(8080);
+  service.early = false;
+  join(provider_, 2, {service});
+  auto client = open(gateway_, 8080);
+  EXPECT_FALSE(client->channel->early());
+  EXPECT_EQ(client->channel->sendable(), 0u);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  client->say(kHead);
+  ASSERT_TRUE(wait([&] { return provider_.connector.last().text() == kHead; }));
+}
+
 TEST_F(NodeEarlyTest, SoMuchAndNoMoreAndAllOfItCounts) {
   Limits limits;
   limits.initial_window = limits.max_buffer_per_channel = 10'000;

@@ -64,7 +64,7 @@ void Opening::ask(const RouteTable::Pick& pick, std::vector<std::string> labels)
     });
   }
   if (!sent) return back_off();
-  early_ = may_be_early(*session);
+  early_ = pick.early && may_be_early(*session);
   if (early_) session->begin_early(channel_, early_data_);
   phase_ = Phase::kAsked;
   asked_at_ = context_.runtime.now();

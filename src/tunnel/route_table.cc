@@ -78,6 +78,7 @@ bool RouteTable::put(const PublicKey& provider, const Service& service, TimePoin
   }
   const bool moved = route->service_port != service.service_port;
   route->service_port = service.service_port;
+  route->early = service.early;
   route->expires = now + expiration_;
   if (route->policy_text != service.ingress_policy) {
     route->policy_text = service.ingress_policy;
@@ -189,7 +190,7 @@ std::optional<RouteTable::Pick> RouteTable::pick(GateKey gate, TimePoint now, st
   });
   if (best == nullptr) return std::nullopt;
   best->turn += stride(*best);
-  return Pick{best->provider, best->policy, table_.at(gate).front().service_host};
+  return Pick{best->provider, best->policy, table_.at(gate).front().service_host, best->early};
 }
 
 bool RouteTable::has_healthy(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) const {

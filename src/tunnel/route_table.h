@@ -64,6 +64,7 @@ class RouteTable {
     PublicKey provider{};
     std::shared_ptr<const IngressPolicy> policy;  // null: none
     std::string service_host;
+    bool early = true;
   };
   /// The provider for the next channel, none of `avoid`: healthy ones before those that just failed, and these before silent ones; among
   /// them by turns, slower ones less often.
@@ -87,6 +88,7 @@ class RouteTable {
   struct Route {
     PublicKey provider{};
     uint16_t service_port = 0;
+    bool early = true;
     TimePoint expires;
     std::string policy_text;
     std::shared_ptr<const IngressPolicy> policy;

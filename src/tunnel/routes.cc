@@ -20,6 +20,7 @@ std::string encode_entry(const Service& service) {
   entry["protocol"] = static_cast<int>(service.protocol);
   entry["gatePort"] = service.gate_port;
   if (!service.tags.empty()) entry["tags"] = service.tags;
+  if (!service.early) entry["early"] = false;
   entry["routes"] = json::array();
   std::string text = json::serialize(entry);
   text.pop_back();
@@ -94,6 +95,7 @@ bool decode_entry(const json::value& value, Service& service) {
     if (tags->get_string().size() > kMaxTagsBytes) return false;
     service.tags = std::string(tags->get_string());
   }
+  if (const json::value* early = entry->if_contains("early"); early != nullptr && early->is_bool()) service.early = early->get_bool();
   if (const json::value* policy = entry->if_contains("ingressPolicy"); policy != nullptr && !policy->is_null()) {
     // A policy that cannot be read must not open the route to everybody.
     service.ingress_policy = json::serialize(*policy);

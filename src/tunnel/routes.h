@@ -1,6 +1,6 @@
 // The advRoutes message: what a provider offers, as JSON beside the features it has.
 //
-//   {"routes": [{"serviceHost", "servicePort", "protocol": 0|1, "gatePort", "tags"?, "routes": [], "ingressPolicy"?}, …],
+//   {"routes": [{"serviceHost", "servicePort", "protocol": 0|1, "gatePort", "tags"?, "early"?, "routes": [], "ingressPolicy"?}, …],
 //    "features": ["flow", …], "relay"?: "<64 hexadecimal digits>"}
 //
 // A member that relays names its relay key; one that offers nothing sends an empty list beside it. Unknown keys are ignored both ways,
@@ -32,7 +32,7 @@ inline constexpr std::string_view kFeatureMove = "move";
 inline constexpr std::string_view kFeatureProbe = "probe";
 
 /// Up to kEarlyBytes of a channel's data may follow its open request at once. They count into the window that the confirmation grants, and
-/// a service hears nothing of them unless the request is confirmed.
+/// a service hears nothing of them unless the request is confirmed. Not for routes that say `"early": false`.
 inline constexpr std::string_view kFeatureEarly = "early";
 
 struct Features {

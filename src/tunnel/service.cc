@@ -113,8 +113,9 @@ class ServiceReader {
     }
     if (key == "ingressPolicy") return read_policy(key, value);
     if (key == "proxyProtocol") return read_proxy_header(key, value);
+    if (key == "early") return read_early(key, value);
     if (key == "routes" || key == "name" || key == "desc" || key == "description") return;
-    refuse(key, value, "known keys are gatePort, serviceHost, servicePort, protocol, tags, ingressPolicy, proxyProtocol, desc");
+    refuse(key, value, "known keys are gatePort, serviceHost, servicePort, protocol, tags, ingressPolicy, proxyProtocol, early, desc");
   }
 
   void read_proxy_header(std::string_view key, const json::value& value) {
@@ -122,6 +123,11 @@ class ServiceReader {
     const std::string_view text = value.is_string() ? std::string_view(value.get_string()) : std::string_view();
     if (text != "v1" && text != "v2" && text != "v2-each") return refuse(key, value, "\"v1\" or \"v2\" (UDP: \"v2\" or \"v2-each\")");
     service_.proxy_header = text == "v1" ? ProxyHeader::kV1 : text == "v2" ? ProxyHeader::kV2 : ProxyHeader::kV2Each;
+  }
+
+  void read_early(std::string_view key, const json::value& value) {
+    if (!value.is_bool()) return refuse(key, value, "true or false");
+    service_.early = value.get_bool();
   }
 
   void read_text(std::string_view key, const json::value& value, size_t least, size_t most, std::string& into) {

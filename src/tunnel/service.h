@@ -24,6 +24,7 @@ struct Service {
   std::string tags;            // separated by spaces; empty: none
   std::string ingress_policy;  // JSON text of an object; empty: none
   ProxyHeader proxy_header = ProxyHeader::kNone;
+  bool early = true;  // a client's first bytes may go ahead of the confirmation, and so reach two providers
 
   bool operator==(const Service&) const = default;
 };

@@ -46,5 +46,13 @@ TEST(Services, UnixSocketsAndProxyHeaders) {
   EXPECT_NE("", fault(R"([{"gatePort":80,"proxyProtocol":"v1","protocol":"tcp+udp"}])"));
 }
 
+TEST(Services, NothingGoesAheadWhereTheyDoNotWantIt) {
+  const auto services = parse_services(R"([{"gatePort":80},{"gatePort":81,"early":false}])", "s.json");
+  ASSERT_TRUE(services);
+  EXPECT_TRUE(services->front().early);
+  EXPECT_FALSE(services->back().early);
+  EXPECT_NE(std::string::npos, fault(R"([{"gatePort":80,"early":"no"}])").find("$[0].early"));
+}
+
 }  // namespace
 }  // namespace hg::tunnel
