@@ -15,7 +15,6 @@
 
 #include "tunnel/admission.h"
 #include "tunnel/channel.h"
-#include "tunnel/rare_notice.h"
 #include "tunnel/route_table.h"
 #include "tunnel/session.h"
 
@@ -83,7 +82,6 @@ class Gateway {
   Timer linger_timer_;
   Timer silent_timer_;
   std::function<void()> gates_changed_;
-  RareNotice refusals_;
   bool notice_posted_ = false;
   bool stopping_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -17,7 +17,7 @@ constexpr Duration kStatusInterval = 1s;   // a peer that asks more often is not
 Node::Node(Runtime& runtime, const RouterKeys& router, NodeOptions options, NodeCallbacks callbacks)
     : limits_(options.limits),
       router_(router),
-      context_{runtime, limits_, router_, counters_, last_channel_id_},
+      context_{runtime, limits_, router_, counters_, last_channel_id_, notices_},
       verifier_(router_, limits_.peer_stale),
       callbacks_(std::move(callbacks)),
       tick_timer_(runtime.timers(), [this] { tick(); }),

@@ -106,6 +106,7 @@ class Node final : private SessionEvents {
   const Limits limits_;
   Counters counters_;
   uint32_t last_channel_id_ = 0;
+  RareNotice notices_;
   const RouterKeys& router_;
   Context context_;
   HelloVerifier verifier_;

@@ -209,7 +209,7 @@ void Opening::on_open_refused(const std::string& why) {
   const TimePoint now = context_.runtime.now();
   const std::string line = fmt::format("gate {}/{}: provider {} refused: {}", request_.gate.port, protocol_name(request_.gate.protocol),
                                        to_hex(ByteView(provider_).first(4)), why);
-  if (gateway_.refusals_.due(line, now)) HG_LOG(kInfo, kLog, "{}", line);
+  if (context_.notices.due(line, now)) HG_LOG(kInfo, kLog, "{}", line);
   gateway_.routes_.open_failed(request_.gate, provider_, now);
   tried_.push_back(provider_);
   if (gateway_.routes_.pick(request_.gate, now, tried_)) return attempt();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/log.h"
 #include "tunnel/admission.h"
 
 namespace hg::tunnel {
@@ -53,9 +52,10 @@ void Session::send_frame(Buffer frame) {
   if (!connection_->write(std::move(frame))) backed_up_ = true;
 }
 
-void Session::fail(const char* code, std::string message) {
+void Session::fail(const char* code, std::string message, log::Level level) {
   if (failed_ || state_ == State::kClosed) return;
-  HG_LOG(kInfo, kLog, "peer {}: {} ({}), disconnecting", short_key(remote_key()), message, code);
+  const std::string line = fmt::format("peer {}: {} ({}), disconnecting", short_key(remote_key()), message, code);
+  if (log::enabled(level) && context_.notices.due(line, context_.runtime.now())) log::emit(level, kLog, line);
   failed_ = true;
   connection_->destroy();
 }
@@ -170,9 +170,8 @@ void Session::handle_hello(const Message& message) {
       events_.on_session_ban(*this, "its hello is not from this router");
       return fail("HELLO_FORGED", "its hello is not from this router");
     case HelloVerdict::kStale:
-      HG_LOG(kWarn, kLog, "peer {}: its clock differs from ours by {} s; set the clocks", short_key(remote_key()),
-             verifier_.last_skew_ms() / 1000);
-      return fail("HELLO_STALE", "its hello is too far from our time");
+      return fail("HELLO_STALE", fmt::format("its clock differs from ours by {} min; set the clocks", verifier_.last_skew_ms() / 60'000),
+                  log::Level::kWarn);
     case HelloVerdict::kReplayed:
       return fail("HELLO_REPLAYED", "its hello was used before");
     case HelloVerdict::kAccepted:

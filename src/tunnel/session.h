@@ -16,6 +16,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "base/log.h"
 #include "base/runtime.h"
 #include "noise/connection.h"
 #include "tunnel/channel.h"
@@ -25,6 +26,7 @@
 #include "tunnel/hello.h"
 #include "tunnel/limits.h"
 #include "tunnel/path_probe.h"
+#include "tunnel/rare_notice.h"
 #include "tunnel/routes.h"
 
 namespace hg::tunnel {
@@ -36,6 +38,7 @@ struct Context {
   const RouterKeys& router;
   Counters& counters;
   uint32_t& last_channel_id;  // channel ids are unique per gateway
+  RareNotice& notices;        // what a peer's every attempt would log anew
 };
 
 class SessionEvents {
@@ -127,7 +130,7 @@ class Session final : public ByteStreamHandler {
 
   Room room() const { return {connection_->write_headroom(), connection_->write_tailroom()}; }
   void send_frame(Buffer frame);
-  void fail(const char* code, std::string message);
+  void fail(const char* code, std::string message, log::Level level = log::Level::kInfo);
 
   bool dispatch(ByteView payload);
   void handle_hello(const Message& message);
