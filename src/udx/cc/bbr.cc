@@ -35,7 +35,7 @@ constexpr double kUpMeanGrowth = 1.03;   // of a whole round: the highest sample
 constexpr int kUpRounds = 3;             // without growth and without a queue, where the delay varies
 constexpr int kUpPatience = 2;           // rounds of such growth, then
 constexpr double kYield = 0.85;          // of the rate delivered
-constexpr uint64_t kOwnQueueRounds = 2;  // after a probe: what it left behind is still going
+constexpr uint64_t kOwnQueueRounds = 2;  // of cruising: in the first, what was sent draining is delivered, which is not what the path can
 constexpr int kMostYields = 2;           // between two probes: others may keep the queue full whatever we do
 constexpr double kLeastYield = 0.4;      // of the bandwidth seen lately: others may fill the queue whatever we do
 constexpr double kMostMadeUp = 0.02;     // of the rate, for what the path loses
@@ -131,7 +131,7 @@ void Bbr::yield_to_queue() {
   const bool met = round_rtt_count_ > 0 && met_queue(round_rtt_sum_ / round_rtt_count_);
   const bool probed = bandwidth_filter_[0] > 0;
   const bool overflow = met && probed && more_lost_than(kQueueTolerance, round_lost_, round_delivered_);
-  const bool standing = standing_queue() && round_count_ - phase_round_ >= kOwnQueueRounds;
+  const bool standing = standing_queue() && round_count_ - cruise_round_ >= kOwnQueueRounds;
   if ((!overflow && !standing) || yields_ >= kMostYields) return;
   ++yields_;
   const double most = kYield * std::max(bandwidth_latest_, kLeastYield * max_bandwidth());
