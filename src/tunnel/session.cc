@@ -54,8 +54,9 @@ void Session::send_frame(Buffer frame) {
 
 void Session::fail(const char* code, std::string message, log::Level level) {
   if (failed_ || state_ == State::kClosed) return;
-  const std::string line = fmt::format("peer {}: {} ({}), disconnecting", short_key(remote_key()), message, code);
-  if (log::enabled(level) && context_.notices.due(line, context_.runtime.now())) log::emit(level, kLog, line);
+  const std::string peer = short_key(remote_key());
+  if (log::enabled(level) && context_.notices.due(peer + code, context_.runtime.now()))
+    log::emit(level, kLog, fmt::format("peer {}: {} ({}), disconnecting", peer, message, code));
   failed_ = true;
   connection_->destroy();
 }
@@ -170,7 +171,7 @@ void Session::handle_hello(const Message& message) {
       events_.on_session_ban(*this, "its hello is not from this router");
       return fail("HELLO_FORGED", "its hello is not from this router");
     case HelloVerdict::kStale:
-      return fail("HELLO_STALE", fmt::format("its clock differs from ours by {} min; set the clocks", verifier_.last_skew_ms() / 60'000),
+      return fail("HELLO_STALE", fmt::format("its clock differs from ours by {} s; set the clocks", verifier_.last_skew_ms() / 1000),
                   log::Level::kWarn);
     case HelloVerdict::kReplayed:
       return fail("HELLO_REPLAYED", "its hello was used before");
