@@ -162,7 +162,7 @@ TEST_P(Newcomer, GetsItsShareBesideAnother) {
 INSTANTIATE_TEST_SUITE_P(Paths, Newcomer,
                          testing::Values(Shared{"wifi", 50, 40, 1, 0.32, 0.02}, Shared{"shallow", 50, 40, 0.25, 0.34, 0.06},
                                          Shared{"deep", 50, 40, 4, 0.36, 0.01}, Shared{"slow", 10, 100, 1, 0.41, 0.045},
-                                         Shared{"quick", 100, 20, 1, 0.41, 0.03}, Shared{"congested", 25, 40, 1, 0.40, 0.04, 12, 1, 6},
+                                         Shared{"quick", 100, 20, 1, 0.41, 0.03}, Shared{"congested", 25, 40, 1, 0.43, 0.04, 12, 1, 6},
                                          Shared{"lossy", 50, 40, 1, 0.40, 0.02, 0, 1}),
                          [](const auto& param) { return param.param.name; });
 

@@ -38,6 +38,8 @@ constexpr double kYield = 0.85;          // of the rate delivered
 constexpr uint64_t kOwnQueueRounds = 2;  // of cruising: in the first, what was sent draining is delivered, which is not what the path can
 constexpr int kMostYields = 2;           // between two probes: others may keep the queue full whatever we do
 constexpr double kLeastYield = 0.4;      // of the bandwidth seen lately: others may fill the queue whatever we do
+constexpr double kOwnQueueShare = 0.85;  // of what the probes found lately: who delivers that much while a queue stands made it alone
+constexpr double kProbesFade = 0.98;     // per probe: as much has been forgotten after eight
 constexpr double kMostMadeUp = 0.02;     // of the rate, for what the path loses
 constexpr double kUpFastGain = 2.0;      // the path has become another one (or was never filled)
 
@@ -128,12 +130,12 @@ void Bbr::judge_round(const AckEvent& event) {
 // a probe's own queue nor what the start-up did is taken for theirs.
 void Bbr::yield_to_queue() {
   if (state_ != State::kProbeCruise || round_count_ == cruise_round_) return;
-  const bool met = round_rtt_count_ > 0 && met_queue(round_rtt_sum_ / round_rtt_count_);
   const bool probed = bandwidth_filter_[0] > 0;
-  const bool overflow = met && probed && more_lost_than(kQueueTolerance, round_lost_, round_delivered_);
+  const bool overflow = round_met_queue() && probed && more_lost_than(kQueueTolerance, round_lost_, round_delivered_);
   const bool standing = standing_queue() && round_count_ - cruise_round_ >= kOwnQueueRounds;
   if ((!overflow && !standing) || yields_ >= kMostYields) return;
   ++yields_;
+  own_queue_ = noisy() && mean_rate_ >= kOwnQueueShare * probed_bandwidth_;
   const double most = kYield * std::max(bandwidth_latest_, kLeastYield * max_bandwidth());
   for (double& bandwidth : bandwidth_filter_) bandwidth = std::min(bandwidth, most);
 }
@@ -163,7 +165,7 @@ void Bbr::update_state(const AckEvent& event) {
         enter_cruise();
       break;
     case State::kProbeCruise:
-      if (probe_due(event.now)) enter_refill();
+      if (probe_due(event.now) || own_queue_gone()) enter_refill();
       break;
     case State::kProbeRefill:
       if (round_start_) enter_up(event.now);
@@ -181,11 +183,15 @@ bool Bbr::probe_due(TimePoint now) const {
   return elapsed >= kMaxCycle || (elapsed >= kMinCycle && round_count_ - phase_round_ >= cruise_rounds_);
 }
 
+// Nobody is there to use what a yield to one's own queue leaves.
+bool Bbr::own_queue_gone() const { return own_queue_ && round_start_ && round_rtt_count_ > 0 && !round_met_queue(); }
+
 void Bbr::enter_down(TimePoint now) {
   state_ = State::kProbeDown;
   pacing_gain_ = kDownGain;
   window_gain_ = kWindowGain;
   yields_ = 0;
+  own_queue_ = false;
   phase_start_ = now;
   phase_round_ = round_count_;
   cruise_rounds_ = kCruiseRounds + next_random() % 4;
@@ -212,6 +218,7 @@ void Bbr::enter_up(TimePoint now) {
   up_rounds_ = 0;
   up_growth_ = 0;
   full_bandwidth_ = full_mean_ = max_bandwidth();
+  probed_bandwidth_ = std::max(kProbesFade * probed_bandwidth_, max_bandwidth());
   rotate_bandwidth_filter();
 }
 

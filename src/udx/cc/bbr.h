@@ -11,8 +11,9 @@
 //
 // ProbeUp goes on as long as the bandwidth grows, and faster after two such rounds: a path that was never filled is filled soon.
 // A queue that stands or overflows while we only cruise means that all who share the path send more than it carries: we go down to 0.85
-// of what of ours it delivered, at most twice between probes, which is how a newcomer gets its share. Cruising sends what the
-// path delivers, without a margin, and what it loses on top.
+// of what of ours it delivered, at most twice between probes, which is how a newcomer gets its share. Where the delay swings we often make
+// such a queue ourselves: if as much was delivered as probes found lately, the next one comes as soon as the queue is gone. Cruising sends
+// what the path delivers, without a margin, and what it loses on top.
 //
 // Loss is taken for congestion only when a round lost clearly more than loss_tolerance() (8 %, plus what chance explains), so
 // random loss does not slow it and a shallow queue is never offered much more than it passes on. Loss that stays as high after
@@ -69,6 +70,8 @@ class Bbr final : public Controller {
   bool standing_queue() const;
   /// Whether a packet with this round trip, seconds, met a queue.
   bool met_queue(double rtt) const;
+  /// Whether the packets of this round did, on average.
+  bool round_met_queue() const;
   /// By how much round trips differ without one, seconds.
   double delay_noise() const;
   /// The delay varies so much that a single round proves little.
@@ -97,6 +100,7 @@ class Bbr final : public Controller {
   void enter_up(TimePoint now);
   void leave_probe_rtt(TimePoint now);
   bool probe_due(TimePoint now) const;
+  bool own_queue_gone() const;
   void raise_inflight_hi(const AckEvent& event);
   void leave_timeout(TimePoint now);
 
@@ -169,6 +173,8 @@ class Bbr final : public Controller {
   int up_rounds_ = 0;
   int up_growth_ = 0;
   int yields_ = 0;
+  bool own_queue_ = false;       // that was yielded to last
+  double probed_bandwidth_ = 0;  // highest lately, fading
   uint64_t cruise_round_ = 0;
 
   double extra_acked_filter_[2] = {0, 0};

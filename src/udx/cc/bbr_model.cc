@@ -129,6 +129,8 @@ bool Bbr::met_queue(double rtt) const {
   return min_rtt_ != Duration::max() && rtt > kMetQueue * to_seconds(min_rtt_) + to_seconds(kQueueNoise) / 2 + delay_noise();
 }
 
+bool Bbr::round_met_queue() const { return round_rtt_count_ > 0 && met_queue(round_rtt_sum_ / round_rtt_count_); }
+
 double Bbr::delay_noise() const {
   return min_rtt_ == Duration::max() ? 0 : std::min(kNoiseMargin * rtt_noise_, kMostNoise * to_seconds(min_rtt_));
 }

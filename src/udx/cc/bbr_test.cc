@@ -56,6 +56,25 @@ class BbrRounds : public testing::Test {
     reach(Bbr::State::kProbeCruise);
     rate_ = bbr_.bandwidth();
   }
+  /// Cruises where the delay swings, and meets a queue that delivers this part of the rate to us.
+  void yield_where_the_delay_swings(double part) {
+    fill(5);
+    int i = 0;
+    const auto next = [&](double of_the_rate) {
+      Round round = queued(i++ % 2 == 0 ? 1.0 : 1.1);
+      round.delivered = static_cast<size_t>(of_the_rate * static_cast<double>(round.delivered));
+      pass(round);
+    };
+    while (i < 60 || (i < 200 && bbr_.state() != Bbr::State::kProbeUp)) next(1);
+    while (i < 200 && bbr_.state() != Bbr::State::kProbeCruise) next(1);
+    rate_ = bbr_.bandwidth();
+    for (int rounds = 0; rounds < 2; ++rounds) next(part);
+    Round round = queued(2);
+    round.delivered = static_cast<size_t>(part * static_cast<double>(round.delivered));
+    pass(round);
+    ASSERT_LT(bbr_.bandwidth(), 0.9 * rate_);
+    ASSERT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
+  }
   void stand_until_probe_rtt() {
     fill(5);
     for (int i = 0; i < 200 && bbr_.state() != Bbr::State::kProbeRtt; ++i) pass(queued(1.3));
@@ -127,6 +146,18 @@ TEST_F(BbrRounds, QueueMetWhileCruisingIsYieldedTo) {
   EXPECT_GE(bbr_.bandwidth(), rate_) << "what arrives first was sent while draining";
   for (int i = 0; i < 3; ++i) pass(queued(1.35));
   EXPECT_LE(bbr_.bandwidth(), 0.9 * rate_);
+}
+
+TEST_F(BbrRounds, WhereTheDelaySwingsAQueueOfOurOwnThatIsGoneIsFollowedByAProbe) {
+  yield_where_the_delay_swings(1.0);
+  pass({.delivered = full_ * 8 / 10});
+  EXPECT_EQ(bbr_.state(), Bbr::State::kProbeRefill);
+}
+
+TEST_F(BbrRounds, WhereTheDelaySwingsAQueueOfOthersIsNot) {
+  yield_where_the_delay_swings(0.7);
+  pass({.delivered = full_ * 6 / 10});
+  EXPECT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
 }
 
 TEST_F(BbrRounds, QueueThatOurProbeLeftIsNotYieldedTo) {
