@@ -99,13 +99,43 @@ export async function within (promise, ms) {
   try { return await Promise.race([promise, late]) } finally { clearTimeout(timer) }
 }
 
+const given = new Set()
+
+// Free, and not given to this process before: what has not been opened yet would look free again.
 export async function freePort () {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = await bindOnce(0)
+    if (given.has(port)) continue
+    given.add(port)
+    return port
+  }
+}
+
+/** The first of two in a row. */
+export async function freePair () {
+  for (;;) {
+    const first = await freePort()
+    const second = first + 1
+    if (given.has(second) || await bindOnce(second) === undefined) continue
+    given.add(second)
+    return first
+  }
+}
+
+// The port that was bound, and is free again; undefined: somebody has it.
+async function bindOnce (port) {
+  const server = net.createServer()
+  const bound = new Promise((resolve) => server.once('listening', () => resolve(server.address().port)).once('error', () => resolve()))
+  server.listen(port, '127.0.0.1')
+  const got = await bound
+  if (got !== undefined) await new Promise((resolve) => server.close(resolve))
+  return got
+}
+
+/** Stops them all, whatever becomes of each; resolves with their exit statuses, undefined for who had none. */
+export async function stopAll (...programs) {
+  const outcomes = await Promise.allSettled(programs.map((program) => program?.stop()))
+  return outcomes.map((outcome) => outcome.value)
 }
 
 export function hypergate (args, options = {}) {

@@ -7,7 +7,7 @@ import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'n
 import http from 'node:http'
 import net from 'node:net'
 import { after, before, test } from 'node:test'
-import { Process, freePort, gateOpen, get, hypergate, newSecret, run, scratch, service, startDht, startGateway, startProvider, untilWorks, within } from './harness.mjs'
+import { Process, freePort, gateOpen, get, hypergate, newSecret, run, scratch, service, startDht, startGateway, startProvider, stopAll, untilWorks, within } from './harness.mjs'
 
 const files = scratch()
 const ports = {}
@@ -121,13 +121,13 @@ before(async () => {
 })
 
 after(async () => {
-  assert.equal(await gateway.stop(), 0)
-  assert.equal(await provider.stop(), 0)
-  await network.stop()
-  await nginx.stop()
-  for (const server of [bulk, policyServer]) server.close()
-  udpEcho.close()
+  const statuses = await stopAll(gateway, provider)
+  await network?.stop()
+  await nginx?.stop()
+  for (const server of [bulk, policyServer]) server?.close()
+  udpEcho?.close()
   files.remove()
+  assert.deepEqual(statuses, [0, 0])
 })
 
 // A connection from `localAddress`; resolves with the bytes and seconds until it ended, and whether it was reset.

@@ -6,7 +6,7 @@ import net from 'node:net'
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { after, before, test } from 'node:test'
-import { Process, freePort, newSecret, run, scratch, service, startDht, startGateway, startProvider, untilWorks, within } from './harness.mjs'
+import { Process, freePair, freePort, newSecret, run, scratch, service, startDht, startGateway, startProvider, stopAll, untilWorks, within } from './harness.mjs'
 
 const files = scratch()
 const programs = []
@@ -121,16 +121,6 @@ function startDnsdist () {
 }
 
 // Two ports in a row.
-async function freePair () {
-  for (;;) {
-    const first = await freePort()
-    const server = net.createServer().on('error', () => {}).listen(first + 1, '127.0.0.1')
-    const free = await within(Promise.race([once(server, 'listening').then(() => true), once(server, 'error').then(() => false)]), 5000)
-    server.close()
-    if (free) return first
-  }
-}
-
 // Services at two ports in a row, over both protocols: they say which they are.
 async function startPair () {
   for (const port of [ports.pair, ports.pair + 1]) {
@@ -169,17 +159,18 @@ before(async () => {
   services.push({ gatePort: `${ports.gate_range}-${ports.gate_range + 1}`, servicePort: `${ports.pair}-${ports.pair + 1}`, protocol: 'tcp+udp' })
   const policy = JSON.stringify({ ips: { '127.0.0.8': { labels: ['eight', 'eu'] } } })
   provider = startProvider(network, secret, services, { args: ['--fingerprintResolverPort', String(ports.resolver), '--ingressPolicy', policy] })
+  await provider.line(/joined as provider/)
   gateway = startGateway(network, secret, { args: ['--listen', '::'] })
   for (const name of gates) await gateway.line(new RegExp(`(tcp|udp) \\[::\\]:${ports['gate_' + name]} open`))
 })
 
 after(async () => {
-  assert.equal(await gateway?.stop(), 0)
-  assert.equal(await provider?.stop(), 0)
+  const statuses = await stopAll(gateway, provider)
   await network?.stop()
   for (const server of pair) server.close()
   for (const program of programs) await program.stop(program.name === 'haproxy' ? 'SIGUSR1' : 'SIGTERM')
   files.remove()
+  assert.deepEqual(statuses, [0, 0])
 })
 
 const clients = [['127.0.0.8', '127.0.0.1'], ['::1', '::1']]

@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { closeSync, createReadStream, openSync, writeSync } from 'node:fs'
 import net from 'node:net'
 import { after, before, test } from 'node:test'
-import { freePort, gateOpen, newSecret, run, scratch, service, startDht, startGateway, startProvider, within } from './harness.mjs'
+import { freePort, gateOpen, newSecret, run, scratch, service, startDht, startGateway, startProvider, stopAll, within } from './harness.mjs'
 import { startNginx, startPostgres, startRedis } from './servers.mjs'
 
 const files = scratch()
@@ -57,14 +57,12 @@ before(async () => {
 })
 
 after(async () => {
-  assert.equal(await gateway.stop(), 0, 'gateway ends with status 0')
-  assert.equal(await provider.stop(), 0, 'provider ends with status 0')
-  await network.stop()
-  for (const server of [nginx, redis, postgres]) await server.stop()
-  halfCloser.close()
-  dns.close()
-  udpEcho.close()
+  const statuses = await stopAll(gateway, provider)
+  await network?.stop()
+  for (const server of [nginx, redis, postgres]) await server?.stop()
+  for (const server of [halfCloser, dns, udpEcho]) server?.close()
   files.remove()
+  assert.deepEqual(statuses, [0, 0], 'gateway and provider end with status 0')
 })
 
 test('a page with curl', async () => {
