@@ -132,10 +132,10 @@ async function bindOnce (port) {
   return got
 }
 
-/** Stops them all, whatever becomes of each; resolves with their exit statuses, undefined for who had none. */
+/** Stops them all, whatever becomes of each; resolves with their exit statuses: what went wrong for who had none, undefined for who was none. */
 export async function stopAll (...programs) {
   const outcomes = await Promise.allSettled(programs.map((program) => program?.stop()))
-  return outcomes.map((outcome) => outcome.value)
+  return outcomes.map((outcome) => outcome.value ?? outcome.reason?.message)
 }
 
 export function hypergate (args, options = {}) {

@@ -120,7 +120,6 @@ function startDnsdist () {
   return dnsdist
 }
 
-// Two ports in a row.
 // Services at two ports in a row, over both protocols: they say which they are.
 async function startPair () {
   for (const port of [ports.pair, ports.pair + 1]) {
