@@ -88,6 +88,19 @@ export class Process extends EventEmitter {
 
 process.on('exit', () => { for (const p of running) p.child.kill('SIGKILL') })
 
+// What a failed test has left running would keep its file alive for ever. The longest of the files' own after-hooks takes seconds.
+const GRACE_MS = Number(process.env.HYPERGATE_TEST_GRACE_MS ?? 120000)
+
+async function endWithTheTests () {
+  const { after } = await import('node:test')
+  after(() => setTimeout(() => {
+    const names = [...running].map((p) => `${p.name} (${p.pid})`)
+    console.error(`still there ${GRACE_MS / 1000} s after the last test, ended now: ${[...names, ...process.getActiveResourcesInfo()].join(', ')}`)
+    process.exit(1)
+  }, GRACE_MS).unref())
+}
+if (process.env.NODE_TEST_CONTEXT) await endWithTheTests()
+
 export function timeout (ms) {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
