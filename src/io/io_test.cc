@@ -1,8 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "io/local_udp.h"
 #include "io/loop.h"
 #include "io/network_watch.h"
+#include "io/resolver.h"
 #include "io/tcp.h"
 
 namespace hg::io {
@@ -147,6 +150,37 @@ TEST_F(Io, ResolvesLocalhostOffTheLoop) {
     done = true;
   });
   EXPECT_TRUE(loop.run_until([&] { return done; }, 10s));
+}
+
+TEST_F(Io, WhoAsksForTheSameNameSharesTheAnswer) {
+  std::vector<uint16_t> ports;
+  for (const uint16_t port : {80, 81, 82})
+    loop.resolver().resolve("localhost", port, [&ports](Expected<std::vector<SocketAddress>> found) {
+      ASSERT_TRUE(found) << found.error().message;
+      ports.push_back(found->front().port());
+    });
+  EXPECT_TRUE(loop.run_until([&] { return ports.size() == 3; }, 30s));
+  EXPECT_EQ(ports, (std::vector<uint16_t>{80, 81, 82}));
+}
+
+TEST_F(Io, NobodyWaitsForACallThatBlocks) {
+  const auto release = std::make_shared<std::promise<void>>();
+  const std::shared_future<void> released = release->get_future().share();
+  const auto began = std::make_shared<std::promise<void>>();
+  bool done = false;
+  {
+    Loop short_lived(rng);
+    for (int i = 0; i < 5; ++i)  // more than there are threads
+      short_lived.run_blocking(
+          [released, began, i] {
+            if (i == 0) began->set_value();
+            released.wait();
+          },
+          [&done] { done = true; });
+    began->get_future().wait();
+  }
+  release->set_value();
+  EXPECT_FALSE(loop.run_until([&] { return done; }, 50ms));
 }
 
 TEST_F(Io, LocalUdpCarriesEverySizeUpToTheLimit) {

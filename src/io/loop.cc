@@ -3,9 +3,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <boost/asio/thread_pool.hpp>
+#include <csignal>
 #include <deque>
 
+#include "io/helpers.h"
+#include "io/resolver.h"
 #include "io/udp_network.h"
 
 namespace hg::io {
@@ -16,7 +18,13 @@ TimePoint monotonic_now() { return TimePoint(std::chrono::duration_cast<Duration
 
 constexpr int kHandlersPerTurn = 64;    // ready sockets served before timers and posted tasks get their turn
 constexpr Duration kLongestSleep = 1h;  // keeps time arithmetic away from the clock's limits
-constexpr size_t kBlockingThreads = 2;  // name resolution and key derivation are rare
+constexpr size_t kBlockingThreads = 2;  // key derivation and policy sources are rare
+
+// Inherited so: nohup's way of asking to be left alone.
+bool ignored(int signal) {
+  struct sigaction now {};
+  return sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
 
 }  // namespace
 
@@ -61,15 +69,14 @@ struct Loop::Impl {
   bool stopped = false;
   std::unique_ptr<boost::asio::signal_set> signals;
   KernelUdpNetwork network;
-  std::unique_ptr<boost::asio::thread_pool> helpers;
+  std::unique_ptr<Helpers> helpers;
+  std::unique_ptr<Resolver> resolver;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> keep_running{context.get_executor()};
 };
 
 Loop::Loop(Rng& rng) : impl_(std::make_unique<Impl>(*this, rng)) {}
 
-Loop::~Loop() {
-  if (impl_->helpers) impl_->helpers->join();
-}
+Loop::~Loop() = default;
 
 TimePoint Loop::now() const { return impl_->read_now(); }
 void Loop::refresh_now() { impl_->now.reset(); }
@@ -106,16 +113,19 @@ void Loop::post_from_thread(std::function<void()> task) {
 }
 
 void Loop::run_blocking(std::function<void()> work, std::function<void()> done) {
-  if (!impl_->helpers) impl_->helpers = std::make_unique<boost::asio::thread_pool>(kBlockingThreads);
-  boost::asio::post(*impl_->helpers, [this, work = std::move(work), done = std::move(done)]() mutable {
-    work();
-    post_from_thread(std::move(done));
-  });
+  if (!impl_->helpers) impl_->helpers = std::make_unique<Helpers>(*this, kBlockingThreads);
+  impl_->helpers->run(std::move(work), std::move(done));
+}
+
+Resolver& Loop::resolver() {
+  if (!impl_->resolver) impl_->resolver = std::make_unique<Resolver>(*this);
+  return *impl_->resolver;
 }
 
 void Loop::on_signals(std::initializer_list<int> signals, std::function<void(int)> handler) {
   impl_->signals = std::make_unique<boost::asio::signal_set>(impl_->context);
-  for (int number : signals) impl_->signals->add(number);
+  for (int number : signals)
+    if (number != SIGHUP || !ignored(number)) impl_->signals->add(number);
   struct Waiter {
     static void wait(Impl& impl, std::function<void(int)> callback) {
       impl.signals->async_wait([&impl, callback](const boost::system::error_code& error, int number) {

@@ -18,6 +18,8 @@ class io_context;
 
 namespace hg::io {
 
+class Resolver;
+
 class Loop final : public Runtime {
  public:
   explicit Loop(Rng& rng);
@@ -39,9 +41,10 @@ class Loop final : public Runtime {
   bool run_until(const std::function<bool()>& done, Duration limit);
 
   void post_from_thread(std::function<void()> task);
-  /// Runs `work` on a helper thread, then `done` on the loop (for blocking calls: name resolution, Argon2id).
+  /// Runs `work` on a helper thread, then `done` on the loop (for blocking calls: Argon2id). See Helpers.
   void run_blocking(std::function<void()> work, std::function<void()> done);
-  /// `handler(signal)` on the loop for SIGINT and SIGTERM (and SIGHUP where asked).
+  Resolver& resolver();
+  /// `handler(signal)` on the loop for each of `signals`; not for a SIGHUP that was inherited as ignored.
   void on_signals(std::initializer_list<int> signals, std::function<void(int)> handler);
 
   boost::asio::io_context& context();

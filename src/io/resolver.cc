@@ -1,0 +1,44 @@
+#include "io/resolver.h"
+
+#include <netdb.h>
+
+namespace hg::io {
+
+namespace {
+
+Expected<std::vector<SocketAddress>> look_up(const std::string& name) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG;
+  addrinfo* list = nullptr;
+  const int failed = getaddrinfo(name.c_str(), nullptr, &hints, &list);
+  if (failed != 0) return Error{"ENOTFOUND", "cannot resolve " + name + ": " + gai_strerror(failed)};
+  std::vector<SocketAddress> out;
+  for (const addrinfo* i = list; i != nullptr; i = i->ai_next) out.emplace_back(i->ai_addr, i->ai_addrlen);
+  freeaddrinfo(list);
+  if (out.empty()) return Error{"ENOTFOUND", "cannot resolve " + name};
+  return out;
+}
+
+}  // namespace
+
+void Resolver::resolve(const std::string& name, uint16_t port, Callback callback) {
+  const bool asked = waiting_.contains(name);
+  if (!asked && waiting_.size() >= kMaxNames) return callback(Error{"EBUSY", "cannot resolve " + name + ": too many names at a time"});
+  waiting_[name].push_back({port, std::move(callback)});
+  if (asked) return;
+  const auto found = std::make_shared<Expected<std::vector<SocketAddress>>>(Error{"ENOTFOUND", "cannot resolve " + name});
+  helpers_.run([found, name] { *found = look_up(name); }, [this, found, name] { answer(name, *found); });
+}
+
+void Resolver::answer(const std::string& name, const Expected<std::vector<SocketAddress>>& found) {
+  const auto entry = waiting_.extract(name);
+  for (const Waiting& one : entry.mapped()) {
+    auto addresses = found;
+    if (addresses)
+      for (SocketAddress& address : *addresses) address.set_port(one.port);
+    one.callback(std::move(addresses));
+  }
+}
+
+}  // namespace hg::io
