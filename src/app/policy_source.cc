@@ -48,9 +48,9 @@ Expected<PolicyPart::Look> PolicyPart::look() {
   const Stamp stamp = kind_ == Kind::kFile ? stamp_of(value_) : Stamp{};
   // A file that is gone is looked for each time: its stamp is the empty one.
   if (kind_ == Kind::kFile && !first && stamp == stamp_ && stamp.size >= 0) return Look::kSame;
-  stamp_ = stamp;
   auto text = read();
   if (!text) return Error{"USAGE", std::string(kOption) + ": " + text.error().message + "; give JSON, a file or an http(s) URL"};
+  stamp_ = stamp;  // what could not be read is tried again: chmod and chown change no stamp
   if (!first && (text->empty() || *text == text_)) return Look::kSame;
   const std::string name = kind_ == Kind::kInline ? std::string(kOption) : std::string(kOption) + ": " + value_;
   if (const auto policy = tunnel::IngressPolicy::parse(*text, name); !policy) return policy.error();

@@ -60,5 +60,19 @@ TEST_F(PolicySourceTest, AChangedFileIsHeardOfAndABrokenOneIsNot) {
   ASSERT_TRUE(loop.run_until([&] { return heard.size() == 2; }, 30s));
 }
 
+TEST_F(PolicySourceTest, WhatCouldNotBeReadIsReadOnceItCan) {
+  const std::string path = folder_ / "p.json";
+  const std::string other = folder_ / "other.json";
+  std::filesystem::create_symlink(write("first.json", "{}"), path);
+  PolicyPart part(path);
+  ASSERT_TRUE(part.look());
+  // A folder cannot be read as a file, for root neither, and its stamp stays.
+  std::filesystem::create_directory(other);
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink(other, path);
+  EXPECT_FALSE(part.look());
+  EXPECT_FALSE(part.look()) << "asked again";
+}
+
 }  // namespace
 }  // namespace hg::app
