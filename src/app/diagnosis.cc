@@ -95,6 +95,10 @@ bool Diagnosis::public_address() const {
   });
 }
 
+bool Diagnosis::met_member() const {
+  return std::any_of(peers.begin(), peers.end(), [](const PeerFinding& peer) { return peer.role != kNoHello; });
+}
+
 std::vector<std::string> Diagnosis::problems() const {
   std::vector<std::string> out;
   if (bootstrap.empty()) out.emplace_back("No bootstrap node's name has an address: is DNS working, or --bootstrap wrong?");
@@ -110,6 +114,10 @@ std::vector<std::string> Diagnosis::problems() const {
   if (socket.receive_buffer < kGoodBuffer)
     out.push_back(fmt::format("The UDP receive buffer is {} KiB: fast transfers lose packets. Raise net.core.rmem_max to {}.",
                               socket.receive_buffer / 1024, kGoodBuffer));
+  if (asked_router && udp_works() && !met_member())
+    out.emplace_back(
+        "No member of this router answers. Is a provider or gateway running, with this secret, and with a clock that is right within 15 "
+        "minutes?");
   for (const PeerFinding& peer : peers) {
     if (std::abs(peer.clock_skew_ms) > kSkewWarning)
       out.push_back(fmt::format("The clock of {} differs by {} s; beyond 15 minutes peers refuse each other. Set the clocks.",

@@ -24,9 +24,11 @@ struct MappingFinding {
   Endpoint seen_as;
 };
 
+constexpr const char* kNoHello = "?";  // the role of whom we are connected to, and who has not proved to know the secret
+
 struct PeerFinding {
   std::string key;   // hexadecimal
-  std::string role;  // gateway, provider, both; "?" before its hello
+  std::string role;  // gateway, provider, both; kNoHello
   Endpoint address{};
   bool relayed = false;
   std::string relayed_by{};  // hexadecimal: the member, or the relay's own key where nobody is known to have it
@@ -55,6 +57,7 @@ struct Diagnosis {
   std::vector<PeerFinding> peers;
 
   bool udp_works() const { return dht_responses > 0; }
+  bool met_member() const;
   /// One of our interfaces has the address that others see.
   bool public_address() const;
   /// What keeps tunnels from working well, most important first, each with what to do about it.

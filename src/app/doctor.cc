@@ -44,7 +44,7 @@ class Doctor {
     note_dht();
     std::fputs(config_.json ? (to_json(found_) + "\n").c_str() : to_text(found_).c_str(), stdout);
     leave();
-    return found_.udp_works() ? 0 : 1;
+    return found_.udp_works() && (!found_.asked_router || found_.met_member()) ? 0 : 1;
   }
 
  private:
@@ -154,7 +154,7 @@ class Doctor {
   void note_peer(const RouterVisit& visit, const tunnel::PeerInfo& peer) {
     PeerFinding& row = found_.peers.emplace_back();
     row.key = to_hex(peer.key);
-    row.role = !peer.ready ? "?" : !peer.is_gateway ? "provider" : peer.offers.empty() ? "gateway" : "both";
+    row.role = !peer.ready ? kNoHello : !peer.is_gateway ? "provider" : peer.offers.empty() ? "gateway" : "both";
     row.address = peer.stats.remote;
     row.relayed = peer.stats.relayed;
     if (peer.stats.relay) row.relayed_by = to_hex(visit.member_relaying_as(*peer.stats.relay).value_or(*peer.stats.relay));

@@ -1,6 +1,7 @@
 #include "app/endpoints.h"
 
 #include "app/metrics.h"
+#include "app/network.h"
 #include "base/log.h"
 #include "http/encoding.h"
 
@@ -71,7 +72,7 @@ http::Response Endpoints::answer_metrics(const http::Request& request) const {
   } else if (target.path == "/healthz") {
     response.body = "ok\n";  // the loop turns, or nobody would answer
   } else if (target.path == "/readyz") {
-    const bool ready = node_ != nullptr && dht_ != nullptr && dht_->ready();
+    const bool ready = node_ != nullptr && dht_ != nullptr && joined(*dht_);
     response.status = ready ? 200 : 503;
     response.body = ready ? "ready\n" : "joining the network\n";
   } else if (target.path == "/metrics") {

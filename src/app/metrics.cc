@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "app/drops.h"
+#include "app/network.h"
 #endif
 
 namespace hg::app {
@@ -115,7 +116,7 @@ std::string render_metrics(const tunnel::Node* node, tunnel::Gateway* gateway, c
   Sheet sheet;
   sheet.gauge("hypergate_uptime_seconds", "Since the start", uptime_seconds);
   if (dht != nullptr) {
-    sheet.gauge("hypergate_dht_ready", "1 once the DHT was joined", dht->ready() ? 1 : 0);
+    sheet.gauge("hypergate_dht_ready", "1 while we are part of the DHT", joined(*dht) ? 1 : 0);
     sheet.gauge("hypergate_dht_nodes", "Nodes in the routing table", number(dht->table_size()));
     sheet.gauge("hypergate_dht_firewalled", "1 while we count as unreachable", dht->firewalled() ? 1 : 0);
     sheet.gauge("hypergate_dht_persistent", "1 while we store for others", dht->ephemeral() ? 0 : 1);

@@ -16,6 +16,9 @@
 
 namespace hg::app {
 
+/// The DHT was joined and still answers.
+inline bool joined(const dht::Node& node) { return node.ready() && node.table_size() > 0 && node.health() != dht::Health::kOffline; }
+
 class Network {
  public:
   explicit Network(io::Loop& loop) : loop_(loop) {}

@@ -48,8 +48,10 @@ class Scan {
     loop_.run_until([&] { return visit.settled(); }, kLimit);
     collect(visit);
     print();
+    const bool answered = network_.dht().counters().responses > 0;
+    if (!answered) HG_LOG(kError, "scan", "no DHT node answers, so nobody can be found here");
     leave(visit);
-    return 0;
+    return answered ? 0 : 1;
   }
 
  private:

@@ -51,6 +51,10 @@ test('doctor sees the network, the NAT, the path and the members of a router', a
   assert.match(text.stdout, /gateway +direct +127\.0\.0\.1:/)
   assert.ok(!(stdout + text.stdout + text.stderr).includes(secret), 'the secret is printed')
 
+  const nobody = await run(binary, ['doctor', await newSecret(), '--bootstrap', network.bootstrap])
+  assert.equal(nobody.status, 1)
+  assert.match(nobody.stdout, /^! No member of this router answers/m)
+
   const alone = JSON.parse((await run(binary, ['doctor', '--json', '--bootstrap', network.bootstrap])).stdout)
   assert.equal(alone.peers, undefined)
 })
@@ -63,6 +67,9 @@ test('doctor says that nothing answers, and what to do', async () => {
   assert.equal(found.udp, false)
   assert.equal(found.bootstrap[0].rttMs, null)
   assert.match(found.problems.join('\n'), /No answer over UDP.*Allow outgoing UDP/)
+  const scan = await run(binary, ['scan', 'ab'.repeat(32), '--json', '--bootstrap', bootstrap])
+  assert.equal(scan.status, 1)
+  assert.match(scan.stderr, /no DHT node answers/)
   assert.equal((await run(binary, ['doctor', '--router', 'abc'])).status, 2)
   assert.match((await run(binary, ['doctor', '--probe'])).stderr, /--probe: measures the providers of a router/)
 })
