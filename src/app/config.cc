@@ -15,7 +15,8 @@ namespace hg::app {
 namespace {
 
 constexpr size_t kKeyHexDigits = 64;
-constexpr size_t kMaxRouterFile = 4096;  // bytes
+constexpr size_t kMaxRouterFile = 4096;    // bytes
+constexpr size_t kLeastSecretDigits = 32;  // half a router secret
 
 Error usage(std::string message) { return {"USAGE", std::move(message)}; }
 
@@ -138,10 +139,10 @@ class Builder {
   explicit Builder(const RawOptions& raw) : raw_(raw) {}
 
   Expected<Config> build() {
-    for (auto step :
-         {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::read_listen, &Builder::read_docker,
-          &Builder::read_exposure, &Builder::read_dht, &Builder::read_log, &Builder::read_limits, &Builder::read_resolver,
-          &Builder::read_unlimited, &Builder::read_metrics, &Builder::read_policies, &Builder::read_relay, &Builder::check_together}) {
+    for (auto step : {&Builder::choose_command, &Builder::read_router, &Builder::read_roles, &Builder::leave_to_others,
+                      &Builder::read_listen, &Builder::read_docker, &Builder::read_exposure, &Builder::read_dht, &Builder::read_log,
+                      &Builder::read_limits, &Builder::read_resolver, &Builder::read_unlimited, &Builder::read_metrics,
+                      &Builder::read_policies, &Builder::read_relay, &Builder::check_services}) {
       const Expected<void> result = (this->*step)();
       if (!result) return result.error();
     }
@@ -185,12 +186,13 @@ class Builder {
   }
 
   Expected<void> read_router() {
+    if (raw_.has("router") && raw_.has("routerFile")) return usage("--router and --routerFile: both are given; give one of them");
     if (config_.command == Command::kScan) return read_scan_name();
     const bool optional = config_.command == Command::kDoctor && !raw_.has("router") && !raw_.has("routerFile");
     if ((config_.command != Command::kRun && config_.command != Command::kDoctor) || optional) return {};
     std::string text = raw_.last("router");
     std::string option = "--router";
-    if (raw_.has("routerFile") && !raw_.has("router")) {
+    if (raw_.has("routerFile")) {
       option = "--routerFile";
       auto from_file = read_router_file(raw_.last("routerFile"));
       if (!from_file) return from_file.error();
@@ -234,6 +236,33 @@ class Builder {
     return {};
   }
 
+  /// Options of a role that is not ours: refused if typed; of the environment they are for another program that shares it.
+  Expected<void> leave_to_others() {
+    if (config_.command != Command::kRun) return {};
+    const bool docker = raw_.has("docker") && raw_.last("docker") != "false";
+    const struct {
+      bool ours;
+      const char* refusal;
+      std::vector<const char*> flags;
+    } groups[] = {
+        {config_.gateway,
+         "belongs to a gateway; add --gateway",
+         {"listen", "exposeOnlyServices", "exposeOnlyPublished", "unlimitedSecret", "unlimitedHost", "unlimitedPort", "unlimitedPublic"}},
+        {config_.provider,
+         "belongs to a provider; add --provider",
+         {"ingressPolicy", "ingressPolicyIntervalMs", "fingerprintResolverHost", "fingerprintResolverPort",
+          "fingerprintResolverBasicAuth"}},
+        {docker, "belongs to Docker mode; add --docker", {"network", "image", "refreshTime"}},
+    };
+    for (const auto& group : groups)
+      for (const char* flag : group.flags) {
+        if (group.ours || !raw_.has(flag)) continue;
+        if (raw_.typed(flag)) return usage(std::string("--") + flag + ": " + group.refusal);
+        raw_.values.erase(flag);
+      }
+    return {};
+  }
+
   Expected<void> read_listen() {
     const std::string text = raw_.has("listen") ? raw_.last("listen") : "127.0.0.1";
     const auto address = io::SocketAddress::parse(text, 0);
@@ -244,12 +273,7 @@ class Builder {
 
   Expected<void> read_docker() {
     const std::string given = raw_.last("docker");
-    if (!raw_.has("docker") || given == "false") {
-      if (config_.command == Command::kRun)
-        for (const char* flag : {"network", "image", "refreshTime"})
-          if (raw_.has(flag)) return usage(std::string("--") + flag + ": belongs to Docker mode; add --docker");
-      return {};
-    }
+    if (!raw_.has("docker") || given == "false") return {};
     DockerOptions docker;
     constexpr std::string_view kScheme = "unix://";
     docker.socket = given.empty() || given == "true" ? docker::kDefaultSocket
@@ -408,7 +432,7 @@ class Builder {
     const size_t colon = text.rfind(':');
     const auto port = colon == std::string::npos ? std::nullopt : parse_number<uint16_t>(text.substr(colon + 1));
     const auto address = port && *port > 0 ? io::SocketAddress::parse(text.substr(0, colon), *port) : std::nullopt;
-    if (!address) return usage("--metrics: '" + text + "' is not HOST:PORT; give e.g. 127.0.0.1:9090 or [::1]:9090");
+    if (!address) return usage("--metrics: '" + text + "' is not IP:PORT; give e.g. 127.0.0.1:9090 or [::1]:9090");
     config_.endpoints.metrics = *address;
     return {};
   }
@@ -428,21 +452,14 @@ class Builder {
     return {};
   }
 
-  Expected<void> check_together() {
+  Expected<void> check_services() {
     if (config_.command != Command::kRun) return {};
     if (config_.provider && config_.services.empty() && !config_.docker)
       return usage("--provider: no services; give a services file, e.g. --provider services.json, or --docker");
-    if (!config_.gateway)
-      for (const char* flag : {"listen", "exposeOnlyServices", "exposeOnlyPublished"})
-        if (raw_.has(flag) && !raw_.has("gateway")) return usage(std::string("--") + flag + ": belongs to a gateway; add --gateway");
-    if (config_.endpoints.unlimited && !config_.gateway) return usage("--unlimitedSecret: belongs to a gateway; add --gateway");
-    if (!config_.provider)
-      for (const char* flag : {"ingressPolicy", "fingerprintResolverHost", "fingerprintResolverPort", "fingerprintResolverBasicAuth"})
-        if (raw_.has(flag)) return usage(std::string("--") + flag + ": belongs to a provider; add --provider");
     return {};
   }
 
-  const RawOptions& raw_;
+  RawOptions raw_;
   Config config_;
 };
 
@@ -451,6 +468,10 @@ class Builder {
 std::string RawOptions::last(const std::string& name) const {
   const auto found = values.find(name);
   return found == values.end() || found->second.empty() ? std::string() : found->second.back();
+}
+
+bool looks_secret(std::string_view text) {
+  return text.size() >= kLeastSecretDigits && text.find_first_not_of("0123456789abcdefABCDEF") == text.npos;
 }
 
 Expected<Seed> parse_router_secret(const std::string& option, const std::string& text) {

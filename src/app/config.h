@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,10 @@ namespace hg::app {
 struct RawOptions {
   std::string verb;                                        // new, provider, gateway, scan, dht, demo, check, doctor; empty: flags decide
   std::map<std::string, std::vector<std::string>> values;  // by flag name without dashes, e.g. "listen"
+  std::set<std::string> from_environment;                  // of those, whose value is a variable's
 
   bool has(const std::string& name) const { return values.contains(name); }
+  bool typed(const std::string& name) const { return has(name) && !from_environment.contains(name); }
   /// The last value given, or empty.
   std::string last(const std::string& name) const;
 };
@@ -79,6 +82,8 @@ struct Config {
 /// The error's message is the line to print; its code is "USAGE".
 Expected<Config> make_config(const RawOptions& raw);
 
+/// Long and of hexadecimal digits only, as router secrets are, mistyped ones too: not to be shown.
+bool looks_secret(std::string_view text);
 /// 64 hexadecimal digits.
 Expected<Seed> parse_router_secret(const std::string& option, const std::string& text);
 /// "host:port" or "ip@host:port".

@@ -51,7 +51,7 @@ class Demo {
     services_.on_event([](const std::string& what) { say("service", what); });
     secret_ = tunnel::format_router_secret(crypto::system_rng().array<32>());
     say("demo", fmt::format("web page on {} and echo on {}, both private", services_.web_address(), services_.echo_address()));
-    loop_.on_signals({SIGINT, SIGTERM}, [this](int) { stop(); });
+    loop_.on_signals({SIGINT, SIGTERM, SIGHUP}, [this](int) { stop(); });
     start_dht_node();
     loop_.run();
     return failed_ ? 1 : 0;

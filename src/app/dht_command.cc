@@ -19,7 +19,7 @@ int run_dht(const Config& config) {
   HG_LOG(kInfo, "dht", "listening on {}:{}", host, network.dht().server_port());
   network.dht().on_ready([&] { HG_LOG(kInfo, "dht", "ready, {} nodes known", network.dht().table_size()); });
   bool stopping = false;
-  loop.on_signals({SIGINT, SIGTERM}, [&](int) {
+  loop.on_signals({SIGINT, SIGTERM, SIGHUP}, [&](int) {
     if (stopping) return loop.stop();
     stopping = true;
     network.close([&] { loop.stop(); });

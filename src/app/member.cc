@@ -46,7 +46,7 @@ int Member::run() {
                        keys_ready_ = true;
                        if (!stopping_) join();
                      });
-  loop_.on_signals({SIGINT, SIGTERM}, [this](int) { stop(); });
+  loop_.on_signals({SIGINT, SIGTERM, SIGHUP}, [this](int) { stop(); });
   loop_.run();
   return 0;
 }

@@ -1,6 +1,12 @@
 // hypergate: reads what is asked, checks all of it, then runs it.
 // Exit status: 0 done, 1 failed while running, 2 asked for something that cannot be.
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #include "app/commands.h"
 #include "cli/log_sink.h"
@@ -16,9 +22,33 @@ int refuse(const hg::Error& error) {
   return kUsageStatus;
 }
 
+// A descriptor for each client and each UDP flow: the usual soft limit of 1024 is meant for select(2), which nothing here uses.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// What was asked for is done only once it is written: a full disk must not pass for a router secret.
+int written(int status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  std::fprintf(stderr, "hypergate: cannot write the output: %s\n", std::strerror(errno));
+  return status == 0 ? 1 : status;
+}
+
+// Without destructors of statics: a helper thread may still be in a call that blocks.
+[[noreturn]] void leave(int status) {
+  status = written(status);
+  std::fflush(stderr);
+  std::_Exit(status);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader of the log that is gone must not end the tunnel
+  raise_descriptor_limit();
   hg::crypto::init();
   const auto raw = hg::cli::read_options(argc, argv);
   if (!raw) return refuse(raw.error());
@@ -28,14 +58,14 @@ int main(int argc, char** argv) {
 
   if (config->command == hg::app::Command::kHelp) {
     std::puts(hg::cli::help_text().c_str());
-    return 0;
+    leave(0);
   }
   if (config->command == hg::app::Command::kVersion) {
     std::puts(hg::cli::version_text().c_str());
-    return 0;
+    leave(0);
   }
   hg::cli::install_log(config->log_format, config->verbose);
   auto command = hg::app::prepare(std::move(*config));
   if (!command) return refuse(command.error());
-  return (*command)();
+  leave((*command)());
 }

@@ -60,7 +60,7 @@ constexpr Flag kFlags[] = {
     {"host", Takes::kValue, "IP", "dht: IPv4 address under which others reach the node", kNetwork},
     {"noRelay", Takes::kMaybe, "BOOL", "Do not relay for members that reach each other in no other way", kNetwork},
     {"relayBandwidth", Takes::kValue, "RATE", "Most that is relayed, such as 10mbit (20mbit); one pair gets half", kNetwork},
-    {"metrics", Takes::kValue, "HOST:PORT", "Serve /metrics (Prometheus), /healthz and /readyz", kOutput},
+    {"metrics", Takes::kValue, "IP:PORT", "Serve /metrics (Prometheus), /healthz and /readyz", kOutput},
     {"log", Takes::kValue, "FORMAT", "text or json (default text)", kOutput},
     {"json", Takes::kNothing, "", "scan, doctor: print JSON", kOutput},
     {"probe", Takes::kNothing, "", "doctor: measure the throughput to each provider", kOutput},
@@ -83,7 +83,11 @@ constexpr Flag kFlags[] = {
 
 constexpr const char* kVerbs[] = {"new", "provider", "gateway", "scan", "dht", "demo", "check", "doctor"};
 
-constexpr const char* kNoVariable[] = {"help", "version", "new", "json", "probe", "port", "host"};
+// What is asked of one run. HYPERGATE_PORT is not ours either: Kubernetes sets it in the pods beside a service named hypergate.
+constexpr const char* kNoVariable[] = {"help", "version", "new", "scan", "json", "probe", "port", "host"};
+
+// Two ways to say one thing: the variable of one does not count where the other is on the command line.
+constexpr std::pair<const char*, const char*> kAlternatives[] = {{"router", "routerFile"}, {"routerFile", "router"}};
 
 // "routerFile" -> "HYPERGATE_ROUTER_FILE"
 std::string variable_name(const std::string& flag) {
@@ -124,32 +128,50 @@ void describe(CLI::App& parser) {
       "Every verb can be written as a flag; provider and gateway may run in one process.");
   parser.name("hypergate [new|provider|gateway|scan|doctor|dht|demo|check]");
   parser.footer(
-      "Environment: every option is also read from HYPERGATE_ and its name (--routerFile: HYPERGATE_ROUTER_FILE);\nthe command line wins.");
+      "Environment: options are also read from HYPERGATE_ and their name (--routerFile: HYPERGATE_ROUTER_FILE), but for\n--new, --scan, "
+      "--json, "
+      "--probe, --port and --host; the command line wins.");
+}
+
+bool is_router_secret(const std::string& word) {
+  Seed unused;
+  return from_hex(word, unused);
+}
+
+// May be a secret, whole or mistyped: such a word is in no message.
+std::string shown(const std::string& word) { return app::looks_secret(word) ? "(a value that is not shown)" : "'" + word + "'"; }
+
+Expected<void> place_word(const std::string& word, app::RawOptions& raw) {
+  auto& values = raw.values;
+  const bool role = raw.verb == "provider" || raw.verb == "gateway" || raw.verb == "doctor";
+  if (role && is_router_secret(word) && !values.contains("router"))
+    values["router"].push_back(word);
+  else if (raw.verb == "provider" || raw.verb == "check" || ((raw.verb == "gateway" || raw.verb == "scan") && !values.contains(raw.verb)))
+    values[raw.verb].push_back(word);
+  else if (raw.verb.empty() && values.contains("scan") && raw.last("scan").empty())
+    values["scan"].push_back(word);
+  else if (raw.verb.empty() && !values.contains("router"))
+    values["router"].push_back(word);
+  else
+    return Error{"USAGE", shown(word) + ": one word too many; see hypergate --help"};
+  return {};
 }
 
 // Words that are not flags: a verb's own argument, or (as the TypeScript program takes it) the router secret.
 Expected<void> place_words(const std::vector<std::string>& words, app::RawOptions& raw) {
-  auto& values = raw.values;
-  if (raw.verb == "provider" || raw.verb == "check") {
-    for (const std::string& word : words) values[raw.verb].push_back(word);
-    return {};
-  }
-  if (words.empty()) return {};
-  if (words.size() > 1) return Error{"USAGE", "'" + words[1] + "': one word too many; see hypergate --help"};
-  if (raw.verb == "gateway" || raw.verb == "scan")
-    values[raw.verb].push_back(words[0]);
-  else if (raw.verb.empty() && values.contains("scan") && raw.last("scan").empty())
-    values["scan"].push_back(words[0]);
-  else if (raw.verb.empty() && !values.contains("router"))
-    values["router"].push_back(words[0]);
-  else
-    return Error{"USAGE", "'" + words[0] + "': one word too many; see hypergate --help"};
+  for (const std::string& word : words)
+    if (auto placed = place_word(word, raw); !placed) return placed;
   return {};
+}
+
+bool alternative_typed(const Flag& flag, const app::RawOptions& raw) {
+  return std::any_of(std::begin(kAlternatives), std::end(kAlternatives),
+                     [&](const auto& pair) { return std::strcmp(pair.first, flag.name) == 0 && raw.typed(pair.second); });
 }
 
 void read_environment(app::RawOptions& raw) {
   for (const Flag& flag : kFlags) {
-    if (!has_variable(flag) || raw.values.contains(flag.name)) continue;
+    if (!has_variable(flag) || raw.has(flag.name) || alternative_typed(flag, raw)) continue;
     const char* text = std::getenv(variable_name(flag.name).c_str());
     if (text == nullptr || *text == '\0') continue;
     const bool role = std::strcmp(flag.name, "provider") == 0 || std::strcmp(flag.name, "gateway") == 0;
@@ -157,6 +179,7 @@ void read_environment(app::RawOptions& raw) {
     if (std::strcmp(text, "false") == 0 && (role || flag.takes == Takes::kMaybe)) continue;
     if (role && other_verb) continue;
     raw.values[flag.name].push_back(text);
+    raw.from_environment.insert(flag.name);
   }
 }
 
@@ -210,8 +233,8 @@ void hide_secrets(int argc, char** argv) {
       if (text.starts_with(option) && text.substr(option.size()).starts_with('=')) blank(argv[i] + option.size() + 1);
       if (text == option && i + 1 < argc && option != "--router") blank(argv[i + 1]);
     }
-    Seed unused;
-    if (from_hex(text, unused)) blank(argv[i]);
+    const size_t value = text.starts_with('-') && text.find('=') != text.npos ? text.find('=') + 1 : 0;
+    if (app::looks_secret(text.substr(value))) blank(argv[i] + value);
   }
 }
 

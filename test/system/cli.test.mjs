@@ -86,6 +86,42 @@ test('malformed filters, addresses, ports, switches and limits', async () => {
   await refused(['--verbose'], ['nothing to do'])
 })
 
+test('no word that may be a secret is in a message', async () => {
+  const other = 'cd'.repeat(32)
+  const mistyped = secret.slice(1)
+  const lines = [
+    [['gateway', 'f.json', 'g.json', mistyped, '--router', secret], 'one word too many'],
+    [['doctor', mistyped], 'one word too many'],
+    [['check', secret], 'not shown'],
+    [['provider', '/nonexistent', other, '--router', secret], '/nonexistent'],
+    [['provider', mistyped, '--router', secret], 'not shown'],
+    [['gateway', mistyped, '--router', secret], 'not shown'],
+    [['--router', secret, '--gateway', '--verbose', 'true', other], 'one word too many']
+  ]
+  for (const [line, expected] of lines) {
+    await refused(line, [expected])
+    const { stderr } = await run(binary, line)
+    for (const value of [secret, other, mistyped]) assert.ok(!stderr.includes(value), `${line.join(' ')}: ${stderr}`)
+  }
+})
+
+test('a secret stands alone: file or value, and the command line before the environment', async () => {
+  const nowhere = '--listen=nowhere'
+  await refused(['gateway', '--router', secret, '--routerFile', file('also', secret)], ['--router', '--routerFile', 'one of them'])
+  await refused(['gateway', '--routerFile', '/nonexistent'], ['/nonexistent'], { HYPERGATE_ROUTER: secret })
+  await refused(['gateway', '--routerFile', file('good', secret), nowhere], ['--listen'], { HYPERGATE_ROUTER: 'wrong' })
+  await refused(['gateway', '--router', secret, nowhere], ['--listen'], { HYPERGATE_ROUTER_FILE: '/nonexistent' })
+  for (const verb of ['gateway', 'provider', 'doctor']) await refused([verb, secret, '--log', 'xml'], ['--log'])
+})
+
+test('what a shared environment says to other roles is passed over, what is typed is not', async () => {
+  const others = { HYPERGATE_ROUTER: secret, HYPERGATE_LISTEN: '0.0.0.0', HYPERGATE_UNLIMITED_SECRET: 's', HYPERGATE_SCAN: secret, HYPERGATE_INGRESS_POLICY: 'x',
+    HYPERGATE_NETWORK: 'n' }
+  await refused(['gateway', '--log', 'xml'], ['--log'], others)
+  await refused(['provider', '/nonexistent.json'], ['/nonexistent.json'], { ...others, HYPERGATE_INGRESS_POLICY: '{}' })
+  await refused(['provider', '[{"gatePort":80}]', '--listen', '0.0.0.0'], ['--listen', '--gateway'], others)
+})
+
 test('environment values are checked like flags', async () => {
   await refused(['gateway'], ['listen', 'nohost'], { HYPERGATE_ROUTER: secret, HYPERGATE_LISTEN: 'nohost' })
   await refused(['gateway'], ['64'], { HYPERGATE_ROUTER: '12' })
@@ -110,7 +146,7 @@ test('policies and endpoints that cannot be are refused, with the place of the f
   await refused(gateway('--unlimitedPort', '1'), ['--unlimitedPort', '--unlimitedSecret'])
   await refused(gateway('--unlimitedSecret', 's', '--unlimitedHost', '0.0.0.0'), ['--unlimitedHost', '0.0.0.0', '--unlimitedPublic'])
   await refused(provider('--unlimitedSecret', 's'), ['--unlimitedSecret', 'gateway'])
-  await refused(gateway('--metrics', '9090'), ['--metrics', '9090', 'HOST:PORT'])
+  await refused(gateway('--metrics', '9090'), ['--metrics', '9090', 'IP:PORT'])
   await refused(['provider', '[{"gatePort":80,"protocol":"udp","proxyProtocol":"v1"}]', '--router', secret], ['$[0].proxyProtocol', 'v2'])
 })
 

@@ -1,0 +1,64 @@
+// The program as a process: signals, who reads its output, its limits.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { binary, hypergate, Process, run, startDht, untilWorks } from './harness.mjs'
+
+const dht = ['dht', '--host', '127.0.0.1', '--port', '0', '--log', 'json']
+const throughShell = (first, name) => new Process('sh', ['-c', `${first}; exec "$0" "$@"`, binary, ...dht], { name })
+
+/** Its own programs are stopped, however the test ends. */
+function started (t, process) {
+  t.after(() => process.stop('SIGKILL').catch(() => {}))
+  return process
+}
+
+test('whose log nobody reads any more goes on, and stops politely', async (t) => {
+  const node = started(t, hypergate(['dht', '--host', '127.0.0.1', '--port', '0']))
+  await node.line(/"ready/)
+  node.child.stderr.destroy()
+  node.child.stdout.destroy()
+  assert.equal(await node.stop('SIGTERM'), 0)
+})
+
+test('a hang-up stops it politely, unless it was started to survive one', async (t) => {
+  const node = started(t, hypergate(['dht', '--host', '127.0.0.1', '--port', '0']))
+  await node.line(/"ready/)
+  assert.equal(await node.stop('SIGHUP'), 0)
+
+  const left = started(t, throughShell("trap '' HUP", 'nohup'))
+  const [, address] = await left.line(/listening on (127\.0\.0\.1:\d+)/)
+  left.child.kill('SIGHUP')
+  const friend = started(t, hypergate(['dht', '--host', '127.0.0.1', '--port', '0', '--bootstrap', address]))
+  await friend.line(/"ready, [1-9]/)
+  assert.equal(await left.stop('SIGTERM'), 0)
+})
+
+test('it may open as many descriptors as the machine allows', async (t) => {
+  const node = started(t, throughShell('ulimit -Sn 64', 'few'))
+  await node.line(/"ready/)
+  const [, soft, hard] = readFileSync(`/proc/${node.pid}/limits`, 'utf8').match(/Max open files +(\S+) +(\S+)/)
+  assert.equal(soft, hard)
+})
+
+test('what could not be written is not done', async () => {
+  for (const asked of ['new', '--help']) {
+    const { status, stderr } = await run('sh', ['-c', '"$0" "$1" > /dev/full', binary, asked])
+    assert.equal(status, 1)
+    assert.match(stderr, /^hypergate: cannot write the output: No space left on device\n$/)
+  }
+})
+
+test('a secret on the command line is in no process list and no log', async (t) => {
+  const network = await startDht(1)
+  t.after(() => network.stop())
+  const secret = 'ef'.repeat(32)
+  for (const words of [['gateway', `--router=${secret}`], ['gateway', secret], [`--scan=${secret}`]]) {
+    const member = started(t, hypergate([...words, '--bootstrap', network.bootstrap]))
+    await untilWorks(() => assert.ok(!readFileSync(`/proc/${member.pid}/cmdline`, 'latin1').includes(secret)))
+    assert.equal(member.status, undefined)
+    if (words[0] === 'gateway') await member.line(/joined as gateway/)
+    assert.ok(!member.lines.join('\n').includes(secret))
+    await member.stop()
+  }
+})
