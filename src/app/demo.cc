@@ -48,7 +48,7 @@ class Demo {
       std::fprintf(stderr, "hypergate: %s\n", started.error().message.c_str());
       return 1;
     }
-    services_.on_event([](const std::string& what) { say("service", what); });
+    services_.on_event([this](const std::string& what) { say("service", what); });
     secret_ = tunnel::format_router_secret(crypto::system_rng().array<32>());
     say("demo", fmt::format("web page on {} and echo on {}, both private", services_.web_address(), services_.echo_address()));
     loop_.on_signals({SIGINT, SIGTERM, SIGHUP}, [this](int) { stop(); });
@@ -58,15 +58,15 @@ class Demo {
   }
 
  private:
-  static void say(const std::string& who, const std::string& what) {
-    fmt::print("{:>9} │ {}\n", who, what);
-    std::fflush(stdout);
+  void say(const std::string& who, const std::string& what) {
+    std::fputs(fmt::format("{:>9} │ {}\n", who, what).c_str(), stdout);
+    if (std::fflush(stdout) != 0 && !stopping_) stop();  // nobody looks any more
   }
 
   ChildProcess& start(const std::string& name, std::vector<std::string> arguments, std::function<void(const LogLine&)> react) {
     arguments.insert(arguments.end(), {"--log", "json"});
     const std::vector<std::string> environment = {"HYPERGATE_ROUTER=" + secret_};
-    return children_.emplace_back(loop_, arguments, environment, [name, react = std::move(react)](const std::string& line) {
+    return children_.emplace_back(loop_, arguments, environment, [this, name, react = std::move(react)](const std::string& line) {
       const LogLine log = parse_log(line);
       say(name, log.message);
       react(log);

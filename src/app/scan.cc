@@ -72,17 +72,18 @@ class Scan {
     }
   }
 
-  void print() const {
-    if (config_.json) return print_json();
-    fmt::print("{:<16} {:<9} {:<22} {:>9}  {}\n", "PEER", "ROLE", "ADDRESS", "RTT", "ROUTES");
+  void print() const { std::fputs((config_.json ? to_json() : to_text()).c_str(), stdout); }
+  std::string to_text() const {
+    std::string out = fmt::format("{:<16} {:<9} {:<22} {:>9}  {}\n", "PEER", "ROLE", "ADDRESS", "RTT", "ROUTES");
     for (const auto& [key, row] : rows_)
-      fmt::print("{:<16} {:<9} {:<22} {:>6.1f} ms  {}\n", key.substr(0, 16), row.role, row.address, static_cast<double>(row.rtt_us) / 1000,
-                 row.routes.empty() ? "-" : fmt::format("{}", fmt::join(row.routes, ", ")));
+      out += fmt::format("{:<16} {:<9} {:<22} {:>6.1f} ms  {}\n", key.substr(0, 16), row.role, row.address,
+                         static_cast<double>(row.rtt_us) / 1000, row.routes.empty() ? "-" : fmt::format("{}", fmt::join(row.routes, ", ")));
     for (const auto& [key, row] : rows_)
-      for (const tunnel::Override& one : row.overrides) fmt::print("gateway {}: unlimited {}\n", key.substr(0, 16), describe_override(one));
-    fmt::print("{} peer{}\n", rows_.size(), rows_.size() == 1 ? "" : "s");
+      for (const tunnel::Override& one : row.overrides)
+        out += fmt::format("gateway {}: unlimited {}\n", key.substr(0, 16), describe_override(one));
+    return out + fmt::format("{} peer{}\n", rows_.size(), rows_.size() == 1 ? "" : "s");
   }
-  void print_json() const {
+  std::string to_json() const {
     boost::json::array peers;
     for (const auto& [key, row] : rows_) {
       boost::json::array routes;
@@ -97,7 +98,7 @@ class Scan {
                        {"routes", routes},
                        {"unlimited", overrides}});
     }
-    fmt::print("{}\n", boost::json::serialize(boost::json::object{{"peers", peers}}));
+    return boost::json::serialize(boost::json::object{{"peers", peers}}) + "\n";
   }
 
   void leave(RouterVisit& visit) {
