@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { Lab } from './docker/lab.mjs'
-import { Process, binary, run, scratch, untilWorks } from './harness.mjs'
+import { Process, binary, run, scratch, stopAll, untilWorks } from './harness.mjs'
 
 const skip = process.getuid() !== 0 ? 'needs root (network namespaces)' : false
 const files = scratch()
@@ -13,7 +13,6 @@ const trusted = '203.0.113.10'
 const denied = '198.51.100.25'
 const other = '192.0.2.77'
 const other6 = '2001:db8::77'
-const commands = []
 let lab, provider, gateway, web, secret
 let inProvider, inGateway, outside
 
@@ -62,21 +61,17 @@ before(async () => {
 }, { timeout: 60000 })
 
 after(async () => {
-  if (skip) return
-  for (const it of commands) if (it.status === undefined) await it.stop('SIGKILL')
-  await web.stop()
-  await lab.stop()
+  await stopAll(web)
+  await lab?.stop()
   files.remove()
 }, { timeout: 60000 })
 
 // `text` as a user types it, on one of the machines; the manual's placeholders filled in.
 function command (namespace, text, name = 'hypergate', env = {}) {
   const typed = text.replace(/<router-secret>|<router>|<router-key>/g, secret)
-  const it = new Process(...lab.inside(namespace, 'bash', '-c', typed), {
+  return new Process(...lab.inside(namespace, 'bash', '-c', typed), {
     name, cwd: files.folder, env: { PATH: `${files.path('bin')}:${process.env.PATH}`, HYPERGATE_BOOTSTRAP: lab.bootstrap, ...env }
   })
-  commands.push(it)
-  return it
 }
 
 // A command that ends: its standard output.
@@ -172,7 +167,6 @@ onMachines('policies from JSON, a path and a URL are merged; the first rule that
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, inline.ips[other].expireAt - Date.now() + 50)))
     await assert.rejects(page(other), 'its rule has expired, the next one denies')
   })
-  await server.stop()
 })
 
 onMachines('fingerprint resolver: the options, GET /health, GET /resolve from the service\'s tuple', async () => {

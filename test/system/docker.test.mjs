@@ -137,7 +137,6 @@ onDocker('the image reads policies over https: by its own authorities, or by tho
   assert.match(await ask(), /certificate verify failed/)
   // Read, and refused only for what it says.
   assert.match(await ask('-v', `${files}/ca.crt:/etc/ssl/certs/ca-certificates.crt:ro`), /policy\.json: \$\.ips\["192\.0\.2\.1"\]\.allow: "asked" is not accepted/)
-  await server.stop()
 })
 
 onDocker('three machines: Redis on the first, a page that reads it on the second, a client on the third', async () => {
@@ -308,7 +307,7 @@ onDocker('a gateway opens the ports of containers, only published ones, or all, 
   assert.equal(await provider.stop(), 0)
 })
 
-onDocker('a provider needs to read the engine\'s API only', async () => {
+onDocker('a provider needs to read the engine\'s API only', async (t) => {
   const socket = m1.folder + '/read-only.sock'
   const asked = new Set()
   const proxy = http.createServer((request, response) => {
@@ -322,6 +321,7 @@ onDocker('a provider needs to read the engine\'s API only', async () => {
     response.on('close', () => onward.destroy())
     onward.end()
   }).listen(socket)
+  t.after(() => { proxy.closeAllConnections(); proxy.close() })
   const provider = lab.process(m1, ['provider', '--docker', socket, '--network', network], { name: 'reading provider', env: { HYPERGATE_ROUTER: await newSecret() } })
   await provider.line(/[1-9]\d* services offered/)
   const mark = provider.lines.length
@@ -330,8 +330,6 @@ onDocker('a provider needs to read the engine\'s API only', async () => {
   await m1.docker('rm', '-f', 'seen')
   assert.deepEqual([...asked], ['GET'])
   assert.equal(await provider.stop(), 0)
-  proxy.closeAllConnections()
-  proxy.close()
 })
 
 onDocker('a provider outside containers reaches them, and adds them to its files', async () => {

@@ -6,15 +6,11 @@ import { binary, freePort, gateOpen, newSecret, run, service, startDht, startGat
 test('doctor sees the network, the NAT, the path and the members of a router', async (t) => {
   const network = await startDht(4)
   const web = await startWeb('here')
+  t.after(() => web.stop())
   const secret = await newSecret()
   const gate = await freePort()
   const provider = startProvider(network, secret, [service(gate, web.port)])
   const gateway = startGateway(network, secret)
-  t.after(async () => {
-    web.stop()
-    await Promise.all([provider.stop(), gateway.stop()])
-    await network.stop()
-  })
   await gateOpen(gateway, gate)
   const env = { ...process.env, HYPERGATE_ROUTER: secret }
 

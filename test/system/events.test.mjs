@@ -4,9 +4,8 @@
 //
 //   HYPERGATE_EVENT_ROUNDS=5    each event so many times (1)
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
-import { median, newSecret, scratch, service, timeout } from './harness.mjs'
+import { median, newSecret, service, timeout } from './harness.mjs'
 import { Lab, unavailable } from './nat/lab.mjs'
 import { channelBroken, channelGoesOn, GATE, openTunnel, recovered, SERVICE, wholeInTheEnd } from './nat/tunnel.mjs'
 
@@ -68,27 +67,24 @@ async function sleep (gateway, ms) {
 }
 
 async function run (t, a, b, more = () => []) {
+  t.after(() => lab.removeHomes())
   await lab.addHome('a', a)
   await lab.addHome('b', b)
   const it = await openTunnel(lab, 1000000)
   const rows = []
-  try {
-    for (const [event, happen] of [...eventsOf(a, b), ...more(it)]) {
-      const row = { event, times: [], whole: true }
-      rows.push(row)
-      for (let i = 0; i < rounds; i++) {
-        const back = await happen()
-        row.times.push(await recovered(it.client, back))
-        row.whole = row.whole && await channelGoesOn(it.client)
-        await timeout(CALM_MS)
-      }
+  for (const [event, happen] of [...eventsOf(a, b), ...more(it)]) {
+    const row = { event, times: [], whole: true }
+    rows.push(row)
+    for (let i = 0; i < rounds; i++) {
+      const back = await happen()
+      row.times.push(await recovered(it.client, back))
+      row.whole = row.whole && await channelGoesOn(it.client)
+      await timeout(CALM_MS)
     }
-    table(t, rows)
-    judge(rows)
-    t.diagnostic(`${Math.round(await wholeInTheEnd(it.client) / 1e6)} MB came back as they were sent`)
-  } finally {
-    await it.stop()
   }
+  table(t, rows)
+  judge(rows)
+  t.diagnostic(`${Math.round(await wholeInTheEnd(it.client) / 1e6)} MB came back as they were sent`)
 }
 
 test('events behind NATs that keep their ports (the same mapping after a reboot)', { skip }, (t) =>
@@ -96,50 +92,40 @@ test('events behind NATs that keep their ports (the same mapping after a reboot)
 test('events behind NATs with ports of their own (a new mapping after a reboot)', { skip }, (t) => run(t, 'remap-cone', 'remap-cone'))
 
 test('18 uplink changes in a row under load', { skip }, async (t) => {
+  t.after(() => lab.removeHomes())
   await lab.addHome('a', 'remap-cone')
   await lab.addHome('b', 'port-cone')
   await lab.addUplink('b', 3, 'remap-cone')
   const b = lab.ns('b')
   const it = await openTunnel(lab, 3000000)
   const times = []
-  try {
-    for (let i = 0; i < 18; i++) {
-      const [from, to, network] = i % 2 === 0 ? ['eth0', 'eth1', 3] : ['eth1', 'eth0', 2]
-      await lab.script([`ip -n ${b} link set ${from} down`, `ip -n ${b} link set ${to} up`, `ip -n ${b} route replace default via 192.168.${network}.1`])
-      times.push(await recovered(it.client, Date.now()))
-      assert.equal(channelBroken(it.client), undefined, `after change ${i + 1}`)
-      await timeout(700)
-    }
-    t.diagnostic(`new requests work after ${times.map((ms) => ms === null ? 'never' : (ms / 1000).toFixed(2)).join(', ')} s`)
-    assert.ok(!times.includes(null))
-    assert.ok(median(times) < PROMISE_MS, `median ${median(times)} ms`)
-    t.diagnostic(`median ${median(times)} ms; ${Math.round(await wholeInTheEnd(it.client) / 1e6)} MB came back as they were sent`)
-  } finally {
-    await it.stop()
+  for (let i = 0; i < 18; i++) {
+    const [from, to, network] = i % 2 === 0 ? ['eth0', 'eth1', 3] : ['eth1', 'eth0', 2]
+    await lab.script([`ip -n ${b} link set ${from} down`, `ip -n ${b} link set ${to} up`, `ip -n ${b} route replace default via 192.168.${network}.1`])
+    times.push(await recovered(it.client, Date.now()))
+    assert.equal(channelBroken(it.client), undefined, `after change ${i + 1}`)
+    await timeout(700)
   }
+  t.diagnostic(`new requests work after ${times.map((ms) => ms === null ? 'never' : (ms / 1000).toFixed(2)).join(', ')} s`)
+  assert.ok(!times.includes(null))
+  assert.ok(median(times) < PROMISE_MS, `median ${median(times)} ms`)
+  t.diagnostic(`median ${median(times)} ms; ${Math.round(await wholeInTheEnd(it.client) / 1e6)} MB came back as they were sent`)
 })
 
 test('a host whose UDP is blocked is told so in one line, and connects when the block goes', { skip }, async (t) => {
+  t.after(() => lab.removeHomes())
   await lab.addHome('a', 'none')
   await lab.addHome('b', 'blocked')
-  const files = scratch()
-  writeFileSync(files.path('services.json'), JSON.stringify([service(GATE, SERVICE)]))
   const secret = await newSecret()
-  const provider = lab.hypergate('a', ['provider', files.path('services.json'), '--bootstrap', lab.bootstrap], { env: { HYPERGATE_ROUTER: secret } })
+  lab.hypergate('a', ['provider', JSON.stringify([service(GATE, SERVICE)]), '--bootstrap', lab.bootstrap], { env: { HYPERGATE_ROUTER: secret } })
   const began = Date.now()
   const gateway = lab.hypergate('b', ['gateway', '--bootstrap', lab.bootstrap], { env: { HYPERGATE_ROUTER: secret } })
-  try {
-    await gateway.line(/"level":"warning".*no DHT node answers/, 5000)
-    t.diagnostic(`told after ${Date.now() - began} ms`)
-    await timeout(8000)
-    assert.equal(gateway.lines.filter((line) => line.includes('"level":"warning"')).length, 1)
-    await lab.reboot('b', 'port-cone', { boot: 1 })
-    const gone = Date.now()
-    await gateway.line(/8080 open/, 30000)
-    t.diagnostic(`the gate is open ${Date.now() - gone} ms after the block is gone`)
-  } finally {
-    await Promise.all([gateway, provider].map((p) => p.stop('SIGKILL').catch(() => {})))
-    await lab.removeHomes()
-    files.remove()
-  }
+  await gateway.line(/"level":"warning".*no DHT node answers/, 5000)
+  t.diagnostic(`told after ${Date.now() - began} ms`)
+  await timeout(8000)
+  assert.equal(gateway.lines.filter((line) => line.includes('"level":"warning"')).length, 1)
+  await lab.reboot('b', 'port-cone', { boot: 1 })
+  const gone = Date.now()
+  await gateway.line(/8080 open/, 30000)
+  t.diagnostic(`the gate is open ${Date.now() - gone} ms after the block is gone`)
 })

@@ -16,11 +16,13 @@ export const modules = path.join(root, 'test/interop/node_modules')
 const running = new Set()
 
 // One process with its output as lines. `log` lines of hypergate arrive parsed: {level, component, message}.
+// options.stays: it outlives the test that starts it.
 export class Process extends EventEmitter {
   constructor (command, args, options = {}) {
     super()
     this.setMaxListeners(0)
     this.name = options.name ?? path.basename(command)
+    this.stays = options.stays
     this.lines = []
     this.child = spawn(command, args, {
       env: { ...process.env, ...options.env },
@@ -88,18 +90,29 @@ export class Process extends EventEmitter {
 
 process.on('exit', () => { for (const p of running) p.child.kill('SIGKILL') })
 
-// What a failed test has left running would keep its file alive for ever. The longest of the files' own after-hooks takes seconds.
+// What a test has left open would keep its file alive for ever. The longest of the files' own after-hooks takes seconds.
 const GRACE_MS = Number(process.env.HYPERGATE_TEST_GRACE_MS ?? 120000)
 
+// In a file of tests: the programs that a test has started end with it, whatever becomes of it. One that does not stop fails its test.
 async function endWithTheTests () {
-  const { after } = await import('node:test')
-  after(() => setTimeout(() => {
-    const names = [...running].map((p) => `${p.name} (${p.pid})`)
-    console.error(`still there ${GRACE_MS / 1000} s after the last test, ended now: ${[...names, ...process.getActiveResourcesInfo()].join(', ')}`)
-    process.exit(1)
-  }, GRACE_MS).unref())
+  const { after, afterEach, beforeEach } = await import('node:test')
+  let earlier = new Set()  // of the file's before(); where that fails no test begins, and its programs end too
+  beforeEach(() => { earlier = new Set(running) })
+  afterEach(async () => {
+    const left = [...running].filter((program) => !earlier.has(program) && !program.stays)
+    let failed
+    for (const program of left.reverse()) await program.stop().catch((error) => { failed ??= error })  // newest first: it needs the others
+    if (failed) throw failed
+  })
+  after(() => setTimeout(() => endNow(`still there ${GRACE_MS / 1000} s after the last test`), GRACE_MS).unref())
 }
-if (process.env.NODE_TEST_CONTEXT) await endWithTheTests()
+if (process.argv[1]?.endsWith('.test.mjs')) await endWithTheTests()
+
+function endNow (why) {
+  const names = [...running].map((program) => `${program.name} (${program.pid})`)
+  console.error(`${path.basename(process.argv[1])}: ${why}, ended now: ${[...names, ...process.getActiveResourcesInfo()].join(', ')}`)
+  process.exit(1)
+}
 
 export function timeout (ms) {
   return new Promise((resolve) => setTimeout(resolve, ms))

@@ -22,20 +22,51 @@ test('one that does not stop keeps no other from being stopped, and says why', a
   assert.deepEqual(stopped, ['a', 'b'])
 })
 
-test('a program that a failed test has left running does not keep its file alive', async () => {
+// What becomes of a file with these tests: {status, output}.
+async function fileOf (text, env) {
   const files = scratch()
+  const { NODE_TEST_CONTEXT, ...outer } = process.env
   try {
     writeFileSync(files.path('left.test.mjs'), `
-      import { test } from 'node:test'
+      import assert from 'node:assert/strict'
+      import { after, before, test } from 'node:test'
       import { Process } from '${new URL('harness.mjs', import.meta.url)}'
-      test('leaves a program', () => { const left = new Process('sleep', ['600']); throw new Error(\`left \${left.pid}\`) })`)
-    const { NODE_TEST_CONTEXT, ...env } = process.env
-    const { status, stdout, stderr } = await run('node', ['--test', files.path('left.test.mjs')], { env: { ...env, HYPERGATE_TEST_GRACE_MS: '200' }, timeout: 30000 })
-    assert.equal(status, 1)
-    const pid = Number((stdout + stderr).match(/left (\d+)/)[1])
-    assert.match(stdout + stderr, new RegExp(`ended now: sleep \\(${pid}\\)`))
-    await untilWorks(() => assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' }))
+      ${text}`)
+    const { status, stdout, stderr } = await run('node', ['--test', files.path('left.test.mjs')], { env: { ...outer, ...env }, timeout: 30000 })
+    return { status, output: stdout + stderr }
   } finally {
     files.remove()
   }
+}
+
+test('what a failed test has started ends with it, what before() has started stays', async () => {
+  const { status, output } = await fileOf(`
+    let kept, left
+    before(() => { kept = new Process('sleep', ['600']) })
+    after(async () => { assert.equal(await kept.stop(), 'SIGTERM') })
+    test('fails', () => { left = new Process('sleep', ['600']); throw new Error('of its own') })
+    test('the next one', () => { assert.deepEqual([left.status, kept.status], ['SIGTERM', undefined]) })`)
+  assert.equal(status, 1)
+  assert.match(output, /of its own/)
+  assert.match(output, /pass 1$/m)
+  assert.doesNotMatch(output, /ended now/)
+})
+
+test('what a failed before() has started ends', async () => {
+  const { status, output } = await fileOf(`
+    before(() => { const left = new Process('sleep', ['600']); throw new Error(\`left \${left.pid}\`) })
+    test('does not begin', () => {})`)
+  assert.equal(status, 1)
+  assert.doesNotMatch(output, /ended now/)
+  assert.throws(() => process.kill(Number(output.match(/left (\d+)/)[1]), 0), { code: 'ESRCH' })
+})
+
+test('what is left open after the last test does not keep its file alive', async () => {
+  const { status, output } = await fileOf(`
+    test('leaves a program', () => { const left = new Process('sleep', ['600'], { stays: true }); throw new Error(\`left \${left.pid}\`) })`,
+    { HYPERGATE_TEST_GRACE_MS: '200' })
+  assert.equal(status, 1)
+  const pid = Number(output.match(/left (\d+)/)[1])
+  assert.match(output, new RegExp(`left\\.test\\.mjs: still there 0.2 s after the last test, ended now: sleep \\(${pid}\\)`))
+  await untilWorks(() => assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' }))
 })

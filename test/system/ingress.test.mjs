@@ -121,13 +121,11 @@ before(async () => {
 })
 
 after(async () => {
-  const statuses = await stopAll(gateway, provider)
-  await network?.stop()
-  await nginx?.stop()
+  const statuses = [...await stopAll(gateway, provider), ...await stopAll(network, nginx)]
   for (const server of [bulk, policyServer]) server?.close()
   udpEcho?.close()
   files.remove()
-  assert.deepEqual(statuses, [0, 0])
+  assert.deepEqual(statuses, [0, 0, [0, 0, 0], 0])
 })
 
 // A connection from `localAddress`; resolves with the bytes and seconds until it ended, and whether it was reset.
@@ -212,8 +210,9 @@ test('the resolver: health for all, records for who knows the password', async (
   socket.destroy()
 })
 
-test('a changed file closes open channels, TCP and UDP, and refuses new ones; a broken one changes nothing', async () => {
+test('a changed file closes open channels, TCP and UDP, and refuses new ones; a broken one changes nothing', async (t) => {
   const socket = dgram.createSocket('udp4')
+  t.after(() => socket.close())
   socket.bind(0, '127.0.0.4')
   await once(socket, 'listening')
   const echoes = async () => {
@@ -238,7 +237,6 @@ test('a changed file closes open channels, TCP and UDP, and refuses new ones; a 
   await untilWorks(async () => assert.ok(await echoes()))
   assert.equal(trusted.socket.destroyed, false)
   trusted.socket.destroy()
-  socket.close()
 })
 
 test('a changed URL takes effect, and is asked for with its ETag', async () => {

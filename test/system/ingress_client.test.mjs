@@ -91,7 +91,8 @@ async function startHaproxy () {
 `)
   const checked = await run('haproxy', ['-c', '-f', files.path('haproxy.cfg')])
   assert.equal(checked.status, 0, checked.stdout + checked.stderr)
-  programs.push(new Process('haproxy', ['-db', '-f', files.path('haproxy.cfg')]))
+  const haproxy = new Process('haproxy', ['-db', '-f', files.path('haproxy.cfg')])
+  programs.push({ stop: () => haproxy.stop('SIGUSR1') })
 }
 
 // Answers every question with the client's address, and logs it with what the header's TLVs say.
@@ -164,12 +165,11 @@ before(async () => {
 })
 
 after(async () => {
-  const statuses = await stopAll(gateway, provider)
-  await network?.stop()
+  const statuses = [...await stopAll(gateway, provider), ...await stopAll(network)]
+  await stopAll(...programs)
   for (const server of pair) server.close()
-  for (const program of programs) await program.stop(program.name === 'haproxy' ? 'SIGUSR1' : 'SIGTERM')
   files.remove()
-  assert.deepEqual(statuses, [0, 0])
+  assert.deepEqual(statuses, [0, 0, [0, 0, 0]])
 })
 
 const clients = [['127.0.0.8', '127.0.0.1'], ['::1', '::1']]
@@ -201,7 +201,7 @@ test('nginx logs the true client of a page (auth_request), IPv4 and IPv6 on both
   }
 })
 
-test('nginx logs the true client of a TCP stream and of a UDP flow, IPv4 and IPv6 on both sides', async () => {
+test('nginx logs the true client of a TCP stream and of a UDP flow, IPv4 and IPv6 on both sides', async (t) => {
   for (const [from, to] of clients) {
     for (const gate of ['tcp4', 'tcp6']) {
       const { port, text } = await converse(from, to, ports['gate_' + gate], 'hello\n')
@@ -210,6 +210,7 @@ test('nginx logs the true client of a TCP stream and of a UDP flow, IPv4 and IPv
     }
     for (const gate of ['udp4', 'udp6']) {
       const socket = dgram.createSocket(from.includes(':') ? 'udp6' : 'udp4')
+      t.after(() => socket.close())
       socket.bind(0, from)
       await once(socket, 'listening')
       const answer = once(socket, 'message')
@@ -217,7 +218,6 @@ test('nginx logs the true client of a TCP stream and of a UDP flow, IPv4 and IPv
       const received = await within(answer, 10000)
       assert.equal(received?.[0].toString().trim(), `${from} ${socket.address().port}`, gate)
       await logged('udp', `UDP ${from} ${socket.address().port}`)
-      socket.close()
     }
   }
 })
@@ -231,17 +231,17 @@ test('HAProxy (accept-proxy) knows the client, versions 1 and 2, IPv4 and IPv6',
   }
 })
 
-test('a Unix socket is a service; ranges of ports, and both protocols', async () => {
+test('a Unix socket is a service; ranges of ports, and both protocols', async (t) => {
   const { port, text } = await converse('127.0.0.8', '127.0.0.1', ports.gate_unix, 'GET /page HTTP/1.0\r\n\r\n')
   assert.match(text, /a page/)
   await logged('unix', `127.0.0.8 ${port}`)
   for (const at of [0, 1]) {
     assert.equal((await converse('127.0.0.1', '127.0.0.1', ports.gate_range + at, '')).text, `service ${at}`)
     const socket = dgram.createSocket('udp4')
+    t.after(() => socket.close())
     const answer = once(socket, 'message')
     socket.send('?', ports.gate_range + at, '127.0.0.1')
     assert.equal((await within(answer, 10000))?.[0].toString(), `service ${at}`)
-    socket.close()
   }
 })
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import net from 'node:net'
 import { once } from 'node:events'
 import { after, before, test } from 'node:test'
-import { freePort, gateOpen, get, hypergate, median, newSecret, service, startDht, startGateway, startProvider, startWeb, untilWorks } from './harness.mjs'
+import { freePort, gateOpen, get, hypergate, median, newSecret, service, startDht, startGateway, startProvider, startWeb, stopAll, untilWorks } from './harness.mjs'
 
 const kPromiseMs = 3000
 let network, web
@@ -13,8 +13,9 @@ before(async () => {
   web = await startWeb('alive')
 })
 after(async () => {
-  await network.stop()
-  web.stop()
+  const statuses = await stopAll(network)
+  web?.stop()
+  assert.deepEqual(statuses, [[0, 0, 0, 0]])
 })
 
 function report (t, what, times) {
@@ -102,6 +103,7 @@ test('DHT nodes restarted one by one under traffic', async (t) => {
   const socketErrors = []
   let pages = 0
   let running = true
+  t.after(() => { running = false })
   const traffic = (async () => {
     while (running) {
       try {
@@ -114,7 +116,7 @@ test('DHT nodes restarted one by one under traffic', async (t) => {
     const [, port] = network.nodes[i].lines.join('\n').match(/listening on 127\.0\.0\.1:(\d+)/)
     await network.nodes[i].stop('SIGKILL')
     const others = network.nodes.filter((_, at) => at !== i).map((node) => node.lines.join('\n').match(/listening on (127\.0\.0\.1:\d+)/)[1])
-    network.nodes[i] = hypergate(['dht', '--host', '127.0.0.1', '--port', port, '--bootstrap', others.join(',')], { name: `dht ${i + 1}` })
+    network.nodes[i] = hypergate(['dht', '--host', '127.0.0.1', '--port', port, '--bootstrap', others.join(',')], { name: `dht ${i + 1}`, stays: true })
     await network.nodes[i].line(/"ready/)
   }
   // A newcomer finds the router through the renewed network.
@@ -133,15 +135,19 @@ test('a service that never answers its connect delays no other channel', async (
   await once(stuck, 'listening')
   const secret = await newSecret()
   const [deaf, gate] = [await freePort(), await freePort()]
-  const fill = []
-  for (let i = 0; i < 8; i++) fill.push(net.connect(stuck.address().port, '127.0.0.1').on('error', () => {}))
+  const sockets = []
+  const hangUp = () => {
+    for (const socket of sockets) socket.destroy()
+    stuck.close()
+  }
+  t.after(hangUp)
+  const connect = (port) => sockets.push(net.connect(port, '127.0.0.1').on('error', () => {}))
+  for (let i = 0; i < 8; i++) connect(stuck.address().port)
   const provider = startProvider(network, secret, [service(deaf, stuck.address().port), service(gate, web.port)])
   const gateway = startGateway(network, secret)
   await gateOpen(gateway, gate)
   await gateOpen(gateway, deaf)
-  const waiting = [...Array(20)].map(() => net.connect(deaf, '127.0.0.1').on('error', () => {}))
+  for (let i = 0; i < 20; i++) connect(deaf)
   for (let i = 0; i < 10; i++) assert.equal((await get(gate, '/', 2000)).toString(), 'alive')
-  for (const socket of [...waiting, ...fill]) socket.destroy()
-  stuck.close()
-  await Promise.all([provider.stop(), gateway.stop()])
+  hangUp()
 })

@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
-import { Process, freePort, gateOpen, get, modules, newSecret, root, run, scratch, service, startDht, startGateway, startProvider, untilWorks, within } from './harness.mjs'
+import { Process, freePort, gateOpen, get, modules, newSecret, root, run, scratch, service, startDht, startGateway, startProvider, stopAll, untilWorks, within } from './harness.mjs'
 import { startNginx } from './servers.mjs'
 
 const files = scratch()
@@ -40,11 +40,11 @@ before(async () => {
 })
 
 after(async () => {
-  await network.stop()
-  await nginx.stop()
-  half.close()
-  udp.close()
+  const statuses = await stopAll(network, nginx)
+  half?.close()
+  udp?.close()
   files.remove()
+  assert.deepEqual(statuses, [[0, 0, 0], 0])
 })
 
 async function services () {
@@ -63,7 +63,7 @@ async function exchange (port, data) {
   return Buffer.concat(parts).toString()
 }
 
-async function prove (gates) {
+async function prove (t, gates) {
   assert.equal((await get(gates.web, '/small.html')).toString(), 'a small page\n')
   const parallel = await run('ab', ['-q', '-k', '-n', '2000', '-c', '50', `http://127.0.0.1:${gates.web}/small.html`])
   assert.match(parallel.stdout, /Failed requests:\s+0/, parallel.stderr)
@@ -75,6 +75,7 @@ async function prove (gates) {
   assert.equal(await exchange(gates.half, up), createHash('sha256').update(up).digest('hex'), '64 MiB up, half-closed, answered')
 
   const socket = dgram.createSocket('udp4')
+  t.after(() => socket.close())
   for (const size of [1, 512, 1400, 9000, 61440]) {
     const sent = randomBytes(size)
     const answer = once(socket, 'message')
@@ -82,7 +83,6 @@ async function prove (gates) {
     const got = await within(answer, 5000)
     assert.ok(got && got[0].equals(sent), `a datagram of ${size} bytes`)
   }
-  socket.close()
 }
 
 // A client of a service that refuses connections is told so, and does not wait for a time-out.
@@ -100,9 +100,8 @@ test('our gateway, a JavaScript provider', async (t) => {
   const secret = await newSecret()
   const provider = javascriptPeer('provider', secret, { services: list })
   const gateway = startGateway(network, secret)
-  t.after(() => Promise.all([gateway.stop(), provider.stop()]))
   for (const port of Object.values(gates)) await gateOpen(gateway, port)
-  await prove(gates)
+  await prove(t, gates)
 })
 
 test('our provider, a JavaScript gateway', async (t) => {
@@ -110,9 +109,8 @@ test('our provider, a JavaScript gateway', async (t) => {
   const secret = await newSecret()
   const provider = startProvider(network, secret, list)
   const gateway = javascriptPeer('gateway', secret, {})
-  t.after(() => Promise.all([gateway.stop(), provider.stop()]))
   for (const port of Object.values(gates)) await gateway.line(new RegExp(`"gate".*${port}`))
-  await prove(gates)
+  await prove(t, gates)
 })
 
 test('our own pair: the same proof, and a refused service says so at once', async (t) => {
@@ -120,20 +118,18 @@ test('our own pair: the same proof, and a refused service says so at once', asyn
   const secret = await newSecret()
   const provider = startProvider(network, secret, list)
   const gateway = startGateway(network, secret)
-  t.after(() => Promise.all([gateway.stop(), provider.stop()]))
   for (const port of Object.values(gates)) await gateOpen(gateway, port)
-  await prove(gates)
+  await prove(t, gates)
   await refusedSoon(gates.refused, 5000)
 })
 
-test('a JavaScript provider and ours share one gate', async (t) => {
+test('a JavaScript provider and ours share one gate', async () => {
   const gate = await freePort()
   const secret = await newSecret()
   const list = [service(gate, nginx.port)]
   const ours = startProvider(network, secret, list)
   const theirs = javascriptPeer('provider', secret, { services: list })
   const gateway = startGateway(network, secret)
-  t.after(() => Promise.all([gateway, ours, theirs].filter((p) => p.status === undefined).map((p) => p.stop())))
   await gateOpen(gateway, gate)
   await untilWorks(async () => assert.equal(gateway.lines.filter((line) => /provider \w+ joined/.test(line)).length, 2))
   assert.equal((await get(gate, '/small.html')).toString(), 'a small page\n')

@@ -6,16 +6,12 @@ import { binary, freePort, gateOpen, get, newSecret, run, service, startDht, sta
 test('50 DHT nodes: members announced through one are found through another, and scan lists them', async (t) => {
   const network = await startDht(50)
   const web = await startWeb('found')
+  t.after(() => web.stop())
   const addresses = network.nodes.map((node) => node.lines.join('\n').match(/listening on (127\.0\.0\.1:\d+)/)[1])
   const secret = await newSecret()
   const gate = await freePort()
   const provider = startProvider({ bootstrap: addresses[17] }, secret, [service(gate, web.port)])
   const gateway = startGateway({ bootstrap: addresses[42] }, secret)
-  t.after(async () => {
-    web.stop()
-    await Promise.all([provider.stop(), gateway.stop()])
-    await network.stop()
-  })
   await gateOpen(gateway, gate)
   assert.equal((await get(gate)).toString(), 'found')
 

@@ -17,7 +17,8 @@ let lab
 before(async () => { if (!skip) lab = await Lab.open() })
 after(() => lab?.close())
 
-async function relayedTunnel (kind, relays, relayArgs) {
+async function relayedTunnel (t, kind, relays, relayArgs) {
+  t.after(() => lab.removeHomes())
   await lab.addHome('a', kind)
   await lab.addHome('b', kind)
   await lab.addHome('c', 'none')
@@ -37,28 +38,24 @@ async function passing () {
 
 for (const kind of ['port-cone', 'none']) {
   test(`the block goes: a relayed connection moves to a direct path, both homes: ${kind}`, { skip }, async (t) => {
-    const it = await relayedTunnel(kind, 1)
-    try {
-      const relayed = await passing()
-      assert.equal(relayed.bytes, 0, 'nothing goes between the homes themselves')
-      assert.ok(relayed.relay > 2 * RATE, `${relayed.relay} bytes`)
-      await lab.unblockUdp()
-      const gone = Date.now()
-      for (let direct = false; !direct;) {
-        assert.ok(Date.now() - gone < DIRECT_LIMIT_MS, 'still relayed')
-        await timeout(50)
-        direct = (await lab.counted()).bytes > QUIET_BYTES
-      }
-      t.diagnostic(`direct ${((Date.now() - gone) / 1000).toFixed(1)} s after the block is gone`)
-      await timeout(CALM_MS)
-      const after = await passing()
-      assert.ok(after.relay < QUIET_BYTES, `${after.relay} bytes still go through the relay`)
-      assert.ok(after.bytes > 2 * RATE)
-      assert.ok(await channelGoesOn(it.client))
-      t.diagnostic(`${await wholeInTheEnd(it.client)} bytes came back as they were sent, by SHA-256`)
-    } finally {
-      await it.stop()
+    const it = await relayedTunnel(t, kind, 1)
+    const relayed = await passing()
+    assert.equal(relayed.bytes, 0, 'nothing goes between the homes themselves')
+    assert.ok(relayed.relay > 2 * RATE, `${relayed.relay} bytes`)
+    await lab.unblockUdp()
+    const gone = Date.now()
+    for (let direct = false; !direct;) {
+      assert.ok(Date.now() - gone < DIRECT_LIMIT_MS, 'still relayed')
+      await timeout(50)
+      direct = (await lab.counted()).bytes > QUIET_BYTES
     }
+    t.diagnostic(`direct ${((Date.now() - gone) / 1000).toFixed(1)} s after the block is gone`)
+    await timeout(CALM_MS)
+    const after = await passing()
+    assert.ok(after.relay < QUIET_BYTES, `${after.relay} bytes still go through the relay`)
+    assert.ok(after.bytes > 2 * RATE)
+    assert.ok(await channelGoesOn(it.client))
+    t.diagnostic(`${await wholeInTheEnd(it.client)} bytes came back as they were sent, by SHA-256`)
   })
 }
 
@@ -69,61 +66,45 @@ async function output (home, command, args, options) {
   return running.lines.join('\n')
 }
 
-test('doctor, scan, metrics and statistics tell of the relay', { skip }, async () => {
-  const it = await relayedTunnel('port-cone', 1, ['--metrics', '127.0.0.1:9464', '--statsIntervalMs', '1000'])
+test('doctor, scan, metrics and statistics tell of the relay', { skip }, async (t) => {
+  const it = await relayedTunnel(t, 'port-cone', 1, ['--metrics', '127.0.0.1:9464', '--statsIntervalMs', '1000'])
   const env = { HYPERGATE_ROUTER: it.secret, HYPERGATE_LOG_LEVEL: 'error' }
-  try {
-    const doctor = ['doctor', '--bootstrap', lab.bootstrap]
-    const { peers } = JSON.parse(await output('b', binary, [...doctor, '--json'], { env }))
-    const of = (role, relayed) => peers.filter((peer) => peer.role === role && peer.relayed === relayed)
-    assert.equal(of('provider', true).length, 1, JSON.stringify(peers))
-    assert.ok(of('gateway', false).some((peer) => peer.peer === of('provider', true)[0].relayedBy), JSON.stringify(peers))
-    assert.match(await output('b', binary, doctor, { env }), /provider +relayed [^]*relayed by [0-9a-f]{16}$/m)
-    const scan = JSON.parse(await output('b', binary, ['scan', it.secret, '--json', '--bootstrap', lab.bootstrap], { env }))
-    assert.deepEqual(scan.peers.map((peer) => [peer.role, peer.relayed]).sort(), [['gateway', false], ['gateway', false], ['provider', true]])
+  const doctor = ['doctor', '--bootstrap', lab.bootstrap]
+  const { peers } = JSON.parse(await output('b', binary, [...doctor, '--json'], { env }))
+  const of = (role, relayed) => peers.filter((peer) => peer.role === role && peer.relayed === relayed)
+  assert.equal(of('provider', true).length, 1, JSON.stringify(peers))
+  assert.ok(of('gateway', false).some((peer) => peer.peer === of('provider', true)[0].relayedBy), JSON.stringify(peers))
+  assert.match(await output('b', binary, doctor, { env }), /provider +relayed [^]*relayed by [0-9a-f]{16}$/m)
+  const scan = JSON.parse(await output('b', binary, ['scan', it.secret, '--json', '--bootstrap', lab.bootstrap], { env }))
+  assert.deepEqual(scan.peers.map((peer) => [peer.role, peer.relayed]).sort(), [['gateway', false], ['gateway', false], ['provider', true]])
 
-    const metrics = await output('c', 'curl', ['-s', 'http://127.0.0.1:9464/metrics'])
-    const value = (name) => Number(metrics.match(new RegExp(`^${name} (.*)$`, 'm'))?.[1])
-    assert.equal(value('hypergate_relay_serving'), 1, metrics)
-    assert.ok(value('hypergate_relay_pairs') >= 1 && value('hypergate_relay_pairs_total') >= 1, metrics)
-    assert.ok(value('hypergate_relay_bytes_total') > RATE, metrics)
-    assert.equal(value('hypergate_relay_refused_total'), 0, metrics)
-    await it.members[0].line(/stats.*relaying for [1-9]\d* pairs, \d+ in all, \d{6,} bytes/)
-  } finally {
-    await it.stop()
-  }
+  const metrics = await output('c', 'curl', ['-s', 'http://127.0.0.1:9464/metrics'])
+  const value = (name) => Number(metrics.match(new RegExp(`^${name} (.*)$`, 'm'))?.[1])
+  assert.equal(value('hypergate_relay_serving'), 1, metrics)
+  assert.ok(value('hypergate_relay_pairs') >= 1 && value('hypergate_relay_pairs_total') >= 1, metrics)
+  assert.ok(value('hypergate_relay_bytes_total') > RATE, metrics)
+  assert.equal(value('hypergate_relay_refused_total'), 0, metrics)
+  await it.members[0].line(/stats.*relaying for [1-9]\d* pairs, \d+ in all, \d{6,} bytes/)
 })
 
 test('the relay dies: new requests work again through another member', { skip }, async (t) => {
-  const it = await relayedTunnel('port-cone', 2)
-  try {
-    const [, key] = await it.gateway.line(/connected through relay ([0-9a-f]{8})/)
-    const dying = it.members.find((member) => member.lines.some((line) => line.includes(`relaying for members`) && line.includes(key)))
-    dying.child.kill('SIGKILL')
-    const ms = await recovered(it.client, Date.now())
-    assert.notEqual(ms, null, 'never again')
-    t.diagnostic(`new requests work ${(ms / 1000).toFixed(2)} s after the relay died; the open channel ${channelBroken(it.client) ? 'ended' : 'goes on'}`)
-    assert.ok(ms < 30000)
-  } finally {
-    await it.stop()
-  }
+  const it = await relayedTunnel(t, 'port-cone', 2)
+  const [, key] = await it.gateway.line(/connected through relay ([0-9a-f]{8})/)
+  const dying = it.members.find((member) => member.lines.some((line) => line.includes(`relaying for members`) && line.includes(key)))
+  dying.child.kill('SIGKILL')
+  const ms = await recovered(it.client, Date.now())
+  assert.notEqual(ms, null, 'never again')
+  t.diagnostic(`new requests work ${(ms / 1000).toFixed(2)} s after the relay died; the open channel ${channelBroken(it.client) ? 'ended' : 'goes on'}`)
+  assert.ok(ms < 30000)
 })
 
 test('the only relay dies: new requests work again once another is there', { skip }, async (t) => {
-  const it = await relayedTunnel('port-cone', 1)
-  try {
-    it.members[0].child.kill('SIGKILL')
-    await timeout(15000)
-    const next = it.startRelay()
-    try {
-      await next.line(/relaying for members/)
-      const ms = await recovered(it.client, Date.now())
-      assert.notEqual(ms, null, 'never again')
-      t.diagnostic(`new requests work ${(ms / 1000).toFixed(2)} s after the next relay serves`)
-    } finally {
-      await next.stop('SIGKILL')
-    }
-  } finally {
-    await it.stop()
-  }
+  const it = await relayedTunnel(t, 'port-cone', 1)
+  it.members[0].child.kill('SIGKILL')
+  await timeout(15000)
+  const next = it.startRelay()
+  await next.line(/relaying for members/)
+  const ms = await recovered(it.client, Date.now())
+  assert.notEqual(ms, null, 'never again')
+  t.diagnostic(`new requests work ${(ms / 1000).toFixed(2)} s after the next relay serves`)
 })

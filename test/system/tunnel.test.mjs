@@ -57,12 +57,10 @@ before(async () => {
 })
 
 after(async () => {
-  const statuses = await stopAll(gateway, provider)
-  await network?.stop()
-  for (const server of [nginx, redis, postgres]) await server?.stop()
+  const statuses = [...await stopAll(gateway, provider), ...await stopAll(network, nginx, redis, postgres)]
   for (const server of [halfCloser, dns, udpEcho]) server?.close()
   files.remove()
-  assert.deepEqual(statuses, [0, 0], 'gateway and provider end with status 0')
+  assert.deepEqual(statuses, [0, 0, [0, 0, 0], 0, 0, 0], 'all end with status 0')
 })
 
 test('a page with curl', async () => {
@@ -145,11 +143,11 @@ async function echoed (socket, size, limitMs) {
   return 'whole'
 }
 
-test('UDP datagrams of every size come back whole', async () => {
+test('UDP datagrams of every size come back whole', async (t) => {
   const socket = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 })
+  t.after(() => socket.close())
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
   const largest = 65507  // of a UDP payload over IPv4
   for (let size = 0; size <= largest; size++) assert.equal(await echoed(socket, size, 5000), 'whole', `${size} bytes`)
-  socket.close()
 })

@@ -75,12 +75,18 @@ export class Lab {
     return ['nsenter', [`--net=/run/netns/${namespace}`, command, ...args]]
   }
 
+  // A program that goes on until it is stopped, or the lab is.
+  exec (command, args, options) {
+    const started = new Process(command, args, { ...options, stays: true })
+    this.nodes.push(started)
+    return started
+  }
+
   async startDht () {
     for (const [index, host] of [101, 102, 103].entries()) {
       const args = ['dht', '--host', `10.89.0.${host}`, '--port', '49737', '--log', 'json']
       if (index > 0) args.push('--bootstrap', '10.89.0.101:49737')
-      const node = new Process(...this.inside(this.middle, binary, ...args), { name: `dht ${index + 1}` })
-      this.nodes.push(node)
+      const node = this.exec(...this.inside(this.middle, binary, ...args), { name: `dht ${index + 1}` })
       await node.line(index === 0 ? /listening on/ : /"ready/)
     }
     this.bootstrap = '10.89.0.101:49737,10.89.0.102:49737,10.89.0.103:49737'
@@ -88,9 +94,7 @@ export class Lab {
 
   // hypergate outside any container, on a machine.
   process (machine, args, options = {}) {
-    const started = new Process(...this.inside(machine.namespace, binary, ...args, '--bootstrap', this.bootstrap, '--log', 'json'), options)
-    this.nodes.push(started)
-    return started
+    return this.exec(...this.inside(machine.namespace, binary, ...args, '--bootstrap', this.bootstrap, '--log', 'json'), options)
   }
 
   async curl (namespace, url, seconds = 5) {
@@ -171,7 +175,7 @@ class Engine {
   async start () {
     const own = `mount --bind ${this.folder}/run /run && exec "$@"`
     this.engine = new Process(...this.inside('unshare', '-m', '--propagation', 'private', 'sh', '-c', own, 'dockerd', 'dockerd', '--host', 'unix:///var/run/docker.sock',
-      '--data-root', `${this.folder}/data`, '--exec-root', `${this.folder}/exec`, '--pidfile', `${this.folder}/pid`, '--userland-proxy=false', ...this.options), { name: `dockerd ${this.name}` })
+      '--data-root', `${this.folder}/data`, '--exec-root', `${this.folder}/exec`, '--pidfile', `${this.folder}/pid`, '--userland-proxy=false', ...this.options), { name: `dockerd ${this.name}`, stays: true })
     const deadline = Date.now() + 90000
     for (;;) {
       if (this.engine.status !== undefined) throw new Error(this.engine.lines.filter((line) => /fail|error|fatal/i.test(line)).at(-1) ?? 'dockerd ended')
@@ -184,9 +188,7 @@ class Engine {
   type (text, { name = 'typed', terminal = true, env } = {}) {
     const shell = terminal ? ['script', '-qefc', text, '/dev/null'] : ['bash', '-c', text]
     const [command, args] = this.inside('nsenter', `--mount=/proc/${this.engine.pid}/ns/mnt`, ...shell)
-    const typed = new Process(command, args, { name: `${name} on ${this.name}`, env: { SHELL: '/bin/bash', ...env }, stdin: 'pipe' })
-    this.lab.nodes.push(typed)
-    return typed
+    return this.lab.exec(command, args, { name: `${name} on ${this.name}`, env: { SHELL: '/bin/bash', ...env }, stdin: 'pipe' })
   }
 
   // The same, to its end: what it printed.
@@ -225,9 +227,7 @@ class Engine {
   }
 
   logs (name) {
-    const followed = new Process('docker', ['-H', `unix://${this.socket}`, 'logs', '-f', name], { name: `${name} on ${this.name}` })
-    this.lab.nodes.push(followed)
-    return followed
+    return this.lab.exec('docker', ['-H', `unix://${this.socket}`, 'logs', '-f', name], { name: `${name} on ${this.name}` })
   }
 
   // Builds and tags an image.

@@ -2,7 +2,7 @@
 //   node traffic.mjs serve PORT       a service on 127.0.0.1: 'p' is answered with a page; 's' and what follows is echoed
 //   node traffic.mjs run PORT [RATE]  through the gate: a long channel of seeded bytes, RATE a second, checked as they come back, and a
 //                                     new request every 100 ms. Prints "request <began> <took>", "channel <bytes checked>" each second,
-//                                     and "channel broken: …" at the first fault; SIGTERM: stops sending, waits for the rest, "channel whole".
+//                                     and "channel broken: …" at the first fault; SIGUSR2: stops sending, waits for the rest, "channel whole".
 import { createHash } from 'node:crypto'
 import net from 'node:net'
 
@@ -95,5 +95,5 @@ function channel () {
   socket.on('error', (error) => broken(error.code))
   socket.on('close', () => broken('closed'))
   setInterval(() => console.log(`channel ${checked}`), 1000)
-  process.on('SIGTERM', () => { stopping = true; finish() })
+  process.on('SIGUSR2', () => { stopping = true; finish() })
 }

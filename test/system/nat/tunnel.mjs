@@ -1,9 +1,8 @@
 // An open tunnel across the lab's homes, with traffic in it, and what becomes of that.
 import assert from 'node:assert/strict'
 import path from 'node:path'
-import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { newSecret, scratch, service, timeout } from '../harness.mjs'
+import { newSecret, service, timeout } from '../harness.mjs'
 
 export const GATE = 8080
 export const SERVICE = 8000
@@ -19,28 +18,21 @@ startRelay.count = 0
 
 /** A provider in home A, a gateway in home B, and traffic between them. `relays`: members in home C that are there before, so many. */
 export async function openTunnel (lab, rate, { relays = 0, relayArgs = [] } = {}) {
-  const files = scratch()
   const secret = await newSecret()
-  writeFileSync(files.path('services.json'), JSON.stringify([service(GATE, SERVICE)]))
   const options = (name) => ({ name, env: { HYPERGATE_ROUTER: secret } })
   const more = ['--bootstrap', lab.bootstrap, ...(process.env.VERBOSE ? ['--verbose'] : [])]
   const members = Array.from({ length: relays }, () => startRelay(lab, secret, [...more, ...relayArgs]))
   await Promise.all(members.map((member) => member.line(/relaying for members/)))
   const server = lab.exec('a', 'node', [traffic, 'serve', String(SERVICE)], { name: 'service' })
   await server.line(/serving/)
-  const provider = lab.hypergate('a', ['provider', files.path('services.json'), ...more], options('provider'))
+  const provider = lab.hypergate('a', ['provider', JSON.stringify([service(GATE, SERVICE)]), ...more], options('provider'))
   const gateway = lab.hypergate('b', ['gateway', ...more], options('gateway'))
   await gateway.line(/8080 open/, 60000)
   const client = lab.exec('b', 'node', [traffic, 'run', String(GATE), String(rate)], { name: 'client' })
   await client.line(/request/, 20000)
   await client.line(/channel [1-9]\d+/, 20000)
   await timeout(3000) // NAT kinds are known, announcements out
-  const stop = async () => {
-    await Promise.all([client, gateway, provider, server, ...members].map((p) => p.status === undefined ? p.stop('SIGKILL').catch(() => {}) : null))
-    await lab.removeHomes()
-    files.remove()
-  }
-  return { client, gateway, provider, members, secret, stop, startRelay: () => startRelay(lab, secret, more) }
+  return { client, gateway, members, secret, startRelay: () => startRelay(lab, secret, more) }
 }
 
 /** Milliseconds from `back` to the first page that was asked for since; null: none in GIVE_UP_MS. */
@@ -68,7 +60,7 @@ export async function channelGoesOn (client) {
 }
 
 export async function wholeInTheEnd (client) {
-  client.child.kill('SIGTERM')
+  client.child.kill('SIGUSR2')
   const [, bytes] = await client.line(/channel whole: (\d+)|channel broken.*/, GIVE_UP_MS)
   assert.equal(channelBroken(client), undefined)
   return Number(bytes)
