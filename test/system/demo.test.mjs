@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import net from 'node:net'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { Process, binary, get, run } from './harness.mjs'
+import { Process, binary, get, inTime, run } from './harness.mjs'
 
 test('the demo shows a page and an echo through its tunnel, then cleans up', async () => {
   const demo = new Process(binary, ['demo'])
@@ -12,7 +12,7 @@ test('the demo shows a page and an echo through its tunnel, then cleans up', asy
   assert.match((await get(Number(port))).toString(), /came through a Hypergate tunnel/)
   const echo = net.connect(Number(echoPort), '127.0.0.1')
   echo.write('hello')
-  const [answer] = await once(echo, 'data')
+  const [answer] = await inTime(once(echo, 'data'), 10000, 'echo')
   assert.equal(answer.toString(), 'hello')
   echo.destroy()
   const children = (await run('pgrep', ['-P', String(demo.pid)])).stdout.trim().split('\n')

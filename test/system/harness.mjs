@@ -125,6 +125,13 @@ export async function within (promise, ms) {
   try { return await Promise.race([promise, late]) } finally { clearTimeout(timer) }
 }
 
+/** The promise's value; rejects after `ms`, saying what did not come. */
+export async function inTime (promise, ms, what) {
+  let timer
+  const late = new Promise((resolve, reject) => { timer = setTimeout(() => reject(new Error(`no ${what} in ${ms} ms`)), ms) })
+  try { return await Promise.race([promise, late]) } finally { clearTimeout(timer) }
+}
+
 const given = new Set()
 
 // Free, and not given to this process before: what has not been opened yet would look free again.

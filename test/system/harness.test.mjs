@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { freePair, freePort, run, scratch, stopAll, untilWorks } from './harness.mjs'
+import { freePair, freePort, inTime, run, scratch, stopAll, untilWorks } from './harness.mjs'
 
 test('no port is given twice, alone or in a pair', async () => {
   const got = []
@@ -20,6 +20,11 @@ test('one that does not stop keeps no other from being stopped, and says why', a
   const stuck = { stop: async () => { throw new Error('did not stop') } }
   assert.deepEqual(await stopAll(undefined, program('a'), stuck, program('b')), [undefined, 0, 'did not stop', 0])
   assert.deepEqual(stopped, ['a', 'b'])
+})
+
+test('what does not come in time is named', async () => {
+  assert.equal(await inTime(Promise.resolve(7), 1000, 'seven'), 7)
+  await assert.rejects(inTime(new Promise(() => {}), 10, 'answer'), /^Error: no answer in 10 ms$/)
 })
 
 // What becomes of a file with these tests: {status, output}.

@@ -7,7 +7,7 @@ import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'n
 import http from 'node:http'
 import net from 'node:net'
 import { after, before, test } from 'node:test'
-import { Process, freePort, gateOpen, get, hypergate, newSecret, run, scratch, service, startDht, startGateway, startProvider, stopAll, untilWorks, within } from './harness.mjs'
+import { Process, freePort, gateOpen, get, hypergate, inTime, newSecret, run, scratch, service, startDht, startGateway, startProvider, stopAll, untilWorks, within } from './harness.mjs'
 
 const files = scratch()
 const ports = {}
@@ -149,8 +149,8 @@ async function keepOpen (localAddress) {
   socket.write('0')
   const answer = await within(once(socket, 'data'), 10000)
   assert.equal(answer?.[0].toString(), 'kept')
-  const closed = new Promise((resolve) => socket.once('close', resolve))
-  return { socket, closed }
+  const end = new Promise((resolve) => socket.once('close', resolve))
+  return { socket, closed: () => inTime(end, 20000, `end of the connection from ${localAddress}`) }
 }
 
 async function lastLine (name, pattern) {
@@ -224,7 +224,7 @@ test('a changed file closes open channels, TCP and UDP, and refuses new ones; a 
   const open = await keepOpen('127.0.0.4')
   const trusted = await keepOpen('127.0.0.1')
   writePolicy({ ...basePolicy, ips: { '127.0.0.4': { allow: false }, ...basePolicy.ips } })
-  await open.closed
+  await open.closed()
   assert.equal((await download('127.0.0.4', 10)).bytes, 0)
   assert.equal(await echoes(), false)
 
@@ -243,7 +243,7 @@ test('a changed URL takes effect, and is asked for with its ETag', async () => {
   const open = await keepOpen('127.0.0.5')
   await untilWorks(async () => assert.ok(conditional > 0))
   urlPolicy = { text: '{"ips":{"127.0.0.5":{"allow":false}}}', etag: '"2"' }
-  await open.closed
+  await open.closed()
   assert.equal((await download('127.0.0.5', 10)).bytes, 0)
   urlPolicy = { text: '{}', etag: '"3"' }
   await untilWorks(async () => assert.equal((await download('127.0.0.5', 10)).bytes, 10))
@@ -253,7 +253,7 @@ test('a rule that expires is noticed on an open channel', async () => {
   writePolicy({ defaults: { allow: true }, ips: { '127.0.0.6': { expireAt: Date.now() + 5000 }, '127.0.0.0/29': { allow: false } } })
   await untilWorks(async () => assert.equal((await download('127.0.0.1', 10)).bytes, 0))
   const open = await keepOpen('127.0.0.6')
-  await open.closed
+  await open.closed()
   writePolicy(basePolicy)
   await untilWorks(async () => assert.equal((await download('127.0.0.1', 10)).bytes, 10))
 })
@@ -304,7 +304,7 @@ test('without a network it is alive and not ready; the endpoints listen on IPv6 
     args: ['--metrics', `[::1]:${metrics}`, '--fingerprintResolverHost', '::1', '--fingerprintResolverPort', String(resolver), '--fingerprintResolverBasicAuth', password]
   })
   const ask = async (port, target, authorization) => {
-    const answer = await fetch(`http://[::1]:${port}${target}`, { headers: { connection: 'close', ...(authorization && { authorization }) } })
+    const answer = await fetch(`http://[::1]:${port}${target}`, { signal: AbortSignal.timeout(10000), headers: { connection: 'close', ...(authorization && { authorization }) } })
     return [answer.status, await answer.text()]
   }
   await untilWorks(async () => assert.deepEqual(await ask(metrics, '/healthz'), [200, 'ok\n']))

@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
-import { Process, freePort, gateOpen, get, modules, newSecret, root, run, scratch, service, startDht, startGateway, startProvider, stopAll, untilWorks, within } from './harness.mjs'
+import { Process, freePort, gateOpen, get, inTime, modules, newSecret, root, run, scratch, service, startDht, startGateway, startProvider, stopAll, untilWorks, within } from './harness.mjs'
 import { startNginx } from './servers.mjs'
 
 const files = scratch()
@@ -55,12 +55,14 @@ async function services () {
 }
 
 // Sends everything, half-closes, and reads the answer to the end.
-async function exchange (port, data) {
+async function exchange (port, data, limitMs) {
   const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   socket.end(data)
-  const parts = []
-  for await (const part of socket) parts.push(part)
-  return Buffer.concat(parts).toString()
+  try {
+    return Buffer.concat(await inTime(socket.toArray(), limitMs, `end of the answer from port ${port}`)).toString()
+  } finally {
+    socket.destroy()
+  }
 }
 
 async function prove (t, gates) {
@@ -72,7 +74,7 @@ async function prove (t, gates) {
   const [down, straight] = await Promise.all([get(gates.web, '/large.bin', 60000), get(nginx.port, '/large.bin')])
   assert.ok(down.equals(straight), '64 MiB down')
   const up = randomBytes(64 << 20)
-  assert.equal(await exchange(gates.half, up), createHash('sha256').update(up).digest('hex'), '64 MiB up, half-closed, answered')
+  assert.equal(await exchange(gates.half, up, 60000), createHash('sha256').update(up).digest('hex'), '64 MiB up, half-closed, answered')
 
   const socket = dgram.createSocket('udp4')
   t.after(() => socket.close())

@@ -3,7 +3,7 @@
 // own figures.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { binary, timeout } from './harness.mjs'
+import { binary, inTime, timeout } from './harness.mjs'
 import { Lab, unavailable } from './nat/lab.mjs'
 import { channelBroken, channelGoesOn, openTunnel, recovered, wholeInTheEnd } from './nat/tunnel.mjs'
 
@@ -62,7 +62,7 @@ for (const kind of ['port-cone', 'none']) {
 /** The only line of JSON, or all the text, that a command prints in a home. */
 async function output (home, command, args, options) {
   const running = lab.exec(home, command, args, options)
-  await running.exited
+  await inTime(running.exited, 60000, `end of ${command} ${args[0]}`)
   return running.lines.join('\n')
 }
 

@@ -13,7 +13,7 @@ after(() => files.remove())
 const validator = new URL('schema/validate.py', import.meta.url).pathname
 function validate (samples) {
   const input = samples.map(([schema, document]) => JSON.stringify({ schema, document })).join('\n') + '\n'
-  return execFileSync('/usr/bin/python3', ['-W', 'ignore', validator], { input, encoding: 'utf8' }).trimEnd().split('\n')
+  return execFileSync('/usr/bin/python3', ['-W', 'ignore', validator], { input, encoding: 'utf8', timeout: 60000 }).trimEnd().split('\n')
 }
 
 // Each parser by the option that uses it; the policy behind it is broken, so that nothing ever starts.

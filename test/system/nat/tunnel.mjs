@@ -54,9 +54,11 @@ export async function channelGoesOn (client) {
   const since = client.lines.length
   const at = async (from) => Number((await client.line(/^channel (\d+)/, GIVE_UP_MS, from))[1])
   const before = await at(since)
-  for (let from = since + 1; ; from++) {
+  const deadline = Date.now() + GIVE_UP_MS
+  for (let from = since + 1; Date.now() < deadline; from++) {
     if (channelBroken(client) || await at(from) > before) return !channelBroken(client)
   }
+  return false
 }
 
 export async function wholeInTheEnd (client) {
