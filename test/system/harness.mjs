@@ -90,15 +90,23 @@ export class Process extends EventEmitter {
 
 process.on('exit', () => { for (const p of running) p.child.kill('SIGKILL') })
 
+// A test that takes longer than this awaits for ever: the longest take one to two minutes.
+const LIMIT_MS = Number(process.env.HYPERGATE_TEST_LIMIT_MS ?? 900000)
 // What a test has left open would keep its file alive for ever. The longest of the files' own after-hooks takes seconds.
 const GRACE_MS = Number(process.env.HYPERGATE_TEST_GRACE_MS ?? 120000)
 
-// In a file of tests: the programs that a test has started end with it, whatever becomes of it. One that does not stop fails its test.
+// In a file of tests: the programs that a test has started end with it, whatever becomes of it; one that does not stop fails its test.
 async function endWithTheTests () {
   const { after, afterEach, beforeEach } = await import('node:test')
   let earlier = new Set()  // of the file's before(); where that fails no test begins, and its programs end too
-  beforeEach(() => { earlier = new Set(running) })
+  let limit
+  beforeEach((t) => {
+    earlier = new Set(running)
+    clearTimeout(limit)
+    limit = setTimeout(() => endNow(`'${t.name}' goes on for more than ${LIMIT_MS / 1000} s`), LIMIT_MS).unref()
+  })
   afterEach(async () => {
+    clearTimeout(limit)
     const left = [...running].filter((program) => !earlier.has(program) && !program.stays)
     let failed
     for (const program of left.reverse()) await program.stop().catch((error) => { failed ??= error })  // newest first: it needs the others

@@ -66,6 +66,16 @@ test('what a failed before() has started ends', async () => {
   assert.throws(() => process.kill(Number(output.match(/left (\d+)/)[1]), 0), { code: 'ESRCH' })
 })
 
+test('a test that awaits for ever is ended and named', async () => {
+  const { status, output } = await fileOf(`
+    test('waits', () => { const left = new Process('sleep', ['600']); console.log(\`left \${left.pid}\`); return left.exited })`,
+    { HYPERGATE_TEST_LIMIT_MS: '200' })
+  assert.equal(status, 1)
+  const pid = Number(output.match(/left (\d+)/)[1])
+  assert.match(output, new RegExp(`left\\.test\\.mjs: 'waits' goes on for more than 0.2 s, ended now: sleep \\(${pid}\\)`))
+  await untilWorks(() => assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' }))
+})
+
 test('what is left open after the last test does not keep its file alive', async () => {
   const { status, output } = await fileOf(`
     test('leaves a program', () => { const left = new Process('sleep', ['600'], { stays: true }); throw new Error(\`left \${left.pid}\`) })`,
