@@ -168,6 +168,7 @@ class RelayTest : public ::testing::Test {
   void connect() {
     auto [a, b] = tunnel::make_pipe(loop_, key(1), key(next_key_++), {.delay = delay_});
     gateway_end_ = a.get();
+    provider_end_ = b.get();
     gateway_->add_connection(std::move(a));
     provider_->add_connection(std::move(b));
   }
@@ -205,6 +206,7 @@ class RelayTest : public ::testing::Test {
   Duration delay_{};  // one way
   tunnel::Limits limits_;
   tunnel::PipeEnd* gateway_end_ = nullptr;
+  tunnel::PipeEnd* provider_end_ = nullptr;
   std::unique_ptr<ServiceLinks> links_;
   std::unique_ptr<tunnel::Node> gateway_;
   std::unique_ptr<tunnel::Node> provider_;
@@ -421,6 +423,58 @@ TEST_F(RelayTest, EachUdpClientHasItsFlowAndTheLongestIdleOneMakesRoom) {
   EXPECT_EQ(3u, gates_->clients());
   EXPECT_EQ(2u, gateway_->counters().udp_flows_evicted);
   ASSERT_TRUE(wait([&] { return links_->links() == 3; }));
+}
+
+/// A gate with room for one flow, which one client has.
+class FullUdpGate : public RelayTest {
+ protected:
+  void SetUp() override {
+    RelayTest::SetUp();
+    auto bound = io::udp_bind(loop_, loopback(0));
+    ASSERT_TRUE(bound);
+    udp_service_ = std::move(*bound);
+    udp_service_->set_handler([this](const io::SocketAddress& from, ByteView data) {
+      heard_.push_back(from);
+      udp_service_->send_to(from, data);
+    });
+    udp_service_port_ = udp_service_->local_address().port();
+    tunnel::Limits limits;
+    limits.max_udp_flows_per_gate = 1;
+    start(limits);
+    first_ = std::move(*io::udp_connect(loop_, loopback(udp_port_)));
+    second_ = std::move(*io::udp_connect(loop_, loopback(udp_port_)));
+    first_->set_handler([this](const io::SocketAddress&, ByteView) { ++first_answers_; });
+    second_->set_handler([this](const io::SocketAddress&, ByteView) { ++second_answers_; });
+    first_->send(as_bytes("a"));
+    ASSERT_TRUE(wait([&] { return first_answers_ == 1; }));
+  }
+  void second_takes_the_place() {
+    second_->send(as_bytes("b"));
+    ASSERT_TRUE(wait([&] { return gateway_->counters().udp_flows_evicted == 1; }));
+  }
+
+  std::unique_ptr<io::LocalUdp> first_;
+  std::unique_ptr<io::LocalUdp> second_;
+  std::vector<io::SocketAddress> heard_;
+  int first_answers_ = 0;
+  int second_answers_ = 0;
+};
+
+TEST_F(FullUdpGate, ADatagramForAFlowThatMadeRoomInTheSameTurnIsDropped) {
+  udp_service_->send_to(heard_[0], as_bytes("late"));
+  second_takes_the_place();
+  ASSERT_TRUE(wait([&] { return second_answers_ == 1; }));
+  ASSERT_TRUE(wait([&] { return links_->links() == 1; }));
+  EXPECT_EQ(1u, gates_->clients());
+  EXPECT_EQ(1, first_answers_);
+}
+
+TEST_F(FullUdpGate, APeerMayCloseAFlowThatMadeRoomInTheSameTurn) {
+  loop_.post([&] { provider_end_->write(tunnel::make_frame({16, 17}, tunnel::Action::kClose, 0)); });  // read after the sockets of a turn
+  second_takes_the_place();
+  first_->send(as_bytes("a"));
+  ASSERT_TRUE(wait([&] { return first_answers_ == 2; }));
+  EXPECT_EQ(1u, gates_->clients());
 }
 
 TEST_F(RelayTest, IdleClientsExpire) {

@@ -26,6 +26,8 @@ class UdpFlow final : public tunnel::ChannelHandler {
   void on_channel_closed(tunnel::CloseReason reason) override;
 
   void over_burst();
+  /// No callback and no datagram follow.
+  void close();
 
   UdpGate& gate_;
   const io::SocketAddress client_;
@@ -62,8 +64,9 @@ class UdpGate final : public GateListener {
     flow.last_activity_ = context_.loop.now();
     by_use_.splice(by_use_.end(), by_use_, flow.place_);
   }
-  /// Forgets the flow; its object (and channel) goes in the next task.
+  /// Closes and forgets the flow; its object goes in the next task.
   void drop(UdpFlow& flow) {
+    flow.close();
     const auto found = flows_.find(flow.client_);
     by_use_.erase(flow.place_);
     dropped_.push_back(std::move(found->second));
@@ -143,10 +146,13 @@ void UdpFlow::on_channel_limit(std::shared_ptr<tunnel::Bucket> bucket) {
 /// The next datagram of this client begins a new flow, under the same bucket.
 void UdpFlow::over_burst() {
   ++gate_.counters().closed_shaping;
+  gate_.drop(*this);
+}
+
+void UdpFlow::close() {
   channel_->close();
   up_.reset();
   down_.reset();
-  gate_.drop(*this);
 }
 
 void UdpFlow::on_channel_data(ByteView data) {
