@@ -30,17 +30,17 @@ void set_stream_options(int fd, int family) {
   set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
 }
 
-SocketAddress address_of(int fd, int (*call)(int, sockaddr*, socklen_t*)) {
+SocketAddress bound_address(int fd) {
   sockaddr_storage storage{};
   socklen_t length = sizeof storage;
-  if (call(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
   return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length);
 }
 
 class KernelTcpSocket final : public TcpSocket {
  public:
-  /// Takes over a watch that a connect began, registration included.
-  explicit KernelTcpSocket(std::unique_ptr<DescriptorWatch> watch) : watch_(std::move(watch)) {
+  /// Takes over a watch that a connect began, registration included. `remote`: kept, since the kernel forgets it at a reset.
+  KernelTcpSocket(std::unique_ptr<DescriptorWatch> watch, const SocketAddress& remote) : watch_(std::move(watch)), remote_(remote) {
     watch_->set_callbacks(
         [this] {
           if (handler_ != nullptr) handler_->on_readable();
@@ -78,8 +78,8 @@ class KernelTcpSocket final : public TcpSocket {
     const linger abort{1, 0};
     setsockopt(watch_->fd(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
   }
-  SocketAddress local_address() const override { return address_of(watch_->fd(), ::getsockname); }
-  SocketAddress remote_address() const override { return address_of(watch_->fd(), ::getpeername); }
+  SocketAddress local_address() const override { return bound_address(watch_->fd()); }
+  SocketAddress remote_address() const override { return remote_; }
 
  private:
   static IoResult failure(int number) {
@@ -89,6 +89,7 @@ class KernelTcpSocket final : public TcpSocket {
 
   TcpHandler* handler_ = nullptr;
   std::unique_ptr<DescriptorWatch> watch_;
+  const SocketAddress remote_;
 };
 
 class KernelTcpListener final : public TcpListener {
@@ -103,19 +104,22 @@ class KernelTcpListener final : public TcpListener {
   }
   ~KernelTcpListener() override { *alive_ = false; }
 
-  SocketAddress local_address() const override { return address_of(watch_.fd(), ::getsockname); }
+  SocketAddress local_address() const override { return bound_address(watch_.fd()); }
 
  private:
   void accept_ready() {
     const std::shared_ptr<bool> alive = alive_;
     for (int i = 0; i < kMaxAcceptsPerTurn; ++i) {
-      FileDescriptor fd(::accept4(watch_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      sockaddr_storage storage{};
+      socklen_t length = sizeof storage;
+      FileDescriptor fd(::accept4(watch_.fd(), reinterpret_cast<sockaddr*>(&storage), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (!fd.valid()) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause();
         return;
       }
-      on_accept_(std::make_unique<KernelTcpSocket>(std::make_unique<DescriptorWatch>(
-          loop_, std::move(fd), [] {}, [] {})));
+      auto watch = std::make_unique<DescriptorWatch>(
+          loop_, std::move(fd), [] {}, [] {});
+      on_accept_(std::make_unique<KernelTcpSocket>(std::move(watch), SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length)));
       if (!*alive) return;
     }
   }
@@ -165,7 +169,7 @@ class AddressConnect final : public TcpConnect {
     socklen_t length = sizeof number;
     getsockopt(watch_->fd(), SOL_SOCKET, SO_ERROR, &number, &length);
     if (number != 0) return finish(errno_error(number, "connect to " + address_.to_string()));
-    finish(std::unique_ptr<TcpSocket>(std::make_unique<KernelTcpSocket>(std::move(watch_))));
+    finish(std::unique_ptr<TcpSocket>(std::make_unique<KernelTcpSocket>(std::move(watch_), address_)));
   }
   void finish(Expected<std::unique_ptr<TcpSocket>> result) {
     timeout_.disarm();

@@ -47,6 +47,7 @@ class TcpSocket {
   /// Closes with a reset instead of a FIN when the object is destroyed.
   virtual void reset_on_close() = 0;
   virtual SocketAddress local_address() const = 0;
+  /// Also of a connection that is over already.
   virtual SocketAddress remote_address() const = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "crypto/crypto.h"
+#include "io/file_descriptor.h"
 #include "io/local_udp.h"
 #include "io/tcp.h"
 #include "relay/gate_set.h"
@@ -490,6 +491,23 @@ TEST_F(RelayTest, IdleClientsExpire) {
   ASSERT_TRUE(wait([&] { return gates_->clients() == 2 && links_->links() == 2; }));
   ASSERT_TRUE(wait([&] { return gates_->clients() == 0 && links_->links() == 0; }));
   EXPECT_TRUE(wait([&] { return c->ended || c->reset; }));
+}
+
+TEST_F(RelayTest, ADeniedClientThatResetsBeforeItIsAcceptedIsDenied) {
+  start();
+  set_policy(R"({"ips":{"127.0.0.1":{"allow":false}}})");
+  const io::SocketAddress gate = loopback(tcp_port_);
+  {
+    const io::FileDescriptor fd(::socket(AF_INET, SOCK_STREAM, 0));
+    const linger abort{1, 0};
+    ASSERT_EQ(0, ::connect(fd.get(), gate.data(), gate.size()));
+    ASSERT_EQ(1, ::send(fd.get(), "X", 1, MSG_NOSIGNAL));
+    ASSERT_EQ(0, ::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort));
+  }
+  ASSERT_TRUE(wait([&] { return gateway_->counters().refused_ingress == 1 || !served_.empty(); }));
+  ASSERT_TRUE(wait([&] { return gates_->clients() == 0; }));
+  EXPECT_EQ(1u, gateway_->counters().refused_ingress);
+  EXPECT_TRUE(served_.empty());
 }
 
 // 10 KB of burst pass, 10 KB more wait, and what comes on top ends the flow.

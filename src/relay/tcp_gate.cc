@@ -26,6 +26,7 @@ class TcpGate final : public GateListener {
 
  private:
   void accept(std::unique_ptr<io::TcpSocket> socket) {
+    if (socket->remote_address() == io::SocketAddress()) return;  // nobody that a policy could judge
     TcpLink& link = links_.add(std::make_unique<TcpLink>(context_, links_));
     tunnel::GateRequest request{gate_, client_address(socket->remote_address()), client_address(socket->local_address())};
     link.start(std::move(socket), gateway_.open(request, link));
