@@ -201,6 +201,37 @@ TEST_F(Io, LocalUdpCarriesEverySizeUpToTheLimit) {
   EXPECT_FALSE(client->send(Bytes(65508)));
 }
 
+TEST_F(Io, ASocketOnAllAddressesAnswersFromTheOneThatWasAsked) {
+  const std::pair<const char*, const char*> cases[] = {{"0.0.0.0", "127.0.0.2"}, {"::", "127.0.0.2"}, {"::", "::1"}};
+  for (const auto& [bound, asked] : cases) {
+    auto server = *udp_bind(loop, *SocketAddress::parse(bound, 0));
+    const uint16_t port = server->local_address().port();
+    auto client = *udp_connect(loop, *SocketAddress::parse(asked, port));
+    bool answered = false;
+    server->set_handler([&](const SocketAddress& from, ByteView data) {
+      EXPECT_EQ(server->arrived_at().canonical_host(), asked);
+      EXPECT_EQ(server->arrived_at().port(), port);
+      EXPECT_TRUE(server->send_from(server->arrived_at(), from, data));
+    });
+    client->set_handler([&](const SocketAddress&, ByteView) { answered = true; });
+    ASSERT_TRUE(client->send(as_bytes("x")));
+    ASSERT_TRUE(loop.run_until([&] { return answered; }, 5s)) << bound << " asked at " << asked;
+  }
+}
+
+TEST_F(Io, ASocketOnOneAddressKnowsWhereItWasAsked) {
+  auto server = *udp_bind(loop, *SocketAddress::parse("127.0.0.2", 0));
+  auto client = *udp_connect(loop, server->local_address());
+  bool answered = false;
+  server->set_handler([&](const SocketAddress& from, ByteView data) {
+    EXPECT_EQ(server->arrived_at(), server->local_address());
+    EXPECT_TRUE(server->send_from(server->arrived_at(), from, data));
+  });
+  client->set_handler([&](const SocketAddress&, ByteView) { answered = true; });
+  ASSERT_TRUE(client->send(as_bytes("x")));
+  EXPECT_TRUE(loop.run_until([&] { return answered; }, 5s));
+}
+
 TEST(SocketAddressTest, ParsesAndPrints) {
   EXPECT_EQ(SocketAddress::parse("127.0.0.1", 80)->to_string(), "127.0.0.1:80");
   EXPECT_EQ(SocketAddress::parse("::1", 80)->to_string(), "[::1]:80");

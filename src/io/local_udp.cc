@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 
 #include "io/descriptor_watch.h"
+#include "io/packet_info.h"
 
 namespace hg::io {
 
@@ -20,11 +21,22 @@ Expected<FileDescriptor> open_socket(const SocketAddress& address) {
   return fd;
 }
 
+SocketAddress bound_address(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length);
+  return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length);
+}
+
 class KernelLocalUdp final : public LocalUdp {
  public:
   KernelLocalUdp(Loop& loop, FileDescriptor fd)
-      : watch_(
+      : bound_(bound_address(fd.get())),
+        on_all_addresses_(is_wildcard(bound_)),
+        arrived_at_(bound_),
+        watch_(
             loop, std::move(fd), [this] { receive(); }, [] {}) {
+    if (on_all_addresses_) ask_for_arrival(watch_.fd(), bound_.family());
     watch_.watch_read(true);
   }
   ~KernelLocalUdp() override { *alive_ = false; }
@@ -33,28 +45,49 @@ class KernelLocalUdp final : public LocalUdp {
   bool send_to(const SocketAddress& to, ByteView data) override {
     return ::sendto(watch_.fd(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL, to.data(), to.size()) >= 0;
   }
-  bool send(ByteView data) override { return ::send(watch_.fd(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0; }
-  SocketAddress local_address() const override {
-    sockaddr_storage storage{};
-    socklen_t length = sizeof storage;
-    getsockname(watch_.fd(), reinterpret_cast<sockaddr*>(&storage), &length);
-    return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length);
+  bool send_from(const SocketAddress& source, const SocketAddress& to, ByteView data) override {
+    if (!on_all_addresses_ || source == bound_) return send_to(to, data);
+    iovec vector{const_cast<uint8_t*>(data.data()), data.size()};
+    msghdr message{};
+    message.msg_name = const_cast<sockaddr*>(to.data());
+    message.msg_namelen = to.size();
+    message.msg_iov = &vector;
+    message.msg_iovlen = 1;
+    SourceControl control(source);
+    control.attach_to(message);
+    return ::sendmsg(watch_.fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
   }
+  bool send(ByteView data) override { return ::send(watch_.fd(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0; }
+  SocketAddress local_address() const override { return bound_; }
+  const SocketAddress& arrived_at() const override { return arrived_at_; }
 
  private:
   void receive() {
     static thread_local std::unique_ptr<uint8_t[]> area(new uint8_t[kMaxDatagram]);
     const std::shared_ptr<bool> alive = alive_;
     for (int i = 0; i < kMaxPerTurn; ++i) {
-      sockaddr_storage storage{};
-      socklen_t length = sizeof storage;
-      const ssize_t got = ::recvfrom(watch_.fd(), area.get(), kMaxDatagram, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&storage), &length);
+      sockaddr_storage from{};
+      alignas(cmsghdr) uint8_t control[kArrivalBytes];
+      iovec vector{area.get(), kMaxDatagram};
+      msghdr message{};
+      message.msg_name = &from;
+      message.msg_namelen = sizeof from;
+      message.msg_iov = &vector;
+      message.msg_iovlen = 1;
+      message.msg_control = control;
+      message.msg_controllen = on_all_addresses_ ? sizeof control : 0;
+      const ssize_t got = ::recvmsg(watch_.fd(), &message, MSG_DONTWAIT);
       if (got < 0) return;  // nothing more, or an ICMP error of an earlier send: a lost datagram either way
-      if (handler_) handler_(SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length), {area.get(), static_cast<size_t>(got)});
+      if (on_all_addresses_) arrived_at_ = arrival_of(message, bound_);
+      if (handler_)
+        handler_(SocketAddress(reinterpret_cast<const sockaddr*>(&from), message.msg_namelen), {area.get(), static_cast<size_t>(got)});
       if (!*alive) return;
     }
   }
 
+  const SocketAddress bound_;
+  const bool on_all_addresses_;
+  SocketAddress arrived_at_;
   Handler handler_;
   DescriptorWatch watch_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -18,8 +18,13 @@ class LocalUdp {
 
   virtual ~LocalUdp() = default;
   virtual void set_handler(Handler handler) = 0;
+  /// In a call of the handler: the address of ours that the datagram was sent to. On a socket bound to all addresses it differs from the
+  /// bound one.
+  virtual const SocketAddress& arrived_at() const = 0;
   /// False when the kernel refused it (buffer full, unreachable): a lost datagram.
   virtual bool send_to(const SocketAddress& to, ByteView data) = 0;
+  /// The same, from `source`, which is what arrived_at() said.
+  virtual bool send_from(const SocketAddress& source, const SocketAddress& to, ByteView data) = 0;
   /// On a connected socket.
   virtual bool send(ByteView data) = 0;
   virtual SocketAddress local_address() const = 0;

@@ -39,8 +39,4 @@ class SocketAddress {
   socklen_t length_ = 0;
 };
 
-struct SocketAddressHash {
-  size_t operator()(const SocketAddress& address) const { return address.hash(); }
-};
-
 }  // namespace hg::io

@@ -9,6 +9,7 @@
 #include "relay/gate_set.h"
 #include "relay/service_links.h"
 #include "support/tunnel_pipe.h"
+#include "tunnel/fingerprint.h"
 #include "tunnel/node.h"
 
 namespace hg::relay {
@@ -361,6 +362,49 @@ TEST_F(RelayTest, GatesListenOnIpv6) {
   c.send(as_bytes("six"));
   ASSERT_TRUE(wait([&] { return served_.size() == 1 && served_[0]->in.size() == 3; }));
 }
+
+/// Keeps what is said of each socket towards a service.
+struct FlowCollector : tunnel::ServiceObserver {
+  void on_service_flow(std::shared_ptr<tunnel::ServiceFlow> flow) override { flows.push_back(std::move(flow)); }
+  std::vector<std::shared_ptr<tunnel::ServiceFlow>> flows;
+};
+
+class GateOnAllAddresses : public RelayTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(GateOnAllAddresses, AUdpClientIsAnsweredFromTheAddressItAsked) {
+  serve_udp_echo();
+  start({}, GetParam());
+  FlowCollector observer;
+  links_->set_observer(&observer);
+  for (const char* address : {"127.0.0.1", "127.0.0.2"}) {
+    auto client = std::move(*io::udp_connect(loop_, loopback(udp_port_, address)));
+    size_t answers = 0;
+    client->set_handler([&](const io::SocketAddress&, ByteView) { ++answers; });
+    client->send(as_bytes("x"));
+    ASSERT_TRUE(wait([&] { return answers == 1; }, 5s)) << address;
+    const auto said = tunnel::parse_fingerprint(observer.flows.back()->fingerprint);
+    ASSERT_TRUE(said);
+    EXPECT_EQ(address, said->gateway.ip);
+    EXPECT_EQ(udp_port_, said->gateway.port);
+  }
+}
+
+TEST_P(GateOnAllAddresses, OneUdpClientOfTwoAddressesHasTwoFlows) {
+  serve_udp_echo();
+  start({}, GetParam());
+  auto client = std::move(*io::udp_bind(loop_, loopback(0)));
+  std::vector<std::pair<std::string, std::string>> got;
+  client->set_handler([&](const io::SocketAddress& from, ByteView data) { got.emplace_back(from.host(), as_text(data)); });
+  for (const char* address : {"127.0.0.1", "127.0.0.2"}) {
+    client->send_to(loopback(udp_port_, address), as_bytes(address));
+    ASSERT_TRUE(wait([&] { return !got.empty() && got.back().second == address; }, 5s));
+  }
+  for (const auto& [from, text] : got) EXPECT_EQ(from, text);
+  EXPECT_EQ(2u, gates_->clients());
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, GateOnAllAddresses, testing::Values("0.0.0.0", "::"),
+                         [](const auto& listen) { return std::string(listen.index == 0 ? "Ipv4" : "DualStack"); });
 
 TEST_F(RelayTest, DatagramsOfEverySizeComeBackWhole) {
   serve_udp_echo();

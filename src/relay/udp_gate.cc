@@ -1,4 +1,4 @@
-// A UDP gate: one flow, and one channel, per client address.
+// A UDP gate: one flow, and one channel, per client address and, of a gate on all addresses, the one it asked.
 #include <list>
 #include <unordered_map>
 
@@ -12,10 +12,20 @@ namespace {
 
 class UdpGate;
 
+/// Between whom a flow's datagrams go.
+struct Ends {
+  io::SocketAddress client;
+  io::SocketAddress gate;
+  bool operator==(const Ends&) const = default;
+};
+struct EndsHash {
+  size_t operator()(const Ends& ends) const { return ends.client.hash() * 31 + ends.gate.hash(); }
+};
+
 /// Owned by its gate; in the gate's order of use.
 class UdpFlow final : public tunnel::ChannelHandler {
  public:
-  UdpFlow(UdpGate& gate, const io::SocketAddress& client) : gate_(gate), client_(client) {}
+  UdpFlow(UdpGate& gate, const Ends& ends) : gate_(gate), ends_(ends) {}
 
   void from_client(ByteView datagram);
   void on_channel_open() override;
@@ -25,12 +35,13 @@ class UdpFlow final : public tunnel::ChannelHandler {
   void on_channel_sendable() override {}
   void on_channel_closed(tunnel::CloseReason reason) override;
 
+  void to_client(ByteView datagram);
   void over_burst();
   /// No callback and no datagram follow.
   void close();
 
   UdpGate& gate_;
-  const io::SocketAddress client_;
+  const Ends ends_;
   std::unique_ptr<ShapedDatagrams> up_;  // both for limited clients only
   std::unique_ptr<ShapedDatagrams> down_;
   std::unique_ptr<tunnel::Channel> channel_;
@@ -48,11 +59,10 @@ class UdpGate final : public GateListener {
     auto socket = io::udp_bind(context_.loop, address);
     if (!socket) return socket.error();
     socket_ = std::move(*socket);
-    local_ = socket_->local_address();
-    socket_->set_handler([this](const io::SocketAddress& from, ByteView data) { from_client(from, data); });
+    socket_->set_handler([this](const io::SocketAddress& from, ByteView data) { from_client({from, socket_->arrived_at()}, data); });
     return {};
   }
-  std::string address() const override { return local_.to_string(); }
+  std::string address() const override { return socket_->local_address().to_string(); }
   size_t clients() const override { return flows_.size(); }
   void stop_listening() override { stopped_ = true; }
   void sweep() override {
@@ -67,7 +77,7 @@ class UdpGate final : public GateListener {
   /// Closes and forgets the flow; its object goes in the next task.
   void drop(UdpFlow& flow) {
     flow.close();
-    const auto found = flows_.find(flow.client_);
+    const auto found = flows_.find(flow.ends_);
     by_use_.erase(flow.place_);
     dropped_.push_back(std::move(found->second));
     flows_.erase(found);
@@ -80,18 +90,18 @@ class UdpGate final : public GateListener {
   io::LocalUdp& socket() { return *socket_; }
 
  private:
-  void from_client(const io::SocketAddress& from, ByteView data) {
-    auto found = flows_.find(from);
+  void from_client(const Ends& ends, ByteView data) {
+    auto found = flows_.find(ends);
     if (found == flows_.end()) {
       if (stopped_) return;
       if (flows_.size() >= context_.limits.max_udp_flows_per_gate) {
         ++counters().udp_flows_evicted;
         drop(*by_use_.front());
       }
-      auto flow = std::make_unique<UdpFlow>(*this, from);
+      auto flow = std::make_unique<UdpFlow>(*this, ends);
       flow->place_ = by_use_.insert(by_use_.end(), flow.get());
-      flow->channel_ = gateway_.open({gate_, client_address(from), client_address(local_)}, *flow);
-      found = flows_.emplace(from, std::move(flow)).first;
+      flow->channel_ = gateway_.open({gate_, client_address(ends.client), client_address(ends.gate)}, *flow);
+      found = flows_.emplace(ends, std::move(flow)).first;
     }
     UdpFlow& flow = *found->second;
     touch(flow);
@@ -102,8 +112,7 @@ class UdpGate final : public GateListener {
   tunnel::Gateway& gateway_;
   const tunnel::GateKey gate_;
   std::unique_ptr<io::LocalUdp> socket_;
-  io::SocketAddress local_;
-  std::unordered_map<io::SocketAddress, std::unique_ptr<UdpFlow>, io::SocketAddressHash> flows_;
+  std::unordered_map<Ends, std::unique_ptr<UdpFlow>, EndsHash> flows_;
   std::list<UdpFlow*> by_use_;  // longest idle first
   std::vector<std::unique_ptr<UdpFlow>> dropped_;
   bool stopped_ = false;
@@ -135,9 +144,7 @@ void UdpFlow::on_channel_limit(std::shared_ptr<tunnel::Bucket> bucket) {
   if (up_ == nullptr) {
     if (bucket == nullptr) return;
     up_ = std::make_unique<ShapedDatagrams>([this](ByteView datagram) { channel_->send_datagram(datagram); });
-    down_ = std::make_unique<ShapedDatagrams>([this](ByteView datagram) {
-      if (!gate_.socket().send_to(client_, datagram)) ++gate_.counters().datagrams_not_sent;
-    });
+    down_ = std::make_unique<ShapedDatagrams>([this](ByteView datagram) { to_client(datagram); });
   }
   up_->use(bucket);
   down_->use(std::move(bucket));
@@ -161,7 +168,11 @@ void UdpFlow::on_channel_data(ByteView data) {
     if (!down_->push(data)) over_burst();
     return;
   }
-  if (!gate_.socket().send_to(client_, data)) ++gate_.counters().datagrams_not_sent;
+  to_client(data);
+}
+
+void UdpFlow::to_client(ByteView datagram) {
+  if (!gate_.socket().send_from(ends_.gate, ends_.client, datagram)) ++gate_.counters().datagrams_not_sent;
 }
 
 void UdpFlow::on_channel_closed(tunnel::CloseReason) { gate_.drop(*this); }
