@@ -31,7 +31,8 @@ SocketAddress bound_address(int fd) {
 class KernelLocalUdp final : public LocalUdp {
  public:
   KernelLocalUdp(Loop& loop, FileDescriptor fd)
-      : bound_(bound_address(fd.get())),
+      : loop_(loop),
+        bound_(bound_address(fd.get())),
         on_all_addresses_(is_wildcard(bound_)),
         arrived_at_(bound_),
         watch_(
@@ -57,11 +58,22 @@ class KernelLocalUdp final : public LocalUdp {
     control.attach_to(message);
     return ::sendmsg(watch_.fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
   }
-  bool send(ByteView data) override { return ::send(watch_.fd(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0; }
+  bool send(ByteView data) override {
+    if (send_once(data)) return true;
+    if (errno != ECONNREFUSED) return false;
+    // That was about an earlier datagram; this one has not been sent yet.
+    loop_.post([this, alive = alive_] {
+      if (*alive && refused_) refused_();
+    });
+    return send_once(data);
+  }
+  void on_refused(std::function<void()> refused) override { refused_ = std::move(refused); }
   SocketAddress local_address() const override { return bound_; }
   const SocketAddress& arrived_at() const override { return arrived_at_; }
 
  private:
+  bool send_once(ByteView data) { return ::send(watch_.fd(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0; }
+
   void receive() {
     static thread_local std::unique_ptr<uint8_t[]> area(new uint8_t[kMaxDatagram]);
     const std::shared_ptr<bool> alive = alive_;
@@ -77,7 +89,10 @@ class KernelLocalUdp final : public LocalUdp {
       message.msg_control = control;
       message.msg_controllen = on_all_addresses_ ? sizeof control : 0;
       const ssize_t got = ::recvmsg(watch_.fd(), &message, MSG_DONTWAIT);
-      if (got < 0) return;  // nothing more, or an ICMP error of an earlier send: a lost datagram either way
+      if (got < 0) {  // nothing more, or an ICMP error of an earlier send: a lost datagram
+        if (errno == ECONNREFUSED && refused_) refused_();
+        return;
+      }
       if (on_all_addresses_) arrived_at_ = arrival_of(message, bound_);
       if (handler_)
         handler_(SocketAddress(reinterpret_cast<const sockaddr*>(&from), message.msg_namelen), {area.get(), static_cast<size_t>(got)});
@@ -85,10 +100,12 @@ class KernelLocalUdp final : public LocalUdp {
     }
   }
 
+  Loop& loop_;
   const SocketAddress bound_;
   const bool on_all_addresses_;
   SocketAddress arrived_at_;
   Handler handler_;
+  std::function<void()> refused_;
   DescriptorWatch watch_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

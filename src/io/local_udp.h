@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/expected.h"
@@ -18,6 +20,8 @@ class LocalUdp {
 
   virtual ~LocalUdp() = default;
   virtual void set_handler(Handler handler) = 0;
+  /// On a connected socket: told, never from inside a call, that nobody listens there for what was sent. It may destroy the socket.
+  virtual void on_refused(std::function<void()> refused) = 0;
   /// In a call of the handler: the address of ours that the datagram was sent to. On a socket bound to all addresses it differs from the
   /// bound one.
   virtual const SocketAddress& arrived_at() const = 0;
@@ -35,7 +39,9 @@ Expected<std::unique_ptr<LocalUdp>> udp_bind(Loop& loop, const SocketAddress& ad
 /// Connected to `address`: only its datagrams arrive.
 Expected<std::unique_ptr<LocalUdp>> udp_connect(Loop& loop, const SocketAddress& address);
 
+using ResolveCallback = std::function<void(Expected<std::vector<SocketAddress>>)>;
+
 /// Numeric addresses of `host` in the system's order of preference; the callback runs later, on the loop.
-void resolve_host(Loop& loop, const std::string& host, uint16_t port, std::function<void(Expected<std::vector<SocketAddress>>)> callback);
+void resolve_host(Loop& loop, const std::string& host, uint16_t port, ResolveCallback callback);
 
 }  // namespace hg::io

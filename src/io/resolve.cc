@@ -3,7 +3,7 @@
 
 namespace hg::io {
 
-void resolve_host(Loop& loop, const std::string& host, uint16_t port, std::function<void(Expected<std::vector<SocketAddress>>)> callback) {
+void resolve_host(Loop& loop, const std::string& host, uint16_t port, ResolveCallback callback) {
   if (const auto numeric = SocketAddress::parse(host, port)) {
     loop.post([address = *numeric, callback = std::move(callback)] { callback(std::vector<SocketAddress>{address}); });
     return;

@@ -1,8 +1,11 @@
 // What the links of one relay share: loop, limits, counters and one read area.
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <string>
 
+#include "io/local_udp.h"
 #include "io/loop.h"
 #include "io/tcp.h"
 #include "tunnel/channel.h"
@@ -27,6 +30,8 @@ class ReadArea {
   Buffer area_;
 };
 
+using Resolver = std::function<void(io::Loop&, const std::string& host, uint16_t port, io::ResolveCallback)>;
+
 struct LinkContext {
   io::Loop& loop;
   const tunnel::Limits& limits;
@@ -34,6 +39,7 @@ struct LinkContext {
   ReadArea read_area;
   tunnel::RareNotice notices;
   tunnel::ServiceObserver* observer = nullptr;
+  Resolver resolve = io::resolve_host;  // of UDP services
 };
 
 /// Tells the observer, if there is one, of a new socket towards a service; null without.

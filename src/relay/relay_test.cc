@@ -470,6 +470,81 @@ TEST_F(RelayTest, EachUdpClientHasItsFlowAndTheLongestIdleOneMakesRoom) {
   ASSERT_TRUE(wait([&] { return links_->links() == 3; }));
 }
 
+/// The UDP service listens on 127.0.0.1 only; its name has several addresses.
+class UdpServiceOfSeveralAddresses : public RelayTest {
+ protected:
+  void serve(const std::vector<const char*>& addresses) {
+    auto bound = io::udp_bind(loop_, loopback(0));
+    ASSERT_TRUE(bound);
+    udp_service_ = std::move(*bound);
+    udp_service_->set_handler([this](const io::SocketAddress& from, ByteView data) {
+      heard_.push_back(to_bytes(data));
+      udp_service_->send_to(from, data);
+    });
+    udp_service_port_ = udp_service_->local_address().port();
+    start();
+    links_->set_resolver([addresses](io::Loop& loop, const std::string&, uint16_t port, io::ResolveCallback found) {
+      std::vector<io::SocketAddress> all;
+      for (const char* address : addresses) all.push_back(loopback(port, address));
+      loop.post([all, found] { found(all); });
+    });
+    client_ = std::move(*io::udp_connect(loop_, loopback(udp_port_)));
+    client_->set_handler([this](const io::SocketAddress&, ByteView data) { answers_.push_back(data.size()); });
+  }
+  void expect_all_answered() {
+    const std::vector<size_t> sizes = {3, 0, 2000, 1};
+    for (const size_t size : sizes) client_->send(Bytes(size));
+    ASSERT_TRUE(wait([&] { return answers_.size() >= sizes.size(); }, 5s));
+    EXPECT_EQ(sizes, answers_);
+    EXPECT_EQ(1u, links_->links());
+    EXPECT_EQ(0u, provider_->counters().datagrams_not_sent);
+  }
+
+  std::unique_ptr<io::LocalUdp> client_;
+  std::vector<Bytes> heard_;
+  std::vector<size_t> answers_;
+};
+
+TEST_F(UdpServiceOfSeveralAddresses, IsFoundBehindOneThatRefuses) {
+  serve({"::1", "127.0.0.2", "127.0.0.1"});
+  expect_all_answered();
+}
+
+TEST_F(UdpServiceOfSeveralAddresses, IsFoundBehindOneWithoutARoute) {
+  serve({"255.255.255.255", "127.0.0.1"});
+  expect_all_answered();
+}
+
+TEST_F(UdpServiceOfSeveralAddresses, HearsWhoTheClientIsAtTheAddressThatAnswers) {
+  serve({"::1", "127.0.0.1"});
+  provider_->provider()->set_services({{udp_port_, "name", udp_service_port_, Protocol::kUdp, {}, {}, tunnel::ProxyHeader::kV2}});
+  client_->send(as_bytes("x"));
+  ASSERT_TRUE(wait([&] { return heard_.size() == 1; }, 5s));
+  EXPECT_GT(heard_[0].size(), 16u) << "without the PROXY header";
+  EXPECT_EQ('x', heard_[0].back());
+}
+
+TEST_F(UdpServiceOfSeveralAddresses, IsNotLeftOnceItHasAnswered) {
+  serve({"127.0.0.1", "127.0.0.2"});
+  FlowCollector observer;
+  links_->set_observer(&observer);
+  client_->send(as_bytes("x"));
+  ASSERT_TRUE(wait([&] { return answers_.size() == 1; }, 5s));
+  udp_service_.reset();
+  const uint64_t before = provider_->counters().bytes_from_peers;
+  client_->send(as_bytes("refused"));
+  ASSERT_TRUE(wait([&] { return provider_->counters().bytes_from_peers > before; }));
+  auto back = io::udp_bind(loop_, loopback(udp_service_port_));
+  ASSERT_TRUE(back);
+  bool heard = false;
+  (*back)->set_handler([&](const io::SocketAddress&, ByteView data) { heard = as_text(data) == "again"; });
+  ASSERT_TRUE(wait([&] {
+    client_->send(as_bytes("again"));
+    return heard;
+  }));
+  EXPECT_EQ(1u, observer.flows.size());
+}
+
 /// A gate with room for one flow, which one client has.
 class FullUdpGate : public RelayTest {
  protected:

@@ -24,6 +24,8 @@ class ServiceLinks final : public tunnel::ServiceConnector {
   void connect(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel) override;
   /// Hears of every socket towards a service; nullptr: nobody does.
   void set_observer(tunnel::ServiceObserver* observer) { context_.observer = observer; }
+  /// Instead of the system's, for the names of UDP services.
+  void set_resolver(Resolver resolver) { context_.resolve = std::move(resolver); }
   size_t links() const;
 
  private:

@@ -16,25 +16,55 @@ void UdpLink::connect_to(tunnel::ServiceRequest request, std::unique_ptr<tunnel:
   channel_ = std::move(channel);
   channel_->set_handler(this);
   if (const auto numeric = io::SocketAddress::parse(host, port)) return resolved(std::vector<io::SocketAddress>{*numeric});
-  io::resolve_host(context_.loop, host, port, [this, alive = alive_](Expected<std::vector<io::SocketAddress>> addresses) {
-    if (*alive && !finished_) resolved(addresses);
+  context_.resolve(context_.loop, host, port, [this, alive = alive_](Expected<std::vector<io::SocketAddress>> addresses) {
+    if (*alive && !finished_) resolved(std::move(addresses));
   });
 }
 
-void UdpLink::resolved(const Expected<std::vector<io::SocketAddress>>& addresses) {
+void UdpLink::resolved(Expected<std::vector<io::SocketAddress>> addresses) {
   if (!addresses) return refuse(addresses.error());
-  auto socket = io::udp_connect(context_.loop, addresses->front());
-  if (!socket) return refuse(socket.error());
-  socket_ = std::move(*socket);
-  socket_->set_handler([this](const io::SocketAddress&, ByteView data) {
-    if (finished_) return;
-    touch(context_.loop.now());
-    channel_->send_datagram(data);
-  });
-  follow(announce_flow(context_, request_, channel_->id(), socket_->local_address(), addresses->front()));
-  header_ = tunnel::make_proxy_header(request_.service.proxy_header, tunnel::Protocol::kUdp, request_.fingerprint, request_.gateway);
+  addresses_ = std::move(*addresses);
+  if (const auto opened = open_next(); !opened) return refuse(opened.error());
   channel_->accept();
   for (const Bytes& datagram : early_.take()) on_channel_data(datagram);
+}
+
+/// A socket towards the first of the addresses left that the system can reach.
+Expected<void> UdpLink::open_next() {
+  Error failure;
+  while (next_ < addresses_.size()) {
+    const io::SocketAddress address = addresses_[next_++];
+    auto socket = io::udp_connect(context_.loop, address);
+    if (!socket) {
+      failure = socket.error();
+      continue;
+    }
+    socket_ = std::move(*socket);
+    socket_->set_handler([this](const io::SocketAddress&, ByteView data) { from_service(data); });
+    socket_->on_refused([this] { service_refused(); });
+    flow_ended();
+    follow(announce_flow(context_, request_, channel_->id(), socket_->local_address(), address));
+    header_ = tunnel::make_proxy_header(request_.service.proxy_header, tunnel::Protocol::kUdp, request_.fingerprint, request_.gateway);
+    return {};
+  }
+  return failure;
+}
+
+void UdpLink::from_service(ByteView data) {
+  if (finished_) return;
+  if (!addresses_.empty()) {
+    addresses_.clear();
+    unheard_.take();
+  }
+  touch(context_.loop.now());
+  channel_->send_datagram(data);
+}
+
+void UdpLink::service_refused() {
+  if (finished_ || next_ >= addresses_.size()) return;
+  const std::vector<Bytes> unheard = unheard_.take();
+  if (!open_next()) return;
+  for (const Bytes& datagram : unheard) say(datagram);
 }
 
 void UdpLink::refuse(const Error& error) {
@@ -49,9 +79,14 @@ void UdpLink::on_channel_data(ByteView data) {
   touch(context_.loop.now());
   if (socket_ == nullptr) {
     if (!early_.push(data)) ++context_.counters->datagrams_backlog;
-  } else if (!send(data)) {
-    ++context_.counters->datagrams_not_sent;
+  } else {
+    say(data);
   }
+}
+
+void UdpLink::say(ByteView data) {
+  if (next_ < addresses_.size()) unheard_.push(data);
+  if (!send(data)) ++context_.counters->datagrams_not_sent;
 }
 
 bool UdpLink::send(ByteView data) {

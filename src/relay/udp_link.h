@@ -1,6 +1,8 @@
 // The provider's side of a UDP flow: a connected socket of its own towards the service, joined to one channel.
 //
 //   connect_to(): name resolved ─▶ socket ─▶ accept() ─▶ one message per datagram both ways
+//                                    ▲ └─ refused before anything came back: what was said so far is said again
+//                                    └──── next address
 //
 // Owned by a LinkSet. One thread.
 #pragma once
@@ -19,12 +21,11 @@ namespace hg::relay {
 /// Datagrams kept apart until they can be sent; beyond the bounds they are dropped and counted.
 class DatagramQueue {
  public:
-  static constexpr size_t kMaxDatagrams = 64;
-  static constexpr size_t kMaxBytes = 262144;
+  explicit DatagramQueue(size_t max_datagrams = 64, size_t max_bytes = 262144) : max_datagrams_(max_datagrams), max_bytes_(max_bytes) {}
 
   /// False: dropped.
   bool push(ByteView datagram) {
-    if (datagrams_.size() >= kMaxDatagrams || bytes_ + datagram.size() > kMaxBytes) return false;
+    if (datagrams_.size() >= max_datagrams_ || bytes_ + datagram.size() > max_bytes_) return false;
     bytes_ += datagram.size();
     datagrams_.push_back(to_bytes(datagram));
     return true;
@@ -36,6 +37,8 @@ class DatagramQueue {
   }
 
  private:
+  const size_t max_datagrams_;
+  const size_t max_bytes_;
   std::vector<Bytes> datagrams_;
   size_t bytes_ = 0;
 };
@@ -54,14 +57,25 @@ class UdpLink final : public Link, public tunnel::ChannelHandler {
   void on_channel_closed(tunnel::CloseReason reason) override;
 
  private:
-  void resolved(const Expected<std::vector<io::SocketAddress>>& addresses);
+  // Kept of the first words to a service that may have to hear them at another address: a burst of small ones, or one of any size.
+  static constexpr size_t kMaxUnheard = 8;
+  static constexpr size_t kMaxUnheardBytes = 65536;
+
+  void resolved(Expected<std::vector<io::SocketAddress>> addresses);
+  Expected<void> open_next();
+  void from_service(ByteView data);
+  void service_refused();
   void refuse(const Error& error);
+  void say(ByteView data);
   bool send(ByteView data);
   void finish();
 
   LinkContext& context_;
   LinkSet& owner_;
   tunnel::ServiceRequest request_;
+  std::vector<io::SocketAddress> addresses_;  // until one has answered
+  size_t next_ = 0;                           // the first of them that was not tried
+  DatagramQueue unheard_{kMaxUnheard, kMaxUnheardBytes};
   std::unique_ptr<io::LocalUdp> socket_;
   Bytes header_;  // before the first datagram, or each
   std::unique_ptr<tunnel::Channel> channel_;
