@@ -14,8 +14,8 @@ constexpr std::string_view kLog = "ingress";
 constexpr Duration kLongestWait = 1h;  // the wall clock may be set meanwhile
 }  // namespace
 
-Admission::Admission(Admissions& owner, Channel& channel, GateKey gate, std::string client, const PublicKey& provider)
-    : owner_(owner), channel_(channel), gate_(gate), client_(std::move(client)), provider_(provider) {
+Admission::Admission(Admissions& owner, Channel& channel, GateKey gate, std::string client, RouteTable::Pick route)
+    : owner_(owner), channel_(channel), gate_(gate), client_(std::move(client)), route_(std::move(route)) {
   owner_.admitted_.insert(this);
 }
 
@@ -43,10 +43,16 @@ Verdict Admissions::judge(const IngressPolicy* policy, GateKey gate, const std::
   return verdict;
 }
 
-bool Admissions::admit(Channel& channel, GateKey gate, const std::string& client, const PublicKey& provider) {
-  Verdict verdict = judge(routes_.policy_of(gate, provider).get(), gate, client);
+Verdict Admissions::judge_again(Admission& admission) {
+  RouteTable::Pick& route = admission.route_;
+  if (auto policy = routes_.policy_of(admission.gate_, route.service_host, route.provider)) route.policy = std::move(*policy);
+  return judge(route.policy.get(), admission.gate_, admission.client_);
+}
+
+bool Admissions::admit(Channel& channel, GateKey gate, const std::string& client, const RouteTable::Pick& route) {
+  auto admission = std::make_unique<Admission>(*this, channel, gate, client, route);
+  Verdict verdict = judge_again(*admission);
   if (!verdict.allow) return false;
-  auto admission = std::make_unique<Admission>(*this, channel, gate, client, provider);
   admission->bucket_ = verdict.bucket;
   channel.set_admission(std::move(admission));
   if (verdict.bucket != nullptr) channel.limit(std::move(verdict.bucket));
@@ -72,7 +78,7 @@ void Admissions::run() {
   size_t closed = 0;
   for (Admission* admission : all) {
     if (!admitted_.contains(admission)) continue;  // closed by what came before
-    Verdict verdict = judge(routes_.policy_of(admission->gate_, admission->provider_).get(), admission->gate_, admission->client_);
+    Verdict verdict = judge_again(*admission);
     if (!verdict.allow) {
       ++closed;
       ++counters_.closed_ingress;
@@ -108,7 +114,7 @@ std::vector<std::string> Admissions::describe_channels(size_t most) const {
     if (lines.size() >= most) break;
     const GateKey gate = admission->gate_;
     lines.push_back(fmt::format("channel {} · {} {} · client {} · provider {} · {}", admission->channel_.id(), protocol_name(gate.protocol),
-                                gate.port, admission->client_, to_hex(ByteView(admission->provider_).first(4)),
+                                gate.port, admission->client_, to_hex(ByteView(admission->route_.provider).first(4)),
                                 admission->bucket_ == nullptr ? "no limit" : admission->bucket_->describe()));
   }
   return lines;

@@ -2,6 +2,7 @@
 //
 //   judge() at each attempt to open ─▶ admit() when the provider confirmed ─▶ the channel carries its Admission until it is detached
 //   policy changed · a rule expired · an override was set or ran out ─▶ recheck(): denied channels are closed, limits replaced
+//   route gone (its provider is silent, or stops) ─▶ its last policy stands
 //
 // A verdict holds until the next recheck: packets cost nothing. Overrides (/unlimited) come before every policy. Owned by Gateway. One
 // thread.
@@ -33,7 +34,7 @@ struct Verdict {
 /// Ties an open channel to the policy that let it in. Owned by the channel.
 class Admission {
  public:
-  Admission(Admissions& owner, Channel& channel, GateKey gate, std::string client, const PublicKey& provider);
+  Admission(Admissions& owner, Channel& channel, GateKey gate, std::string client, RouteTable::Pick route);
   ~Admission();
   Admission(const Admission&) = delete;
   Admission& operator=(const Admission&) = delete;
@@ -45,7 +46,7 @@ class Admission {
   Channel& channel_;
   const GateKey gate_;
   const std::string client_;
-  const PublicKey provider_;
+  RouteTable::Pick route_;  // with the last policy it had
   std::shared_ptr<Bucket> bucket_;
 };
 
@@ -58,8 +59,9 @@ class Admissions {
   ~Admissions();
 
   Verdict judge(const IngressPolicy* policy, GateKey gate, const std::string& client);
-  /// Under the policy of now; false: denied meanwhile, nothing is tied. The channel's handler hears of a limit.
-  bool admit(Channel& channel, GateKey gate, const std::string& client, const PublicKey& provider);
+  /// Under the route's policy of now, or the one it was picked with if it is gone; false: denied meanwhile, nothing is tied. The channel's
+  /// handler hears of a limit.
+  bool admit(Channel& channel, GateKey gate, const std::string& client, const RouteTable::Pick& route);
   /// Soon, not inside this call.
   void recheck();
 
@@ -74,6 +76,7 @@ class Admissions {
  private:
   friend class Admission;
 
+  Verdict judge_again(Admission& admission);
   void run();
   void expire_at(int64_t wall_ms);
   bool overridden(const std::string& client) const;

@@ -127,5 +127,68 @@ TEST_F(AdmissionTest, TheLimitIsHeardBeforeTheChannelOpensAndAtEachChange) {
   EXPECT_EQ(4, first.changes);
 }
 
+// The routes of a silent provider go before its channels do.
+class AdmissionSilenceTest : public AdmissionTest {
+ protected:
+  static constexpr const char* kLimit = R"({"defaults":{"bandwidthLimit":{"mbps":8}}})";
+
+  void SetUp() override {
+    gateway_ = std::make_unique<Member>(host_, true, false);
+    provider_ = std::make_unique<Member>(host_, false, true);
+    set_policy(kLimit);
+    end_ = connect(*gateway_, 1, *provider_, 2).first;
+    ASSERT_TRUE(wait([&] { return !gateway_->node->gateway()->gates().empty(); }));
+    client_ = open(*gateway_, 8080);
+    ASSERT_TRUE(wait([&] { return client_->opened; }));
+    EXPECT_NE(std::string::npos, described().find("limit 8 "));
+    end_->set_answering(false);
+    ASSERT_TRUE(wait([&] { return gateway_->node->gateway()->gates().empty(); }));
+  }
+  std::string described() { return admissions().describe_channels(1).at(0); }
+
+  PipeEnd* end_ = nullptr;
+  std::unique_ptr<FakeSocket> client_;
+};
+
+TEST_F(AdmissionSilenceTest, ALimitStaysWhileTheRouteIsGone) {
+  admissions().recheck();
+  run(1s);
+  EXPECT_NE(std::string::npos, described().find("limit 8 "));
+  ASSERT_TRUE(admissions().set_override(kClient, host_.wall_ms() + 5'000));
+  run(1s);
+  EXPECT_NE(std::string::npos, described().find("no limit"));
+  run(5s);
+  EXPECT_NE(std::string::npos, described().find("limit 8 "));
+}
+
+TEST_F(AdmissionSilenceTest, ADenialIsHeardWhenTheRouteIsBack) {
+  set_policy(R"({"defaults":{"allow":false}})");
+  run(1s);
+  EXPECT_FALSE(client_->closed);
+  end_->set_answering(true);
+  EXPECT_TRUE(wait([&] { return client_->closed; }, 1s));
+  EXPECT_EQ(CloseReason::kDenied, client_->reason);
+}
+
+TEST_F(AdmissionSilenceTest, ALimitThatWasLiftedIsGoneWhenTheRouteIsBack) {
+  set_policy("{}");
+  end_->set_answering(true);
+  EXPECT_TRUE(wait([&] { return described().find("no limit") != std::string::npos; }, 1s));
+}
+
+TEST_F(AdmissionTest, ThePolicyOfAServiceInConflictStillCounts) {
+  auto client = open(*gateway_, 8080);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  Member other(host_, false, true);
+  other.node->provider()->set_services({tcp(8080, "another")});
+  connect(*gateway_, 1, other, 3);
+  ASSERT_TRUE(wait([&] { return gateway_->node->gateway()->routes().size() == 2; }));
+  provider_->node->provider()->set_services({});
+  ASSERT_TRUE(wait([&] { return gateway_->node->gateway()->routes().size() == 1; }));
+  set_policy(R"({"defaults":{"allow":false}})");
+  EXPECT_TRUE(wait([&] { return client->closed; }));
+  EXPECT_EQ(CloseReason::kDenied, client->reason);
+}
+
 }  // namespace
 }  // namespace hg::tunnel

@@ -54,6 +54,7 @@ void Opening::attempt() {
 void Opening::ask(const RouteTable::Pick& pick, std::vector<std::string> labels) {
   Session* session = gateway_.session_of(pick.provider);
   provider_ = pick.provider;
+  policy_ = pick.policy;
   bool sent = false;
   if (session != nullptr) {
     asked_ = session->terms_to_ask(request_.gate.protocol);
@@ -192,7 +193,7 @@ void Opening::on_open_confirmed(std::string_view json) {
   Session* session = channel_.session_;
   const auto self = leave();
   session->complete_opening(channel_, asked_, granted, early_ ? bytes_in(early_data_.ahead()) : 0);
-  if (!gateway_.admissions_.admit(channel_, request_.gate, request_.client.ip, provider_)) {
+  if (!gateway_.admissions_.admit(channel_, request_.gate, request_.client.ip, {provider_, policy_, asked_.host})) {
     ++context_.counters.refused_ingress;
     return channel_.close_for(CloseReason::kDenied);
   }

@@ -58,6 +58,7 @@ class Opening final : public ChannelOpener {
   Phase phase_ = Phase::kWaiting;
   CloseReason reason_ = CloseReason::kNoRoute;
   PublicKey provider_{};
+  std::shared_ptr<const IngressPolicy> policy_;  // of the route to it
   TimePoint asked_at_{};
   OpenTerms asked_;
   bool limited_ = false;

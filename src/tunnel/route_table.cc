@@ -80,7 +80,7 @@ bool RouteTable::put(const PublicKey& provider, const Service& service, TimePoin
   route->service_port = service.service_port;
   route->early = service.early;
   route->expires = now + expiration_;
-  if (route->policy_text != service.ingress_policy) {
+  if (is_new || route->policy_text != service.ingress_policy) {
     route->policy_text = service.ingress_policy;
     route->policy.reset();
     ++policy_changes_;
@@ -201,12 +201,15 @@ bool RouteTable::has_healthy(GateKey gate, TimePoint now, std::span<const Public
   return found;
 }
 
-std::shared_ptr<const IngressPolicy> RouteTable::policy_of(GateKey gate, const PublicKey& provider) const {
-  std::shared_ptr<const IngressPolicy> policy;
-  visit_owner(table_, gate, [&](const Route& route) {
-    if (route.provider == provider) policy = route.policy;
-  });
-  return policy;
+std::optional<RouteTable::Policy> RouteTable::policy_of(GateKey gate, const std::string& service_host, const PublicKey& provider) const {
+  const auto found = table_.find(gate);
+  if (found == table_.end()) return std::nullopt;
+  for (const Entry& entry : found->second) {
+    if (entry.service_host != service_host) continue;
+    for (const Route& route : entry.routes)
+      if (route.provider == provider) return route.policy;
+  }
+  return std::nullopt;
 }
 
 Duration RouteTable::latency_of(GateKey gate, const PublicKey& provider) const {

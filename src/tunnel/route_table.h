@@ -69,9 +69,10 @@ class RouteTable {
   /// The provider for the next channel, none of `avoid`: healthy ones before those that just failed, and these before silent ones; among
   /// them by turns, slower ones less often.
   std::optional<Pick> pick(GateKey gate, TimePoint now, std::span<const PublicKey> avoid);
-  /// The policy of a route that is there; null: no policy, or no route.
-  std::shared_ptr<const IngressPolicy> policy_of(GateKey gate, const PublicKey& provider) const;
-  /// Counts changes of routes' policies.
+  using Policy = std::shared_ptr<const IngressPolicy>;  // null: none
+  /// The policy of a route, also of one in conflict; nullopt: there is no such route.
+  std::optional<Policy> policy_of(GateKey gate, const std::string& service_host, const PublicKey& provider) const;
+  /// Counts routes that are new or whose policy changed.
   uint64_t policy_changes() const { return policy_changes_; }
   /// True when pick() would find a provider that is neither in `avoid` nor failing nor silent.
   bool has_healthy(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) const;
