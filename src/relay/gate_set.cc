@@ -11,6 +11,10 @@ namespace {
 constexpr std::string_view kLog = "gate";
 constexpr Duration kFirstBackOff = 1s;
 constexpr Duration kLongestBackOff = 30s;
+
+std::unique_ptr<GateListener> make_gate(LinkContext& context, tunnel::Gateway& gateway, tunnel::GateKey gate) {
+  return gate.protocol == tunnel::Protocol::kUdp ? make_udp_gate(context, gateway, gate) : make_tcp_gate(context, gateway, gate);
+}
 }  // namespace
 
 GateSet::GateSet(io::Loop& loop, tunnel::Node& node, io::SocketAddress listen)
@@ -43,6 +47,7 @@ std::vector<GateStatus> GateSet::status() const {
 size_t GateSet::clients() const {
   size_t count = 0;
   for (const auto& [key, slot] : slots_) count += slot.listener == nullptr ? 0 : slot.listener->clients();
+  for (const auto& [key, listener] : leaving_) count += listener->clients();
   return count;
 }
 
@@ -58,11 +63,11 @@ void GateSet::follow() {
   if (gateway_.stopping()) stop_listening();
   if (stopped_) return;
   const std::vector<tunnel::Gate> wanted = gateway_.gates();
-  std::erase_if(slots_, [&](const auto& entry) {
-    const bool gone = std::none_of(wanted.begin(), wanted.end(), [&](const tunnel::Gate& gate) { return gate.key == entry.first; });
-    if (gone) HG_LOG(kDebug, kLog, "{}/{} closed: no provider offers it", entry.first.port, tunnel::protocol_name(entry.first.protocol));
-    return gone;
-  });
+  for (auto slot = slots_.begin(); slot != slots_.end();) {
+    const bool gone = std::none_of(wanted.begin(), wanted.end(), [&](const tunnel::Gate& gate) { return gate.key == slot->first; });
+    if (gone) leave(slot->second);
+    slot = gone ? slots_.erase(slot) : std::next(slot);
+  }
   for (const tunnel::Gate& gate : wanted) {
     Slot& slot = slots_[gate.key];
     slot.gate = gate;
@@ -72,22 +77,33 @@ void GateSet::follow() {
   if (changed_) changed_();
 }
 
+void GateSet::leave(Slot& slot) {
+  const tunnel::GateKey key = slot.gate.key;
+  HG_LOG(kDebug, kLog, "{}/{} closed: no provider offers it", key.port, tunnel::protocol_name(key.protocol));
+  if (slot.listener == nullptr) return;
+  slot.listener->stop_listening();
+  slot.listener->close_waiting();
+  if (slot.listener->clients() > 0) leaving_.emplace(key, std::move(slot.listener));
+}
+
 void GateSet::bind(Slot& slot) {
   const tunnel::GateKey key = slot.gate.key;
   io::SocketAddress address = listen_;
   address.set_port(key.port);
-  auto listener = key.protocol == tunnel::Protocol::kUdp ? open_udp_gate(context_, gateway_, address, key)
-                                                         : open_tcp_gate(context_, gateway_, address, key);
-  if (listener) {
-    slot.listener = std::move(*listener);
+  auto left = leaving_.extract(key);
+  auto listener = left.empty() ? make_gate(context_, gateway_, key) : std::move(left.mapped());
+  const auto listening = listener->listen(address);
+  if (listening) {
+    slot.listener = std::move(listener);
     slot.fault.clear();
     slot.back_off = {};
     HG_LOG(kDebug, kLog, "{}/{} open for {}:{}", slot.listener->address(), tunnel::protocol_name(key.protocol), slot.gate.service_host,
            slot.gate.service_port);
     return;
   }
-  if (slot.fault != listener.error().message) HG_LOG(kDebug, kLog, "{}; trying again", listener.error().message);
-  slot.fault = listener.error().message;
+  if (listener->clients() > 0) leaving_.emplace(key, std::move(listener));
+  if (slot.fault != listening.error().message) HG_LOG(kDebug, kLog, "{}; trying again", listening.error().message);
+  slot.fault = listening.error().message;
   slot.back_off = slot.back_off == Duration{} ? kFirstBackOff : std::min(2 * slot.back_off, kLongestBackOff);
   slot.retry_at = context_.loop.now() + slot.back_off;
 }
@@ -115,6 +131,8 @@ void GateSet::sweep() {
   for (auto& [key, slot] : slots_) {
     if (slot.listener != nullptr) slot.listener->sweep();
   }
+  for (auto& [key, listener] : leaving_) listener->sweep();
+  std::erase_if(leaving_, [](const auto& entry) { return entry.second->clients() == 0; });
   const tunnel::Limits& limits = context_.limits;
   idle_timer_.arm(context_.loop.now() + std::min({limits.channel_timeout_poll, limits.tcp_socket_timeout, limits.udp_socket_timeout}));
 }

@@ -1,7 +1,7 @@
 // A gateway's listeners: one per gate (port and protocol) on the listen address, following Gateway::gates().
 //
-//   gates changed ─▶ open what is new (a port that cannot be bound is logged and tried again, 1 s doubling to 30 s) · close what is gone,
-//   with its clients
+//   gates changed ─▶ open what is new (a port that cannot be bound is logged and tried again, 1 s doubling to 30 s) · what is gone takes no
+//   new clients, and leaves with the last it has: channels outlive the routes of a provider that is silent or stops
 //
 // Owned by app, beside the tunnel::Node, which outlives it. One thread.
 #pragma once
@@ -40,6 +40,7 @@ class GateSet {
   /// Called when a gate opened, closed or failed to.
   void on_changed(std::function<void()> callback) { changed_ = std::move(callback); }
   std::vector<GateStatus> status() const;
+  /// Those of gates that leave included.
   size_t clients() const;
   /// Stops listening for good and leaves the clients alone (before Node::shutdown()).
   void stop_listening();
@@ -54,6 +55,7 @@ class GateSet {
   };
 
   void follow();
+  void leave(Slot& slot);
   void bind(Slot& slot);
   void retry_due();
   void arm_retry();
@@ -63,6 +65,7 @@ class GateSet {
   tunnel::Gateway& gateway_;
   io::SocketAddress listen_;
   std::map<tunnel::GateKey, Slot> slots_;
+  std::map<tunnel::GateKey, std::unique_ptr<GateListener>> leaving_;  // each had a client when its gate went
   std::function<void()> changed_;
   Timer retry_timer_;
   Timer idle_timer_;

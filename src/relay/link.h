@@ -45,6 +45,13 @@ class LinkSet {
   }
   /// The link is destroyed in the next task.
   void release(Link& link);
+  /// `visit` may release links.
+  template <class Visit>
+  void for_each(Visit&& visit) {
+    std::vector<Link*> all;
+    for (const auto& [key, link] : links_) all.push_back(key);
+    for (Link* link : all) visit(*link);
+  }
   /// Calls `expire` with every link without traffic since `idle_since`.
   template <class Expire>
   void sweep(TimePoint idle_since, Expire&& expire) {

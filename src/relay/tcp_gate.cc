@@ -10,7 +10,7 @@ class TcpGate final : public GateListener {
   TcpGate(LinkContext& context, tunnel::Gateway& gateway, tunnel::GateKey gate)
       : context_(context), gateway_(gateway), gate_(gate), links_(context.loop) {}
 
-  Expected<void> listen(const io::SocketAddress& address) {
+  Expected<void> listen(const io::SocketAddress& address) override {
     auto listener = io::tcp_listen(context_.loop, address, [this](std::unique_ptr<io::TcpSocket> socket) { accept(std::move(socket)); });
     if (!listener) return listener.error();
     listener_ = std::move(*listener);
@@ -20,6 +20,9 @@ class TcpGate final : public GateListener {
   std::string address() const override { return address_; }
   size_t clients() const override { return links_.size(); }
   void stop_listening() override { listener_.reset(); }
+  void close_waiting() override {
+    links_.for_each([](Link& link) { static_cast<TcpLink&>(link).expire_unless_open(); });
+  }
   void sweep() override {
     links_.sweep(context_.loop.now() - context_.limits.tcp_socket_timeout, [](Link& link) { static_cast<TcpLink&>(link).expire(); });
   }
@@ -42,11 +45,8 @@ class TcpGate final : public GateListener {
 
 }  // namespace
 
-Expected<std::unique_ptr<GateListener>> open_tcp_gate(LinkContext& context, tunnel::Gateway& gateway, const io::SocketAddress& address,
-                                                      tunnel::GateKey gate) {
-  auto opened = std::make_unique<TcpGate>(context, gateway, gate);
-  if (const auto listening = opened->listen(address); !listening) return listening.error();
-  return std::unique_ptr<GateListener>(std::move(opened));
+std::unique_ptr<GateListener> make_tcp_gate(LinkContext& context, tunnel::Gateway& gateway, tunnel::GateKey gate) {
+  return std::make_unique<TcpGate>(context, gateway, gate);
 }
 
 }  // namespace hg::relay

@@ -17,8 +17,11 @@ using Kind = io::IoResult::Kind;
 
 TcpLink::TcpLink(LinkContext& context, LinkSet& owner) : context_(context), owner_(owner) { touch(now()); }
 
+/// What goes with the program may be cut short: the other end must not take it for the whole.
 TcpLink::~TcpLink() {
-  if (socket_ != nullptr) socket_->set_handler(nullptr);
+  if (socket_ == nullptr) return;
+  socket_->set_handler(nullptr);
+  if (!queue_.empty() || !(finished_ || remote_ended_)) socket_->reset_on_close();
 }
 
 void TcpLink::start(std::unique_ptr<io::TcpSocket> socket, std::unique_ptr<tunnel::Channel> channel) {
@@ -78,6 +81,10 @@ void TcpLink::expire() {
   if (finished_) return;
   if (channel_ != nullptr) channel_->close();
   finish();
+}
+
+void TcpLink::expire_unless_open() {
+  if (channel_ != nullptr && channel_->state() == tunnel::Channel::State::kOpening) expire();
 }
 
 // ---------------------------------------------------------------------------------------------------- socket ─▶ channel
@@ -284,11 +291,13 @@ void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
   if (finished_) return;
   using tunnel::CloseReason;
   channel_.reset();
-  const bool orderly = reason == CloseReason::kRemote || reason == CloseReason::kStopping;
+  const bool orderly = reason == CloseReason::kRemote || (reason == CloseReason::kStopping && remote_ended_);
   if (socket_ == nullptr) return finish();
   if (!orderly) {
     // What was relayed may be cut short: the client must not take it for a whole answer.
-    if (reason == CloseReason::kPeerLost || reason == CloseReason::kProtocol || reason == CloseReason::kDenied) socket_->reset_on_close();
+    if (reason == CloseReason::kPeerLost || reason == CloseReason::kProtocol || reason == CloseReason::kDenied ||
+        reason == CloseReason::kStopping)
+      socket_->reset_on_close();
     return finish();
   }
   closing_ = true;

@@ -36,6 +36,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   void connect_to(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel);
   /// Closes both sides.
   void expire();
+  void expire_unless_open();
 
   void on_channel_open() override;
   void on_channel_limit(std::shared_ptr<tunnel::Bucket> bucket) override;

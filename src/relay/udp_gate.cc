@@ -55,7 +55,14 @@ class UdpGate final : public GateListener {
   UdpGate(LinkContext& context, tunnel::Gateway& gateway, tunnel::GateKey gate) : context_(context), gateway_(gateway), gate_(gate) {}
   ~UdpGate() override { *alive_ = false; }
 
-  Expected<void> listen(const io::SocketAddress& address) {
+  Expected<void> listen(const io::SocketAddress& address) override {
+    if (socket_ == nullptr) {
+      if (const auto bound = bind(address); !bound) return bound;
+    }
+    stopped_ = false;
+    return {};
+  }
+  Expected<void> bind(const io::SocketAddress& address) {
     auto socket = io::udp_bind(context_.loop, address);
     if (!socket) return socket.error();
     socket_ = std::move(*socket);
@@ -64,7 +71,14 @@ class UdpGate final : public GateListener {
   }
   std::string address() const override { return socket_->local_address().to_string(); }
   size_t clients() const override { return flows_.size(); }
-  void stop_listening() override { stopped_ = true; }
+  void stop_listening() override {
+    stopped_ = true;
+    free_port();
+  }
+  void close_waiting() override {
+    for (UdpFlow* flow : std::list(by_use_))
+      if (flow->channel_->state() == tunnel::Channel::State::kOpening) drop(*flow);
+  }
   void sweep() override {
     const TimePoint idle_since = context_.loop.now() - context_.limits.udp_socket_timeout;
     while (!by_use_.empty() && by_use_.front()->last_activity_ <= idle_since) drop(*by_use_.front());
@@ -83,13 +97,18 @@ class UdpGate final : public GateListener {
     flows_.erase(found);
     if (dropped_.size() > 1) return;
     context_.loop.post([this, alive = alive_] {
-      if (*alive) dropped_.clear();
+      if (!*alive) return;
+      dropped_.clear();
+      free_port();
     });
   }
   tunnel::Counters& counters() { return *context_.counters; }
   io::LocalUdp& socket() { return *socket_; }
 
  private:
+  void free_port() {
+    if (stopped_ && flows_.empty() && dropped_.empty()) socket_.reset();
+  }
   void from_client(const Ends& ends, ByteView data) {
     auto found = flows_.find(ends);
     if (found == flows_.end()) {
@@ -179,11 +198,8 @@ void UdpFlow::on_channel_closed(tunnel::CloseReason) { gate_.drop(*this); }
 
 }  // namespace
 
-Expected<std::unique_ptr<GateListener>> open_udp_gate(LinkContext& context, tunnel::Gateway& gateway, const io::SocketAddress& address,
-                                                      tunnel::GateKey gate) {
-  auto opened = std::make_unique<UdpGate>(context, gateway, gate);
-  if (const auto listening = opened->listen(address); !listening) return listening.error();
-  return std::unique_ptr<GateListener>(std::move(opened));
+std::unique_ptr<GateListener> make_udp_gate(LinkContext& context, tunnel::Gateway& gateway, tunnel::GateKey gate) {
+  return std::make_unique<UdpGate>(context, gateway, gate);
 }
 
 }  // namespace hg::relay

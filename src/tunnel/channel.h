@@ -35,7 +35,7 @@ enum class CloseReason {
   kTimeout,   // gateway: providers did not answer
   kRefused,   // gateway: every provider answered with an error
   kDenied,    // gateway: ingress policy
-  kStopping,
+  kStopping,  // one of the two ends for all its channels: what the peer did not end is cut short
 };
 std::string_view close_reason_text(CloseReason reason);
 

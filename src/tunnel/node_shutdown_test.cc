@@ -51,7 +51,7 @@ TEST_F(NodeShutdownTest, ClosesWhatIsLeftAfterTheGrace) {
   EXPECT_EQ(CloseReason::kStopping, client->reason);
   run(10ms);
   EXPECT_TRUE(provider.connector.last().closed);
-  EXPECT_EQ(CloseReason::kRemote, provider.connector.last().reason);
+  EXPECT_EQ(CloseReason::kStopping, provider.connector.last().reason);
   auto late = open(gateway, 80);
   run(10ms);
   EXPECT_TRUE(late->closed);

@@ -287,7 +287,7 @@ void Session::handle_unordered(ByteView message) {
 }
 
 void Session::handle_close(const Message& message) {
-  if (message.channel == 0) return drop_channels(CloseReason::kRemote);
+  if (message.channel == 0) return drop_channels(CloseReason::kStopping);
   Channel* channel = find(message.channel);
   if (channel == nullptr) return;
   ChannelHandler* handler = channel->handler_;
