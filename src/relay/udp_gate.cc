@@ -66,10 +66,11 @@ class UdpGate final : public GateListener {
     auto socket = io::udp_bind(context_.loop, address);
     if (!socket) return socket.error();
     socket_ = std::move(*socket);
+    address_ = socket_->local_address().to_string();
     socket_->set_handler([this](const io::SocketAddress& from, ByteView data) { from_client({from, socket_->arrived_at()}, data); });
     return {};
   }
-  std::string address() const override { return socket_->local_address().to_string(); }
+  std::string address() const override { return address_; }
   size_t clients() const override { return flows_.size(); }
   void stop_listening() override {
     stopped_ = true;
@@ -130,7 +131,8 @@ class UdpGate final : public GateListener {
   LinkContext& context_;
   tunnel::Gateway& gateway_;
   const tunnel::GateKey gate_;
-  std::unique_ptr<io::LocalUdp> socket_;
+  std::string address_;
+  std::unique_ptr<io::LocalUdp> socket_;  // nullptr: stopped, and the last flow gone
   std::unordered_map<Ends, std::unique_ptr<UdpFlow>, EndsHash> flows_;
   std::list<UdpFlow*> by_use_;  // longest idle first
   std::vector<std::unique_ptr<UdpFlow>> dropped_;

@@ -248,6 +248,10 @@ void Session::handle_stream(const Message& message) {
     return;
   }
   if (message.is_error) return handle_close(message);
+  if (channel->opener_ != nullptr) {  // ahead of the confirmation: the channel may yet be another provider's
+    ++context_.counters.unknown_channels;
+    return;
+  }
   const ByteView data = message.body;
   context_.counters.bytes_from_peers += data.size();
   if (channel->protocol_ == Protocol::kTcp) {
@@ -300,6 +304,10 @@ void Session::handle_close(const Message& message) {
 void Session::handle_end(const Message& message) {
   Channel* channel = find(message.channel);
   if (channel == nullptr || channel->end_received_) return;
+  if (channel->opener_ != nullptr) {
+    ++context_.counters.unknown_channels;
+    return;
+  }
   channel->end_received_ = true;
   if (channel->handler_ != nullptr) channel->handler_->on_channel_end();
 }
@@ -425,8 +433,8 @@ void Session::detach(Channel& channel) {
   if (channel.over_limit_) --over_limit_channels_;
   unconsumed_ -= channel.unconsumed_;
   promised_ -= channel.window_;
-  channel.over_limit_ = channel.early_ = false;
-  channel.window_ = 0;
+  channel.over_limit_ = channel.early_ = channel.end_received_ = false;
+  channel.window_ = channel.unconsumed_ = channel.since_grant_ = 0;
   channel.session_ = nullptr;
   if (channel.opener_ == nullptr) channel.state_ = Channel::State::kClosed;
   --context_.counters.channels_open;

@@ -149,6 +149,56 @@ TEST_F(SessionTest, AWindowThatIsOverrunClosesTheChannelAlone) {
   EXPECT_FALSE(peer.closed);
 }
 
+/// A provider that is asked first speaks ahead of its answer, then refuses; a real one takes over.
+class SpeaksTooSoon : public SessionTest {
+ protected:
+  void refuse_after(const Buffer& said, int times) {
+    rude_.say_hello();
+    rude_.advertise({tcp(80)});
+    run(10ms);
+    client_ = open(gateway_, 80);
+    client_->reading = false;
+    run(10ms);
+    ASSERT_EQ(1u, rude_.count(Action::kOpen));
+    for (int i = 0; i < times; ++i) rude_.send(said);
+    run(10ms);
+    provider_.node->provider()->set_services({tcp(80)});
+    connect(gateway_, 1, provider_, 3);
+    ASSERT_TRUE(wait([&] { return gateway_.node->gateway()->routes().size() == 2; }));
+    rude_.send(make_error_frame({}, Action::kOpen, 1, "no"));
+    ASSERT_TRUE(wait([&] { return client_->opened; }));
+  }
+
+  Member gateway_{host_, true, false};
+  Member provider_{host_, false, true};
+  RawPeer rude_{host_, gateway_, 2, 1, false};
+  std::unique_ptr<FakeSocket> client_;
+};
+
+TEST_F(SpeaksTooSoon, ItsBytesReachNobodyAndTheNextProvidersCountStaysRight) {
+  refuse_after(stream(1, Bytes(60'000)), 50);
+  client_->take_all();
+  provider_.connector.last().say("200");
+  run(10ms);
+  EXPECT_EQ(3u, client_->received);
+  auto other = open(gateway_, 80);
+  ASSERT_TRUE(wait([&] { return other->opened; }));
+  provider_.connector.last().push(5'000'000);
+  EXPECT_TRUE(wait([&] { return other->received == 5'000'000; }));
+  EXPECT_EQ(0u, gateway_.node->counters().reads_paused);
+  EXPECT_EQ(50u, gateway_.node->counters().unknown_channels);
+}
+
+TEST_F(SpeaksTooSoon, ItsEndIsNotTheNextProviders) {
+  refuse_after(make_frame({}, Action::kEnd, 1), 1);
+  client_->take_all();
+  provider_.connector.last().say("200");
+  run(10ms);
+  EXPECT_FALSE(client_->ended);
+  EXPECT_EQ("200", client_->text());
+  EXPECT_EQ(1u, gateway_.node->counters().unknown_channels);
+}
+
 TEST_F(SessionTest, TheFirstChannelsGetWideWindowsAndManyShareTheRest) {
   Limits limits;
   Member gateway(host_, true, false, limits);
