@@ -10,7 +10,7 @@ namespace hg::tunnel {
 
 struct Limits {
   size_t max_buffer_per_channel = 8388608;  // bytes received and not yet taken by the local socket
-  size_t max_buffer_per_peer = 33554432;    // the same, over all channels of a peer
+  size_t max_buffer_per_peer = 33554432;    // the same, over all channels of a peer; with "flow": promised before windows shrink
   Duration route_finding_timeout = 60s;     // from the first attempt to open a channel to giving up
   Duration stats_interval = 600s;
   Duration route_expiration = 120s;  // after the last advertisement
@@ -31,7 +31,7 @@ struct Limits {
   Duration gate_linger = 2s;          // a gate whose provider was lost (not withdrawn) holds new clients this long
   Duration quiet_flow = 1s;           // a UDP flow has no end: without a datagram for so long it does not hold up a stop
   size_t initial_window = 2097152;    // bytes a peer with "flow" may send on a new channel, at most
-  size_t min_window = 65536;          // and at least, however much of max_buffer_per_peer is promised away
+  size_t min_window = 65536;          // and at least, until max_buffer_per_peer is promised away; then less and less
   size_t max_early_openings = 512;    // of a gateway, that may keep kEarlyBytes each
   size_t max_channels_per_peer = 65536;
   size_t max_datagram_backlog = 1048576;  // bytes of UDP datagrams queued behind a full connection; more are dropped

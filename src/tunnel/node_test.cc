@@ -94,6 +94,33 @@ TEST_F(NodeTest, ASlowReaderIsNeverLostAndHoldsNobodyElse) {
   for (size_t i = 0; i < slow->bytes.size(); ++i) ASSERT_EQ(static_cast<uint8_t>(i * 31), slow->bytes[i]) << i;
 }
 
+TEST_F(NodeTest, ManySlowReadersHoldNobodyElse) {
+  Limits limits;
+  limits.max_buffer_per_peer = 1'000'000;
+  Member gateway(host_, true, false, limits), provider(host_, false, true, limits);
+  provider.node->provider()->set_services({tcp(8080)});
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
+  std::vector<std::unique_ptr<FakeSocket>> slow;
+  for (int i = 0; i < 40; ++i) {
+    slow.push_back(open(gateway, 8080));
+    slow.back()->reading = false;
+  }
+  ASSERT_TRUE(wait([&] { return std::all_of(slow.begin(), slow.end(), [](const auto& c) { return c->opened; }); }));
+  for (const auto& service : provider.connector.sockets) service->push(1'000'000);
+  run(5s);
+  size_t held = 0;
+  for (const auto& client : slow) held += client->received;
+  EXPECT_LE(held, 3 * limits.max_buffer_per_peer);
+  auto other = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return other->opened; }));
+  provider.connector.last().push(5'000'000);
+  EXPECT_TRUE(wait([&] { return other->received == 5'000'000; }));
+  EXPECT_EQ(0u, gateway.node->counters().reads_paused);
+  for (const auto& client : slow) client->take_all();
+  EXPECT_TRUE(wait([&] { return std::all_of(slow.begin(), slow.end(), [](const auto& c) { return c->received == 1'000'000; }); }));
+}
+
 struct LongPath {
   const char* name;
   PipeOptions path;

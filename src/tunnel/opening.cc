@@ -59,7 +59,7 @@ void Opening::ask(const RouteTable::Pick& pick, std::vector<std::string> labels)
   if (session != nullptr) {
     asked_ = session->terms_to_ask(request_.gate.protocol);
     asked_.host = pick.service_host;
-    sent = session->open_channel(channel_, *this, request_.gate.port, [&](uint32_t channel) {
+    sent = session->open_channel(channel_, *this, request_.gate.port, asked_, [&](uint32_t channel) {
       return encode_fingerprint(
           {id_, opened_at_ms_, request_.gate.protocol, request_.gate.port, channel, request_.client, request_.listener, labels}, asked_);
     });

@@ -263,14 +263,7 @@ void Session::handle_stream(const Message& message) {
       if (handler != nullptr) handler->on_channel_closed(CloseReason::kProtocol);
       return;
     }
-    if (channel->flow_) channel->receive_credit_ -= data.size();
-    channel->unconsumed_ += data.size();
-    unconsumed_ += data.size();
-    if (!channel->flow_ && !channel->over_limit_ && channel->unconsumed_ >= context_.limits.max_buffer_per_channel) {
-      channel->over_limit_ = true;
-      ++over_limit_channels_;
-    }
-    update_pause();
+    account_received(*channel, data.size());
   } else {
     channel->last_datagram_ = context_.runtime.now();
   }
@@ -354,12 +347,13 @@ uint32_t Session::fresh_id() {
   return id;
 }
 
-std::optional<uint32_t> Session::attach_opening(Channel& channel, ChannelOpener& opener) {
+std::optional<uint32_t> Session::attach_opening(Channel& channel, ChannelOpener& opener, const OpenTerms& asked) {
   if (!ready() || failed_ || ending_ || channels_.size() >= context_.limits.max_channels_per_peer) return std::nullopt;
   opened_any_ = true;
   channel.id_ = fresh_id();
   channel.session_ = this;
   channel.opener_ = &opener;
+  set_window(channel, asked.window);
   channels_.emplace(channel.id_, &channel);
   ++context_.counters.channels_open;
   return channel.id_;
@@ -401,7 +395,8 @@ void Session::complete_opening(Channel& channel, const OpenTerms& asked, const O
   if (asked.window != 0 && granted.window != 0) {
     channel.flow_ = true;
     channel.send_credit_ = granted.window - std::min<size_t>(granted.window, used);
-    set_window(channel, asked.window);
+  } else {
+    set_window(channel, 0);
   }
   if (asked.datagram != 0 && granted.datagram != 0)
     channel.max_datagram_ = std::clamp<size_t>(granted.datagram, kMaxStreamBody, kMaxUdpPayload);
@@ -431,10 +426,11 @@ void Session::detach(Channel& channel) {
   channel.admission_.reset();
   dequeue_turn(channel);
   if (channel.over_limit_) --over_limit_channels_;
-  unconsumed_ -= channel.unconsumed_;
-  promised_ -= channel.window_;
+  if (!channel.flow_) uncredited_ -= channel.unconsumed_;
+  set_window(channel, 0);
   channel.over_limit_ = channel.early_ = channel.end_received_ = false;
-  channel.window_ = channel.unconsumed_ = channel.since_grant_ = 0;
+  channel.unconsumed_ = channel.since_grant_ = 0;
+  channel.receive_credit_ = 0;
   channel.session_ = nullptr;
   if (channel.opener_ == nullptr) channel.state_ = Channel::State::kClosed;
   --context_.counters.channels_open;

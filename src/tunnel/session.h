@@ -83,13 +83,12 @@ class Session final : public ByteStreamHandler {
   void set_remote_features(const Features& features);
   bool answering() const { return connection_->answering(); }
   size_t channel_count() const { return channels_.size(); }
-  /// Bytes received and not yet taken by the local sockets, over all channels.
-  size_t unconsumed() const { return unconsumed_; }
 
-  /// Gateway: attaches `channel` under a fresh id and sends the open message made by `fingerprint(id)`. False: too many channels.
+  /// Gateway: attaches `channel` under a fresh id and sends the open message made by `fingerprint(id)`, which asks for `asked`. False: too
+  /// many channels.
   template <class MakeFingerprint>
-  bool open_channel(Channel& channel, ChannelOpener& opener, uint16_t gate_port, MakeFingerprint&& fingerprint) {
-    const auto id = attach_opening(channel, opener);
+  bool open_channel(Channel& channel, ChannelOpener& opener, uint16_t gate_port, const OpenTerms& asked, MakeFingerprint&& fingerprint) {
+    const auto id = attach_opening(channel, opener, asked);
     if (!id) return false;
     send_frame(make_open_frame(room(), *id, gate_port, channel.protocol(), fingerprint(*id)));
     return true;
@@ -142,7 +141,7 @@ class Session final : public ByteStreamHandler {
   void handle_credit(const Message& message);
   void handle_request(const Message& message);
 
-  std::optional<uint32_t> attach_opening(Channel& channel, ChannelOpener& opener);
+  std::optional<uint32_t> attach_opening(Channel& channel, ChannelOpener& opener, const OpenTerms& asked);
   uint32_t fresh_id();
   bool is_own_id(uint32_t id) const;
   Channel* find(uint32_t id) const;
@@ -151,9 +150,11 @@ class Session final : public ByteStreamHandler {
 
   void accept(Channel& channel);
   void refuse(Channel& channel, std::string_view why);
+  void account_received(Channel& channel, size_t bytes);
   void account_consumed(Channel& channel, size_t bytes);
   void grant_more(Channel& channel);
   void update_pause();
+  size_t least_window() const;
   uint32_t initial_window() const;
   void set_window(Channel& channel, size_t window);
 
@@ -182,9 +183,9 @@ class Session final : public ByteStreamHandler {
   std::unique_ptr<PathProbe> path_probe_;  // once one side asks
   std::unordered_map<uint32_t, Channel*> channels_;
   bool opened_any_ = false;
-  size_t unconsumed_ = 0;
+  size_t uncredited_ = 0;  // bytes received and not yet taken by the local sockets, over the channels without flow
   size_t over_limit_channels_ = 0;
-  size_t promised_ = 0;          // sum of the receive windows
+  size_t promised_ = 0;          // sum of the receive windows, asked for ones included
   size_t datagram_backlog_ = 0;  // bytes since the connection became backed up
   Channel* turn_first_ = nullptr;
   Channel* turn_last_ = nullptr;

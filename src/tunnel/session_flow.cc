@@ -9,17 +9,28 @@ namespace {
 constexpr size_t kGrants = 4;           // a window: fewer, and the sender runs dry while the grant is on its way
 constexpr size_t kShares = 16;          // of what may still be promised: a new channel gets one
 constexpr size_t kMostGrant = 1 << 20;  // bytes: what a wide window holds back in its last quarter a long path needs
+constexpr size_t kLeastWindow = 8192;   // bytes: below it grants would outnumber the data's own messages
 
 size_t grant_of(size_t window) { return std::min(window / kGrants, kMostGrant); }
 }  // namespace
 
 // ---------------------------------------------------------------------------------------------------- flow control
 
+// Credit is what bounds a channel's buffer, so slow readers never hold the connection. Once all is promised the least window shrinks as the
+// sum grows, which then follows the square root of the number of channels: 65536 of them get 512 MiB in all.
+size_t Session::least_window() const {
+  const Limits& limits = context_.limits;
+  if (promised_ <= limits.max_buffer_per_peer) return limits.min_window;
+  const double shrunk =
+      static_cast<double>(limits.min_window) * static_cast<double>(limits.max_buffer_per_peer) / static_cast<double>(promised_);
+  return std::max(static_cast<size_t>(shrunk), kLeastWindow);
+}
+
 // The first channels of a connection get wide windows, of many each gets less.
 uint32_t Session::initial_window() const {
   const Limits& limits = context_.limits;
   const size_t left = limits.max_buffer_per_peer - std::min(promised_, limits.max_buffer_per_peer);
-  const size_t share = std::min(std::max(left / kShares, limits.min_window), limits.initial_window);
+  const size_t share = std::min(std::max(left / kShares, least_window()), limits.initial_window);
   return static_cast<uint32_t>(std::min(share, limits.max_buffer_per_channel));
 }
 
@@ -29,16 +40,32 @@ void Session::set_window(Channel& channel, size_t window) {
   channel.window_ = window;
 }
 
+void Session::account_received(Channel& channel, size_t bytes) {
+  channel.unconsumed_ += bytes;
+  if (channel.flow_) {
+    channel.receive_credit_ -= bytes;
+    return;
+  }
+  uncredited_ += bytes;
+  if (!channel.over_limit_ && channel.unconsumed_ >= context_.limits.max_buffer_per_channel) {
+    channel.over_limit_ = true;
+    ++over_limit_channels_;
+  }
+  update_pause();
+}
+
 void Session::account_consumed(Channel& channel, size_t bytes) {
   channel.unconsumed_ -= bytes;
-  unconsumed_ -= bytes;
+  if (channel.flow_) {
+    if (channel.end_received_) return;
+    channel.since_grant_ += bytes;
+    if (channel.since_grant_ >= grant_of(channel.window_)) grant_more(channel);
+    return;
+  }
+  uncredited_ -= bytes;
   if (channel.over_limit_ && channel.unconsumed_ <= context_.limits.max_buffer_per_channel / 2) {
     channel.over_limit_ = false;
     --over_limit_channels_;
-  }
-  if (channel.flow_ && !channel.end_received_) {
-    channel.since_grant_ += bytes;
-    if (channel.since_grant_ >= grant_of(channel.window_)) grant_more(channel);
   }
   update_pause();
 }
@@ -67,7 +94,7 @@ void Session::grant_more(Channel& channel) {
 
 void Session::update_pause() {
   const size_t limit = context_.limits.max_buffer_per_peer;
-  const bool should = over_limit_channels_ > 0 || unconsumed_ >= (paused_ ? limit / 2 : limit);
+  const bool should = over_limit_channels_ > 0 || uncredited_ >= (paused_ ? limit / 2 : limit);
   if (state_ == State::kClosed || should == paused_) return;
   if (should) {
     paused_ = true;
@@ -81,7 +108,7 @@ void Session::update_pause() {
   context_.runtime.post([this, alive = alive_] {
     if (!*alive) return;
     resume_posted_ = false;
-    const bool still = over_limit_channels_ == 0 && unconsumed_ < context_.limits.max_buffer_per_peer;
+    const bool still = over_limit_channels_ == 0 && uncredited_ < context_.limits.max_buffer_per_peer;
     if (!still || !paused_ || state_ == State::kClosed) return;
     paused_ = false;
     connection_->resume_reading();
