@@ -35,6 +35,7 @@ struct Client final : ByteStreamHandler {
     wire::MuxHandlers handlers;
     handlers.on_message = [this](const wire::MuxMessage& m) {
       if (const auto pair = wire::decode_pair(m.body)) leg = static_cast<uint32_t>(pair->id);
+      return true;
     };
     if (!wire::read_mux_frame(frame, handlers)) std::abort();  // what the relay says is well-formed
   }

@@ -38,10 +38,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   wire::decode_uint(in);
 
   size_t items = 0;
-  const bool whole = wire::read_mux_frame(in, {.on_open = [&](const wire::MuxOpen& m) { items += m.protocol.size(); },
-                                               .on_reject = [&](const wire::MuxReject&) { ++items; },
-                                               .on_close = [&](const wire::MuxClose&) { ++items; },
-                                               .on_message = [&](const wire::MuxMessage& m) { items += m.body.size(); }});
+  const auto count = [&items](size_t more) {
+    items += more;
+    return items < 4096;
+  };
+  const bool whole = wire::read_mux_frame(in, {.on_open = [&](const wire::MuxOpen& m) { return count(m.protocol.size()); },
+                                               .on_reject = [&](const wire::MuxReject&) { return count(1); },
+                                               .on_close = [&](const wire::MuxClose&) { return count(1); },
+                                               .on_message = [&](const wire::MuxMessage& m) { return count(m.body.size()); }});
   static_cast<void>(whole);
   return 0;
 }

@@ -17,7 +17,7 @@ std::optional<MutableBytes> FrameReader::next(ByteView& bytes) {
   }
   if (length_size_ == 0 && bytes.size() >= kLengthBytes) {
     const size_t length = read_u24(bytes.data());
-    if (bytes.size() - kLengthBytes >= length) {
+    if (length <= limit_ && bytes.size() - kLengthBytes >= length) {
       const ByteView unit = bytes.subspan(kLengthBytes, length);
       unit_.assign(unit.begin(), unit.end());
       bytes = bytes.subspan(kLengthBytes + length);
@@ -29,7 +29,7 @@ std::optional<MutableBytes> FrameReader::next(ByteView& bytes) {
     length_[length_size_++] = bytes.front();
     bytes = bytes.subspan(1);
   }
-  if (length_size_ < kLengthBytes) return std::nullopt;
+  if (length_size_ < kLengthBytes || too_long()) return std::nullopt;
   const size_t length = read_u24(length_.data());
   const ByteView more = bytes.first(std::min(bytes.size(), length - unit_.size()));
   unit_.insert(unit_.end(), more.begin(), more.end());
@@ -38,6 +38,8 @@ std::optional<MutableBytes> FrameReader::next(ByteView& bytes) {
   delivered_ = true;
   return MutableBytes(unit_);
 }
+
+bool FrameReader::too_long() const { return !delivered_ && length_size_ == kLengthBytes && read_u24(length_.data()) > limit_; }
 
 void FrameReader::release() {
   if (!delivered_ && (length_size_ > 0 || !unit_.empty())) return;

@@ -17,8 +17,12 @@ class FrameReader {
  public:
   static constexpr size_t kLengthBytes = 3;
 
-  /// The next complete unit, writable, valid until the next call; nullopt when `bytes` are used up (they are remembered).
+  /// The next complete unit, writable, valid until the next call; nullopt when `bytes` are used up (they are remembered), or too_long().
   std::optional<MutableBytes> next(ByteView& bytes);
+  /// Units longer than this are not gathered. Bytes, the length's own not counted.
+  void set_limit(size_t most) { limit_ = most; }
+  /// The unit that comes is over the limit; nothing can be read any more.
+  bool too_long() const;
   /// Frees the buffer unless a unit is half received.
   void release();
   size_t capacity() const { return unit_.capacity(); }
@@ -29,6 +33,7 @@ class FrameReader {
   Bytes unit_;
   ByteArray<kLengthBytes> length_{};
   size_t length_size_ = 0;
+  size_t limit_ = SIZE_MAX;
   bool delivered_ = false;  // unit_ holds what the last call returned
 };
 

@@ -89,6 +89,7 @@ void SecureConnection::process(ByteView bytes) {
   while (!destroyed_ && !closed_) {
     if (decrypt_ && blocked()) return stash(bytes);
     const auto unit = reader_.next(bytes);
+    if (!unit && reader_.too_long()) return destroy(Error{"INVALID_MESSAGE", "a message is longer than it may be"});
     if (!unit) return;
     if (decrypt_) {
       on_message(*unit);

@@ -98,6 +98,8 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   void send_keepalive();
   /// Told once, before the handler's on_close, or by the destructor. Must not destroy the connection.
   void set_close_observer(CloseObserver observer) { close_observer_ = std::move(observer); }
+  /// A longer message from the other side ends the connection before it is gathered. Bytes, 64 at least.
+  void set_max_message(size_t most) { reader_.set_limit(most + crypto::SecretStreamCipher::kOverhead); }
   /// Where its packets go at present. The socket is not to be used once the connection is closed.
   struct Path {
     UdpSocket* socket = nullptr;

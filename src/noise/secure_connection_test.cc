@@ -314,6 +314,24 @@ TEST_F(Secure, AClaimedLengthAllocatesNothing) {
   EXPECT_LT(b_.connection->reassembly_bytes(), 1024u);
 }
 
+TEST_F(Secure, AMessageBeyondTheLimitIsNotGathered) {
+  for (const size_t cut : {size_t{1}, size_t{1152}, SIZE_MAX}) {
+    b_.recorder = {};
+    open();
+    b_.connection->set_max_message(4096);
+    a_.connection->write(Buffer::copy_of(Bytes(4096, 1)));
+    a_.connection->write(Buffer::copy_of(Bytes(4097, 2)));
+    a_.connection->write(Buffer::copy_of(Bytes(10, 3)));
+    carry(a_, b_, cut);
+    world_.run_for(1ms);
+    ASSERT_EQ(b_.recorder.messages.size(), 1u) << cut;
+    EXPECT_EQ(b_.recorder.messages[0].size(), 4096u);
+    ASSERT_TRUE(b_.recorder.close_error);
+    EXPECT_EQ(b_.recorder.close_error->code, "INVALID_MESSAGE");
+    EXPECT_LT(b_.connection->reassembly_bytes(), 16384u);
+  }
+}
+
 TEST_F(Secure, MemoryOfABigMessageIsGivenBackWhenIdle) {
   open();
   a_.connection->write(Buffer::copy_of(Bytes(1 << 20, 1)));

@@ -22,38 +22,49 @@ void BlindRelayChannel::close() {
 }
 
 bool BlindRelayChannel::read(ByteView frame) {
+  if (frame.size() > kMaxFrame) return false;
   wire::MuxHandlers handlers;
-  handlers.on_open = [this](const wire::MuxOpen& open) { on_mux_open(open); };
-  handlers.on_message = [this](const wire::MuxMessage& message) { on_mux_message(message); };
+  handlers.on_open = [this](const wire::MuxOpen& open) { return on_mux_open(open); };
+  handlers.on_message = [this](const wire::MuxMessage& message) { return on_mux_message(message); };
   handlers.on_reject = [this](const wire::MuxReject& reject) {
     if (reject.id == kLocalId) on_remote_close();
+    return true;
   };
   handlers.on_close = [this](const wire::MuxClose& close) {
     if (close.local_id == remote_id_) on_remote_close();
+    return true;
   };
-  return wire::read_mux_frame(frame, handlers) && !malformed_;
+  return wire::read_mux_frame(frame, handlers);
 }
 
-void BlindRelayChannel::on_mux_open(const wire::MuxOpen& open) {
+bool BlindRelayChannel::on_mux_open(const wire::MuxOpen& open) {
   const bool fits = open.protocol == wire::kBlindRelayProtocol && open.local_id != 0 && remote_id_ == 0;
-  if (!fits) return write(wire::encode(wire::MuxReject{open.local_id}));
+  if (!fits) return reject(open.local_id);
   remote_id_ = open.local_id;
-  if (opened_) return;
+  if (opened_) return true;
   opened_ = true;
   write(wire::encode(wire::MuxOpen{kLocalId, open.protocol, open.id, {}}));
+  return true;
 }
 
-void BlindRelayChannel::on_mux_message(const wire::MuxMessage& message) {
-  if (message.channel != remote_id_ || remote_id_ == 0) return;
+bool BlindRelayChannel::reject(uint64_t id) {
+  if (++rejects_ > kMaxRejects) return false;
+  write(wire::encode(wire::MuxReject{id}));
+  return true;
+}
+
+bool BlindRelayChannel::on_mux_message(const wire::MuxMessage& message) {
+  if (message.channel != remote_id_ || remote_id_ == 0) return true;
   if (message.type == wire::kRelayPair) {
     const auto pair = wire::decode_pair(message.body);
-    malformed_ |= !pair;
-    if (pair && events_.on_pair) events_.on_pair(*pair);
+    if (!pair) return false;
+    if (events_.on_pair) events_.on_pair(*pair);
   } else if (message.type == wire::kRelayUnpair) {
     const auto unpair = wire::decode_unpair(message.body);
-    malformed_ |= !unpair;
-    if (unpair && events_.on_unpair) events_.on_unpair(*unpair);
+    if (!unpair) return false;
+    if (events_.on_unpair) events_.on_unpair(*unpair);
   }
+  return true;
 }
 
 void BlindRelayChannel::on_remote_close() {

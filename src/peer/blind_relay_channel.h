@@ -16,6 +16,9 @@ namespace hg::peer {
 
 class BlindRelayChannel {
  public:
+  static constexpr size_t kMaxFrame = 4096;  // bytes; genuine ones have less than 200
+  static constexpr size_t kMaxRejects = 8;   // of other channels; the reference opens none
+
   struct Events {
     std::function<void(const wire::Pair&)> on_pair;
     std::function<void(const wire::Unpair&)> on_unpair;
@@ -29,7 +32,7 @@ class BlindRelayChannel {
   void send(const wire::Pair& pair) { send(wire::kRelayPair, wire::encode(pair)); }
   void send(const wire::Unpair& unpair) { send(wire::kRelayUnpair, wire::encode(unpair)); }
   void close();
-  /// One message of the connection. False: malformed, the connection is to end.
+  /// One message of the connection. False: malformed or a nuisance, the connection is to end.
   [[nodiscard]] bool read(ByteView frame);
 
  private:
@@ -37,15 +40,16 @@ class BlindRelayChannel {
 
   void send(uint64_t type, const Bytes& body);
   void write(const Bytes& frame);
-  void on_mux_open(const wire::MuxOpen& open);
-  void on_mux_message(const wire::MuxMessage& message);
+  bool on_mux_open(const wire::MuxOpen& open);
+  bool on_mux_message(const wire::MuxMessage& message);
+  bool reject(uint64_t id);
   void on_remote_close();
 
   noise::Connection& connection_;
   Events events_;
   uint64_t remote_id_ = 0;  // 0: not open on their side
   bool opened_ = false;     // on ours
-  bool malformed_ = false;
+  size_t rejects_ = 0;
 };
 
 }  // namespace hg::peer

@@ -15,6 +15,11 @@ Encoder control_frame(Control type) {
   return e;
 }
 
+template <class Item>
+bool tell(const std::function<bool(const Item&)>& handler, const Item& item) {
+  return !handler || handler(item);
+}
+
 bool read_open(Decoder& d, const MuxHandlers& handlers) {
   MuxOpen m;
   m.local_id = d.uint();
@@ -22,8 +27,7 @@ bool read_open(Decoder& d, const MuxHandlers& handlers) {
   if (const auto id = d.optional_buffer()) m.id = to_bytes(*id);
   m.handshake = to_bytes(d.rest());
   if (!d.ok()) return false;
-  if (handlers.on_open) handlers.on_open(m);
-  return true;
+  return tell(handlers.on_open, m);
 }
 
 bool read_batch(Decoder& d, const MuxHandlers& handlers);
@@ -31,10 +35,7 @@ bool read_batch(Decoder& d, const MuxHandlers& handlers);
 bool read_item(uint64_t channel, Decoder& d, const MuxHandlers& handlers, bool inside_batch) {
   const uint64_t type = d.uint();
   if (!d.ok()) return false;
-  if (channel != kControlChannel) {
-    if (handlers.on_message) handlers.on_message({channel, type, d.rest()});
-    return true;
-  }
+  if (channel != kControlChannel) return tell(handlers.on_message, {channel, type, d.rest()});
   switch (type) {
     case kBatch:
       return !inside_batch && read_batch(d, handlers);
@@ -44,9 +45,7 @@ bool read_item(uint64_t channel, Decoder& d, const MuxHandlers& handlers, bool i
     case kClose: {
       const uint64_t id = d.uint();
       if (!d.ok()) return false;
-      if (type == kReject && handlers.on_reject) handlers.on_reject({id});
-      if (type == kClose && handlers.on_close) handlers.on_close({id});
-      return true;
+      return type == kReject ? tell(handlers.on_reject, {id}) : tell(handlers.on_close, {id});
     }
     default:
       return true;

@@ -38,11 +38,12 @@ struct MuxMessage {
   ByteView body;
 };
 
+/// False from any of them: nothing more of the frame is read.
 struct MuxHandlers {
-  std::function<void(const MuxOpen&)> on_open;
-  std::function<void(const MuxReject&)> on_reject;
-  std::function<void(const MuxClose&)> on_close;
-  std::function<void(const MuxMessage&)> on_message;
+  std::function<bool(const MuxOpen&)> on_open;
+  std::function<bool(const MuxReject&)> on_reject;
+  std::function<bool(const MuxClose&)> on_close;
+  std::function<bool(const MuxMessage&)> on_message;
 };
 
 Bytes encode(const MuxOpen& m);
@@ -51,8 +52,9 @@ Bytes encode(const MuxClose& m);
 Bytes encode(const MuxMessage& m);
 /// Several channel messages in one frame.
 Bytes encode_batch(std::span<const MuxMessage> messages);
-/// Walks one frame, batches included, calling a handler per item; false when it is malformed (what came before the fault has been
-/// delivered). Batches inside batches are refused. Unset handlers skip.
+/// Walks one frame, batches included, calling a handler per item; false when it is malformed or a handler refused (what came before has
+/// been delivered). Batches inside batches are refused. Unset handlers skip. A batch may hold an item for every 2 bytes: whoever reads
+/// strangers' frames bounds their length.
 [[nodiscard]] bool read_mux_frame(ByteView frame, const MuxHandlers& handlers);
 
 struct Pair {

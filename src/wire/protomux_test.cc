@@ -19,13 +19,26 @@ struct Seen {
   std::vector<Bytes> bodies;
 
   bool read(ByteView frame) {
-    return read_mux_frame(frame, {.on_open = [&](const MuxOpen& m) { opens.push_back(m); },
-                                  .on_reject = [&](const MuxReject& m) { rejects.push_back(m.id); },
-                                  .on_close = [&](const MuxClose& m) { closes.push_back(m.local_id); },
+    return read_mux_frame(frame, {.on_open =
+                                      [&](const MuxOpen& m) {
+                                        opens.push_back(m);
+                                        return true;
+                                      },
+                                  .on_reject =
+                                      [&](const MuxReject& m) {
+                                        rejects.push_back(m.id);
+                                        return true;
+                                      },
+                                  .on_close =
+                                      [&](const MuxClose& m) {
+                                        closes.push_back(m.local_id);
+                                        return true;
+                                      },
                                   .on_message =
                                       [&](const MuxMessage& m) {
                                         messages.emplace_back(m.channel, m.type);
                                         bodies.push_back(to_bytes(m.body));
+                                        return true;
                                       }});
   }
 };
@@ -88,6 +101,14 @@ TEST(Protomux, BatchSwitchesChannels) {
   Seen seen;
   ASSERT_TRUE(seen.read(encode_batch(messages)));
   EXPECT_EQ(seen.messages, (std::vector<std::pair<uint64_t, uint64_t>>{{1, 2}, {7, 0}, {7, 1}}));
+}
+
+TEST(Protomux, ARefusalEndsTheFrame) {
+  const std::vector<MuxMessage> messages(1000, MuxMessage{1, 2, {}});
+  int read = 0;
+  const auto third = [&](const MuxMessage&) { return ++read < 3; };
+  EXPECT_FALSE(read_mux_frame(encode_batch(messages), {.on_open = {}, .on_reject = {}, .on_close = {}, .on_message = third}));
+  EXPECT_EQ(read, 3);
 }
 
 TEST(Protomux, RefusesNestedBatchesAndTruncation) {
