@@ -96,6 +96,7 @@ void StreamImpl::destroy() {
 void StreamImpl::connect(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id) {
   if (closed_) return;
   tx_.set_place({&socket, remote, remote_id});
+  place_heard_ = false;
   core_.mark_dirty(*this);
 }
 
@@ -103,6 +104,7 @@ void StreamImpl::change_remote(UdpSocket& socket, const Endpoint& remote, uint32
   if (closed_) return;
   on_remote_changed_ = std::move(done);
   tx_.change_place({&socket, remote, remote_id}, std::make_unique<cc::Bbr>(core_.runtime.rng().u32()));
+  place_heard_ = false;
   core_.mark_dirty(*this);
 }
 
@@ -110,6 +112,7 @@ void StreamImpl::relocate(UdpSocket& socket, const Endpoint& remote, uint32_t re
   if (closed_) return;
   core_.forget_waiting(*this);
   tx_.relocate({&socket, remote, remote_id}, std::make_unique<cc::Bbr>(core_.runtime.rng().u32()), core_.runtime.now());
+  place_heard_ = false;
   pace_timer_.disarm();
   timer_.disarm();
   core_.mark_dirty(*this);
@@ -156,6 +159,7 @@ void StreamImpl::on_packet(UdpSocket& socket, const Endpoint& from, const wire::
   const TimePoint now = core_.runtime.now();
   last_heard_ = now;
   ++packets_received_;
+  if (!place_heard_) note_arrival(socket, from, packet);
   if (const auto observer = observer_) observer(socket, from, plausible(packet.header));
   if (closed_) return;
   core_.mark_dirty(*this);
@@ -180,6 +184,11 @@ void StreamImpl::on_packet(UdpSocket& socket, const Endpoint& from, const wire::
   tx_.heard(now);
   // A peer learns from this one that its acknowledgement of our END arrived (libudx ae8bff7 does the same).
   if (result.end_acked && !end_notified_) ack_needed_ = true;
+}
+
+void StreamImpl::note_arrival(UdpSocket& socket, const Endpoint& from, const wire::UdxPacket& packet) {
+  place_heard_ = &socket == tx_.place().socket && from == tx_.place().remote;
+  ack_credit_ += wire::kUdxHeaderSize + packet.payload.size();
 }
 
 /// Whether the peer could have sent these numbers, give or take what is under way.
@@ -253,9 +262,15 @@ bool StreamImpl::window_update_due() const {
   return advertised_ < limit / 2 && rx_.window() >= advertised_ + limit / 4;
 }
 
+size_t StreamImpl::sack_ranges_allowed() const {
+  if (place_heard_) return wire::kUdxMaxSackRanges;
+  const size_t room = ack_credit_ - std::min(ack_credit_, wire::kUdxHeaderSize);
+  return std::min(room / wire::kUdxSackRangeSize, wire::kUdxMaxSackRanges);
+}
+
 void StreamImpl::send_ack() {
   std::array<wire::UdxSackRange, wire::kUdxMaxSackRanges> ranges;
-  const size_t count = rx_.has_gaps() ? rx_.sacks(ranges) : 0;
+  const size_t count = rx_.has_gaps() ? rx_.sacks(std::span(ranges).first(sack_ranges_allowed())) : 0;
   std::array<uint8_t, wire::kUdxHeaderSize + wire::kUdxMaxSackRanges * wire::kUdxSackRangeSize> packet;
   const Place& place = tx_.place();
   const uint8_t flags = count > 0 ? wire::kUdxSack : 0;
@@ -263,6 +278,7 @@ void StreamImpl::send_ack() {
   wire::encode_udx_header({flags, 0, place.stream_id, advertised_, tx_.next_seq(), rx_.ack()}, packet.data());
   wire::encode_udx_sacks(std::span(ranges).first(count), packet.data() + wire::kUdxHeaderSize);
   const ByteView bytes(packet.data(), wire::kUdxHeaderSize + count * wire::kUdxSackRangeSize);
+  ack_credit_ -= std::min(ack_credit_, bytes.size());
   ack_needed_ = place.socket->send(place.remote, bytes) == SendResult::kWouldBlock;
   if (ack_needed_) core_.wait_writable(*place.socket, *this);
 }

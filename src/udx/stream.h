@@ -70,6 +70,8 @@ class StreamImpl final : public Stream {
   void on_timer();
   void arm_timers(const Sender::SendReport& report);
   bool plausible(const wire::UdxHeader& header) const;
+  void note_arrival(UdpSocket& socket, const Endpoint& from, const wire::UdxPacket& packet);
+  size_t sack_ranges_allowed() const;
   void send_ack();
   bool send_bare(uint8_t flags);
   bool window_update_due() const;
@@ -94,6 +96,10 @@ class StreamImpl final : public Stream {
   uint64_t bytes_received_ = 0;
   uint64_t packets_received_ = 0;
   uint32_t advertised_ = 0;
+  // Who completed a handshake may have named somebody else's address: until something came from the place itself, acks to it are
+  // no larger than what came from elsewhere (RFC 9000, 8.1, allows three times that).
+  bool place_heard_ = false;
+  size_t ack_credit_ = 0;  // bytes
   std::optional<Error> close_error_;
   bool reading_paused_ = false;
   bool ack_needed_ = false;

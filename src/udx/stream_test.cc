@@ -194,6 +194,46 @@ TEST(Stream, AcceptsAnySourceAddressButKeepsThePeer) {
   EXPECT_EQ(link.b.stream->remote(), before);
 }
 
+TEST(Stream, APlaceThatNeverSpokeGetsNoMoreThanOthersSend) {
+  Link link({.delay = 10ms}, 1, {}, false);
+  link.world.set_default_path({.delay = 10ms});
+  sim::Host& other = link.world.add_host("6.6.6.6");
+  const auto x = std::move(*other.open_udp({0, 0}));
+  size_t in = 0;
+  size_t out = 0;
+  size_t largest = 0;
+  link.pa.on_raw = [&](const Endpoint&, ByteView data) {
+    out += data.size();
+    largest = std::max(largest, data.size());
+    return true;
+  };
+  const auto say = [&](const Bytes& packet, UdpSocket& from) {
+    in += packet.size();
+    from.send(link.at_b(), packet, UdpSocket::kDefaultTtl);
+    link.world.run_for(5ms);
+  };
+  link.b.stream->connect(*link.pb.socket, link.at_a(), 7);
+  const Bytes question = raw_packet({wire::kUdxHeartbeat, 0, link.b.stream->id(), 1000, 0, 0});
+  for (uint32_t seq = 1; seq < 100; seq += 2) say(raw_packet({wire::kUdxData, 0, link.b.stream->id(), 1000, seq, 0}, as_bytes("x")), *x);
+  for (int i = 0; i < 100; ++i) say(question, *x);
+  EXPECT_GT(out, 0u);
+  EXPECT_LE(out, in);
+  say(question, *link.pa.socket);
+  link.world.run_for(100ms);
+  EXPECT_EQ(largest, wire::kUdxHeaderSize + wire::kUdxMaxSackRanges * wire::kUdxSackRangeSize) << "the peer itself is told of every gap";
+}
+
+TEST(Stream, APeerSeenUnderAnotherAddressStillLearnsOfGaps) {
+  Link link({.delay = 10ms, .loss = 0.02});
+  const auto elsewhere = link.pa.open();  // as a router may show a neighbour that was called by its outer address
+  link.a.stream->set_firewall([](UdpSocket&, const Endpoint&) { return true; });
+  link.b.stream->connect(*link.pb.socket, {link.ha.address(), elsewhere->local_endpoint().port}, link.a.stream->id());
+  link.a.send(3000000);
+  ASSERT_TRUE(link.until_received(3000000, 20s));
+  EXPECT_TRUE(link.b.intact);
+  EXPECT_EQ(link.a.stream->stats().rto_count, 0u);
+}
+
 TEST(Stream, StrayPacketsAreCountedAndNotAnswered) {
   Link link({.delay = 10ms});
   const Bytes stray = raw_packet({wire::kUdxData, 0, link.b.stream->id() + 1, 1000, 0, 0}, as_bytes("x"));
