@@ -91,6 +91,17 @@ INSTANTIATE_TEST_SUITE_P(Profiles, Ladder,
                                          Profile{"absurd", 0.256, 800, 150, 25, 40, 0.425}),
                          [](const auto& param) { return param.param.name; });
 
+TEST(Standstill, IsNotWhatTheWorstLinkDoes) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Link link(path_of({"absurd", 0.256, 800, 150, 25, 40, 0}), seed);
+    link.a.content = link.b.content = false;
+    link.a.stream->set_dead_after(90s);
+    link.a.send(1ull << 40, false, 4096);
+    link.world.run_for(1h);
+    EXPECT_EQ(link.a.closes, 0) << seed;
+  }
+}
+
 // What an aborted transfer left under way is in the way of the next answer: most of it is lost, and who waits for timeouts waits long.
 TEST(Aborted, NextAnswerIsNotHeldUpLong) {
   constexpr int kSeeds = 200;

@@ -8,6 +8,7 @@ namespace hg::udx {
 namespace {
 
 using sim::Path;
+using test::App;
 using Link = test::BasicLink<sim::World, sim::Host, Path>;
 
 struct Conditions {
@@ -201,6 +202,47 @@ TEST(Recovery, BlackHoleOnTheWayIsSurvived) {
   EXPECT_EQ(link.a.closes, 0);
   EXPECT_EQ(link.a.stream->stats().mtu, 1200u);
   EXPECT_GT(link.pa.socket->fragmentable, 0);
+}
+
+// What was cut for the old path can never arrive, and is all that the peer waits for.
+TEST(Recovery, StreamWhoseOldestPacketCannotArriveEnds) {
+  Link link({.delay = 10ms, .rate_bps = 50e6});
+  link.a.send(20 << 20);
+  link.world.run_for(500ms);
+  ASSERT_EQ(link.a.stream->stats().mtu, 1500u);
+  link.world.set_path(link.ha, link.hb, {.delay = 10ms, .rate_bps = 50e6, .mtu = 1300, .fragments = false});
+  const TimePoint start = link.world.now();
+  ASSERT_TRUE(link.until_closed(120s));
+  EXPECT_EQ(link.a.close_code, "ETIMEDOUT");
+  EXPECT_EQ(link.b.close_code, "ECONNRESET");  // it is there, and is told
+  EXPECT_GE(link.world.now() - start, 29s);
+  EXPECT_LT(link.world.now() - start, 35s);
+}
+
+TEST(Recovery, SilenceIsNoStandstill) {
+  Link link({.delay = 20ms, .rate_bps = 20e6});
+  for (App* app : {&link.a, &link.b}) app->stream->set_dead_after(90s);
+  link.a.send(10 << 20);
+  link.world.run_for(1s);
+  link.cut(true);
+  link.world.run_for(55s);
+  link.cut(false);
+  ASSERT_TRUE(link.until_received(10 << 20, 20s));
+  EXPECT_TRUE(link.b.intact);
+  EXPECT_EQ(link.a.closes, 0);
+}
+
+TEST(Recovery, ReaderThatPausesForLongIsNoStandstill) {
+  StreamOptions options;
+  options.receive_window = 64 << 10;
+  Link link({.delay = 20ms, .loss = 0.05}, 1, options);
+  link.b.stream->pause_reading();
+  link.a.send(1 << 20);
+  link.world.run_for(120s);
+  EXPECT_EQ(link.a.closes, 0);
+  link.b.stream->resume_reading();
+  ASSERT_TRUE(link.until_received(1 << 20, 10s));
+  EXPECT_TRUE(link.b.intact);
 }
 
 TEST(Recovery, KernelSaysTooBig) {

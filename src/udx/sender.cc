@@ -35,8 +35,12 @@ void Sender::heard(TimePoint now) {
   ask_at_ = asked_at_ = kNever;
   if (recovering_) arm_ask(now, was_silent ? 0 : 1);
   unanswered_ = 0;
+  if (unanswered_since_ != kNever) standstill_ += std::min<Duration>(now - unanswered_since_, kMaxTimeoutGap);
+  if (peer_window_ == 0) standstill_ = {};  // its reader pauses
   unanswered_since_ = board_.empty() ? kNever : now;
 }
+
+bool Sender::stuck() const { return standstill_ >= kMostStandstill && !board_.empty() && board_[board_.una()].sendings >= kStuckSendings; }
 
 Sender::PacketResult Sender::on_packet(const wire::UdxPacket& packet, TimePoint now) {
   PacketResult result;
@@ -55,6 +59,7 @@ Sender::PacketResult Sender::on_packet(const wire::UdxPacket& packet, TimePoint 
   for (Seq seq = board_.una(); seq_before(seq, header.ack); ++seq) deliver(seq, now, true, outcome);
   if (seq_before(board_.una(), header.ack)) {
     outcome.progress = true;
+    standstill_ = {};
     const OutPacket& last = board_[header.ack - 1];
     queue_.release_before(last.offset + last.payload);
     result.end_acked = last.end;
@@ -276,6 +281,10 @@ std::optional<TimePoint> Sender::next_deadline() const {
 
 Sender::TimerResult Sender::on_timer(TimePoint now, bool remote_ended) {
   TimerResult result;
+  if (stuck()) {
+    result.stuck = true;
+    return result;
+  }
   if (unanswered_since_ != kNever && unanswered_ >= kMinUnanswered) {
     if (remote_ended && board_.span() == 1 && board_[board_.una()].end && board_[board_.una()].payload == 0 &&
         unanswered_ >= kLonelyEndSendings) {

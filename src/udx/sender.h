@@ -7,6 +7,8 @@
 //
 // A silent peer: dead once dead_after (8 s) has passed since it was last heard while something waits for its answer, and at
 // least kMinUnanswered probes or timeouts fell into the silence. Anything at all from the peer starts this anew.
+// A peer that answers, but never gets the oldest packet: stuck after kMostStandstill. A packet keeps its bytes for ever, so one that was
+// cut for a wider path may never fit the present one.
 // Owner: the stream. One thread. Time is passed in. Congestion bytes are IP packets' bytes, window bytes are payload.
 #pragma once
 
@@ -55,6 +57,10 @@ class Sender {
   static constexpr double kSwollenRtt = 2.5;          // of the minimal RTT: a full queue of one product makes it 2
   static constexpr int kMinUnanswered = 4;
   static constexpr int kLonelyEndSendings = 4;
+  // The worst of the ladder's links (800 ms, a quarter lost in bursts of two seconds) asks for 8 sendings twice an hour, and holds a
+  // packet back for 17 s at most.
+  static constexpr int kStuckSendings = 8;
+  static constexpr Duration kMostStandstill = 30s;
 
   Sender(SendBatch& batch, std::unique_ptr<cc::Controller> controller, Duration dead_after);
 
@@ -93,7 +99,8 @@ class Sender {
   PacketResult on_packet(const wire::UdxPacket& packet, TimePoint now);
 
   struct TimerResult {
-    bool dead = false;
+    bool dead = false;        // the peer is silent
+    bool stuck = false;       // it answers, but does not get the oldest packet
     bool lonely_end = false;  // only a bare END is unacknowledged and stays so
     bool heartbeat = false;   // the peer is to be asked for a sign of life: it is silent, or its window is closed
   };
@@ -148,6 +155,7 @@ class Sender {
   void enter_recovery();
   void update_peer_window(const wire::UdxHeader& header);
   void rearm_after_ack(TimePoint now, bool progress);
+  bool stuck() const;
   void arm_probe(TimePoint now);
   void arm_ask(TimePoint now, double round_trips);
   void on_answer(TimePoint now);
@@ -208,6 +216,8 @@ class Sender {
   TimePoint ask_at_{};
   TimePoint asked_at_{};  // when the first question of this silence left
   TimePoint unanswered_since_{};
+  Duration
+      standstill_{};  // for how long the peer has answered without taking the oldest packet; of a silence only its first kMaxTimeoutGap
   int unanswered_ = 0;
   int backoff_ = 0;
   int persist_backoff_ = 0;

@@ -315,6 +315,7 @@ void Sender::relocate(const Place& place, std::unique_ptr<cc::Controller> contro
   timeout_at_ = probe_at_ = reorder_at_ = ask_at_ = asked_at_ = TimePoint{};
   if (persist_at_ != TimePoint{}) persist_at_ = now;
   backoff_ = persist_backoff_ = unanswered_ = 0;
+  standstill_ = {};
   unanswered_since_ = board_.empty() ? TimePoint{} : now;
   mtu_.restart();
   rtt_ = RttEstimator();

@@ -326,6 +326,10 @@ void StreamImpl::on_timer() {
     close(Error{"ETIMEDOUT", "the peer does not answer"}, 0, false);
     return;
   }
+  if (result.stuck) {
+    close(Error{"ETIMEDOUT", "the oldest packet does not get through to the peer"}, wire::kUdxDestroy, true);
+    return;
+  }
   if (result.lonely_end) {
     close(std::nullopt, 0, true);
     return;

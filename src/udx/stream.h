@@ -3,7 +3,8 @@
 //   created ─ connect() ─▶ connected ─ both directions ended and acknowledged ─▶ closed, on_close(nullopt)
 //      │                      ├─ destroy() ─▶ DESTROY sent ─▶ closed, on_close(nullopt)
 //      │                      ├─ DESTROY received ─▶ closed, on_close(ECONNRESET)
-//      └─ destroy() ─▶ closed └─ peer silent ─▶ closed, on_close(ETIMEDOUT)
+//      └─ destroy() ─▶ closed ├─ peer silent ─▶ closed, on_close(ETIMEDOUT)
+//                             └─ peer answers, but its next packet never gets through ─▶ DESTROY sent ─▶ closed, on_close(ETIMEDOUT)
 //
 // on_packet() delivers data and notes what to do; flush() does it once per batch: end of burst, end, packets, one ack.
 // Without a handler nothing is lost: data, end and close wait until one is set.

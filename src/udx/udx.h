@@ -40,7 +40,8 @@ struct StreamStats {
 struct StreamOptions {
   size_t receive_window = 16 << 20;   // most that is advertised; a JavaScript peer advertises 4 MiB
   size_t write_high_water = 1 << 20;  // write() returns false beyond this many queued bytes, on slow paths much earlier
-  /// Silence of the peer, while it owes an answer, after which the stream closes with ETIMEDOUT.
+  /// Silence of the peer, while it owes an answer, after which the stream closes with ETIMEDOUT. (A peer that answers for 30 s without
+  /// ever getting the oldest packet closes it likewise.)
   Duration dead_after = 8s;
 };
 

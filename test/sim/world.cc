@@ -121,7 +121,8 @@ void World::transmit(const Endpoint& from, const Endpoint& to, ByteView data, bo
   l.counters.sent++;
   l.counters.bytes += data.size();
   const bool lost_by_chance = l.path.burst == Duration::zero() && chance() < l.path.loss;
-  if ((data.size() > l.path.mtu && !fragmentable) || lost_by_chance) {
+  const bool too_long = data.size() > l.path.mtu && !(fragmentable && l.path.fragments);
+  if (too_long || lost_by_chance) {
     l.counters.dropped++;
     return;
   }

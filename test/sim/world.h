@@ -29,7 +29,8 @@ struct Path {
   double reorder = 0;            // probability that a datagram is held back by 2 × delay + 5 ms
   double rate_bps = 0;           // 0: unlimited
   size_t queue_bytes = 1 << 20;  // behind the rate limit; beyond it datagrams are dropped
-  size_t mtu = 65535;            // longer UDP payloads vanish (a black hole)
+  size_t mtu = 65535;            // longer UDP payloads vanish (a black hole), unless they may be fragmented,
+  bool fragments = true;         // and fragments get through
 };
 
 struct PathCounters {
