@@ -206,7 +206,7 @@ void Connector::on_handshake_reply(const Endpoint& node, const dht::Response& re
 
 void Connector::on_first_packet(UdpSocket& socket, const Endpoint& from) {
   if (!reached_) {
-    early_packet_ = {&socket, from};
+    early_packet_ = {&socket, from, context_.punch_sockets.owner_of(socket)};
     return;
   }
   if (relay_ && relay_->is_relay(socket, from)) return;  // the other side was told of the pair first
@@ -214,7 +214,7 @@ void Connector::on_first_packet(UdpSocket& socket, const Endpoint& from) {
 }
 
 void Connector::choose_path(UdpSocket* replied_on) {
-  if (early_packet_) return connect_path(*early_packet_->first, early_packet_->second);
+  if (const auto early = std::exchange(early_packet_, {})) return connect_path(*early->socket, early->from);
   UdpSocket& socket = replied_on != nullptr ? *replied_on : context_.node.socket();
   if (!reached_->relayed) return connect_path(socket, reached_->relay);
 

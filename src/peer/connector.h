@@ -49,6 +49,11 @@ class Connector final : public Attempt {
     Endpoint server_address;  // the peer as that node sees it
     wire::NoisePayload payload;
   };
+  struct EarlyPacket {
+    UdpSocket* socket = nullptr;
+    Endpoint from;
+    std::shared_ptr<PunchSocket> owner;  // it may be another attempt's socket
+  };
   struct PunchReply {
     wire::HolepunchPayload payload;
     Endpoint peer_address;
@@ -112,7 +117,7 @@ class Connector final : public Attempt {
   wire::Firewall own_firewall_ = wire::kFirewallUnknown;
   std::unique_ptr<udx::Stream> raw_;
   std::shared_ptr<StreamGate> gate_;
-  std::optional<std::pair<UdpSocket*, Endpoint>> early_packet_;  // before the handshake was over
+  std::optional<EarlyPacket> early_packet_;  // before the handshake was over
 
   dht::QueryHandle query_;
   bool query_over_ = false;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "noise/handshake.h"
+#include "peer/connector.h"
 #include "sim/peer_network.h"
 
 namespace hg::peer {
@@ -345,6 +346,62 @@ TEST_F(Peers, ReannouncesWhenItsRelaysDie) {
   ASSERT_TRUE(net_.world.run_until(replaced, 30s));
   auto made = connect(b, key(1).public_key);
   ASSERT_TRUE(made) << made.error().code;
+}
+
+/// Answers one handshake when it is told to; its stream sends before.
+class LateServer {
+ public:
+  explicit LateServer(Peer& peer) : peer_(peer), raw_(peer.mux.create_stream()) {
+    peer_.node.set_command_handler(wire::kPeerHandshake, [this](dht::IncomingRequest& request) {
+      if (!request_) request_ = request;
+    });
+  }
+  bool asked() const { return request_.has_value(); }
+  /// Takes the handshake and sends its first packet to `client`.
+  void send_first(const KeyPair& keys, const Endpoint& client) {
+    auto handshake = noise::IkHandshake::responder(keys, noise::dht_namespace(wire::kPeerHandshake), peer_.runtime.rng());
+    const auto plain = handshake.read_message(wire::decode_handshake(*request_->value)->noise);
+    wire::NoisePayload payload;
+    payload.udx = wire::UdxInfo{.id = raw_->id()};
+    payload.secret_stream = wire::SecretStreamInfo{};
+    reply_ = *handshake.write_message(wire::encode(payload));
+    raw_->connect(peer_.node.socket(), client, static_cast<uint32_t>(wire::decode_noise_payload(*plain)->udx->id));
+    connection_ = std::make_unique<noise::SecureConnection>(peer_.runtime, std::move(raw_), *handshake.session());
+  }
+  void answer() { request_->reply(wire::encode(wire::Handshake{wire::kReply, reply_, {}, {}})); }
+
+ private:
+  Peer& peer_;
+  std::unique_ptr<udx::Stream> raw_;
+  std::optional<dht::IncomingRequest> request_;
+  Bytes reply_;
+  std::unique_ptr<noise::SecureConnection> connection_;
+};
+
+TEST_F(Peers, TheSocketOfAnEarlyPacketStays) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  LateServer server(a);
+  Context context(b.runtime, b.node, b.mux);
+  std::optional<Expected<std::unique_ptr<noise::SecureConnection>>> made;
+  const Connector connector(context, key(1).public_key, {key(99), {a.node.socket().local_endpoint()}},
+                            [&](auto result) { made.emplace(std::move(result)); });
+  ASSERT_TRUE(net_.world.run_until([&] { return server.asked(); }, 5s));
+
+  auto of_another_attempt = context.punch_sockets.open();
+  const std::weak_ptr<PunchSocket> watched = of_another_attempt;
+  server.send_first(key(1), of_another_attempt->socket().local_endpoint());
+  net_.world.run_for(50ms);
+  of_another_attempt.reset();
+  net_.world.run_for(50ms);
+  ASSERT_FALSE(watched.expired()) << "the path runs over it as soon as the reply is there";
+  server.answer();
+  ASSERT_TRUE(net_.world.run_until([&] { return made.has_value(); }, 5s));
+  ASSERT_TRUE(*made) << made->error().code;
+  EXPECT_EQ((**made)->path().socket, &watched.lock()->socket());
+  made->value().reset();
+  EXPECT_TRUE(watched.expired());
 }
 
 TEST_F(Peers, ReachableAgainAfterItsAddressChanged) {
