@@ -116,6 +116,16 @@ TEST_F(AnnounceHealth, NothingLatches) {
   }
 }
 
+TEST_F(AnnounceHealth, NodesThatStartOverBetweenTwoPingsAreToldAgain) {
+  listen();
+  ASSERT_TRUE(net_.settle());
+  net_.world.run_for(7s);
+  for (size_t i = 0; i < kNodes; ++i) net_.restart(i);
+  const auto took = reachable(60s);
+  ASSERT_TRUE(took);
+  EXPECT_LT(*took, 30s);
+}
+
 TEST_F(AnnounceHealth, SurvivesABadNetwork) {
   net_.world.set_default_path({.delay = 80ms, .jitter = 60ms, .loss = 0.3, .duplicate = 0.05});
   listen();

@@ -15,8 +15,9 @@ Announcer::Announcer(Context& context, const KeyPair& key_pair, const Hash32& ta
 
 Announcer::~Announcer() { crypto::wipe(key_pair_.secret_key); }
 
-void Announcer::start(std::function<void()> first_done) {
+void Announcer::start(std::function<void()> first_done, std::function<void()> forgotten) {
   first_done_ = std::move(first_done);
+  forgotten_ = std::move(forgotten);
   begin_round();
 }
 
@@ -121,24 +122,36 @@ void Announcer::ping_relays() {
   ping_round_++;
   requests_.clear();
   pongs_ = 0;
+  without_record_ = 0;
   waiting_ = 1;
   for (const auto& [relay, seen_as] : generations_[0]) {
     waiting_++;
-    requests_.push_back(context_.node.ping(relay, [this, seen_as = seen_as](Expected<dht::Response> pong) {
-      if (pong) {
-        pongs_++;
-        if (pong->to != seen_as) drifted_ = true;
-      }
+    requests_.push_back(context_.node.request(relay, ping_or_question(), [this, seen_as = seen_as](Expected<dht::Response> pong) {
+      if (pong) on_pong(seen_as, *pong);
       if (--waiting_ == 0) on_ping_round_over();
     }));
   }
   if (--waiting_ == 0) on_ping_round_over();
 }
 
+dht::Command Announcer::ping_or_question() const {
+  if (asking()) return {.command = wire::kFindPeer, .target = target_};
+  return {.command = wire::kPing, .internal = true};
+}
+
+void Announcer::on_pong(const Endpoint& seen_as, const dht::Response& pong) {
+  pongs_++;
+  if (pong.to != seen_as) drifted_ = true;
+  if (!asking()) return;
+  const auto record = pong.value ? wire::decode_peer(*pong.value) : std::nullopt;
+  if (!record || record->public_key != key_pair_.public_key) without_record_++;
+}
+
 void Announcer::on_ping_round_over() {
   if (in_round_ || stopping_) return;
-  if (drifted_ || pongs_ < generations_[0].size()) refresh_wanted_ = true;
+  if (drifted_ || without_record_ > 0 || pongs_ < generations_[0].size()) refresh_wanted_ = true;
   timer_.arm(refresh_wanted_ ? std::max(context_.now(), round_began_ + kRoundsApart) : context_.now() + kPingEvery);
+  if (without_record_ > 0 && without_record_ == pongs_ && forgotten_) forgotten_();
 }
 
 void Announcer::unannounce(const Endpoint& relay) {

@@ -2,9 +2,10 @@
 //
 //   FIND_PEER query ─▶ 3 closest replies ─▶ signed ANNOUNCE to each ─▶ all answered: relays published
 //        ▲                                                               │ every 3 s: ping each
-//        └── a relay silent or seeing us elsewhere │ 5 min │ refresh() ◀─┘
+//        └── one silent, forgetful or seeing us elsewhere │ 5 min │ refresh() ◀─┘
 //
-// A relay forwards to the address it saw at the announce, so the answer to a ping must still name it.
+// A relay forwards to the address it saw at the announce, so the answer to a ping must still name it. One that has
+// started over answers pings all the same: every fifth time it is asked for our record instead.
 // Relays that dropped out are told (UNANNOUNCE). With nobody to announce at, it tries again soon. A
 // watchdog ends a round that hangs. Owned by its Server. Source: hyperdht 6.34 lib/announcer.
 #pragma once
@@ -24,8 +25,9 @@ class Announcer {
   Announcer(Context& context, const KeyPair& key_pair, const Hash32& target);
   ~Announcer();
 
-  /// Begins; `first_done` runs once, after the first round, successful or not.
-  void start(std::function<void()> first_done);
+  /// Begins; `first_done` runs once, after the first round, successful or not; `forgotten` whenever every relay that answers has lost
+  /// our record.
+  void start(std::function<void()> first_done, std::function<void()> forgotten);
   /// A new round as soon as possible.
   void refresh();
   /// Unannounces; `done` runs later, after kStopTimeout at the latest.
@@ -41,6 +43,7 @@ class Announcer {
   static constexpr size_t kRelays = 3;
   static constexpr Duration kPingEvery = 3s;
   static constexpr int kPingRounds = 100;       // then a full round: about 5 min
+  static constexpr int kAskEvery = 5;           // ping rounds: then the relays are asked for our record
   static constexpr Duration kRoundsApart = 2s;  // at least, however often a new round is asked for
   static constexpr Duration kWatchdog = 30s;
   static constexpr Duration kStopTimeout = 2500ms;
@@ -57,6 +60,9 @@ class Announcer {
   void schedule_next();
   void on_timer();
   void ping_relays();
+  bool asking() const { return ping_round_ % kAskEvery == 0; }
+  dht::Command ping_or_question() const;
+  void on_pong(const Endpoint& seen_as, const dht::Response& pong);
   void on_ping_round_over();
   void unannounce(const Endpoint& relay);
   void on_unannounced();
@@ -65,6 +71,7 @@ class Announcer {
   KeyPair key_pair_;
   Hash32 target_;
   std::function<void()> first_done_;
+  std::function<void()> forgotten_;
   std::function<void()> stopped_done_;
 
   dht::QueryHandle query_;
@@ -74,6 +81,7 @@ class Announcer {
   size_t waiting_ = 0;
   size_t farewells_out_ = 0;
   size_t pongs_ = 0;
+  size_t without_record_ = 0;  // of the pongs, when asked for it
   bool in_round_ = false;
   bool refresh_wanted_ = false;
   bool drifted_ = false;

@@ -50,6 +50,8 @@ struct ListenOptions {
   bool share_local_addresses = true;
   /// A relay key to offer to a client that offers none itself.
   std::function<std::optional<PublicKey>(const PublicKey& client)> relay_through;
+  /// The nodes at which the key was announced have all started over: what else was announced in the DHT is probably gone as well.
+  std::function<void()> on_forgotten{};
 };
 
 struct ConnectOptions {

@@ -32,11 +32,13 @@ ServerImpl::ServerImpl(Context& context, ServerRegistry& registry, const KeyPair
       options_(std::move(options)),
       announcer_(context, key_pair, target_) {
   context_.node.storage().retain(target_, wire::encode(wire::Peer{key_pair_.public_key, {}}));
-  announcer_.start([this, alive = std::weak_ptr<int>(alive_)] {
-    if (alive.expired()) return;
-    listening_ = true;
-    for (auto& callback : std::exchange(on_listening_, {})) callback();
-  });
+  announcer_.start(
+      [this, alive = std::weak_ptr<int>(alive_)] {
+        if (alive.expired()) return;
+        listening_ = true;
+        for (auto& callback : std::exchange(on_listening_, {})) callback();
+      },
+      options_.on_forgotten);
 }
 
 ServerImpl::~ServerImpl() {

@@ -164,7 +164,8 @@ Duration TopicSearch::period() {
   const Duration now = stable_;
   stable_ = std::min(stable_ * 2, kMostStable);
   const auto jitter = std::chrono::milliseconds(setup_.runtime.rng().below(static_cast<uint32_t>(to_ms(now) / 5 + 1)));
-  return now + jitter;
+  if (servers_ == 0 || !announced_) return now + jitter;
+  return std::min(now + jitter, std::max(announced_at_ + kAnnounceEvery - setup_.runtime.now(), kAlone));
 }
 
 void TopicSearch::schedule(Duration delay) { timer_.arm(setup_.runtime.now() + delay); }

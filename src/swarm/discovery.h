@@ -2,7 +2,8 @@
 //
 //   join ─▶ lookup at once ─▶ (server listening) announce ─▶ lookup right after, and 0.5, 1, 2 s later
 //                                                             │
-//     5 s while alone (15 s after a minute) ◀── period() ────▶ 10 s, doubled up to 10 min once peers are known
+//     5 s while alone (15 s after a minute) ◀── period() ────▶ 10 s, doubled up to 10 min once peers are known,
+//                                                              but never past the next announce
 //
 // Two peers that join at the same moment can miss each other: both look up before either has announced.
 // The lookups after the announce close that gap. A lookup that does not find our own record where it
@@ -41,7 +42,7 @@ class TopicSearch {
   void refresh();
   void flushed(std::function<void()> callback);
   void on_listening() { step(); }
-  /// A connection was lost: look again soon.
+  /// A connection was lost, or our records are: look again soon.
   void on_loss();
   /// Ends everything; calls back when the unannounce (if one is needed) is over.
   void leave(std::function<void()> done);

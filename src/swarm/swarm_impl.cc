@@ -59,6 +59,7 @@ void Swarm::Impl::start_listening() {
   listen.relay_through = [this](const PublicKey& client) { return relay_for_client(client); };
   listen.find_session = [this](const PublicKey& key, const Hash32& session) { return find_session(key, session); };
   listen.on_connection = [this](std::unique_ptr<noise::SecureConnection> connection) { on_incoming(std::move(connection)); };
+  listen.on_forgotten = [this] { hub_->on_loss({}); };
   auto server = host_.listen(options_.key_pair, std::move(listen));
   if (!server) {
     HG_LOG(kError, "swarm", "cannot listen: {}", server.error().message);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "dht/storage.h"
 #include "support/log_lines.h"
 #include "support/swarm_member.h"
 
@@ -193,6 +194,38 @@ TEST_F(Swarms, TheWholeDhtMayRestart) {
   Member& b = add(net_.add_open(), key(2));
   b.join(topic(1));
   ASSERT_TRUE(until([&] { return a.talks_to(key(2)) && b.talks_to(key(1)); }, 60s));
+}
+
+TEST_F(Swarms, TheWholeDhtMayRestartWhileItsMembersAreConnected) {
+  Member& a = add(net_.add_behind_nat(NatKind::kConsistent), key(1));
+  Member& b = add(net_.add_behind_nat(NatKind::kConsistent), key(2));
+  ASSERT_TRUE(net_.settle());
+  a.join(topic(1));
+  b.join(topic(1));
+  ASSERT_TRUE(until([&] { return a.talks_to(key(2)) && b.talks_to(key(1)); }));
+  net_.world.run_for(std::chrono::minutes(62));
+  for (size_t i = 0; i < 12; ++i) net_.restart(i);
+  net_.world.run_for(10s);
+  Member& c = add(net_.add_open(), key(3));
+  c.join(topic(1));
+  ASSERT_TRUE(until([&] { return c.talks_to(key(1)) && c.talks_to(key(2)); }, std::chrono::minutes(6)));
+  EXPECT_LT(took_, 20s);
+}
+
+TEST_F(Swarms, WhoIsConnectedRenewsItsRecordsEveryFiveMinutes) {
+  Member& a = add(net_.add_behind_nat(NatKind::kConsistent), key(1));
+  Member& b = add(net_.add_behind_nat(NatKind::kConsistent), key(2));
+  ASSERT_TRUE(net_.settle());
+  a.join(topic(1));
+  b.join(topic(1));
+  ASSERT_TRUE(until([&] { return a.talks_to(key(2)) && b.talks_to(key(1)); }));
+  net_.world.run_for(std::chrono::minutes(60));
+  for (size_t i = 0; i < 12; ++i)
+    for (Member* member : {&a, &b}) net_.peers[i]->node.storage().unannounce(topic(1), member->swarm->public_key());
+  net_.world.run_for(std::chrono::seconds(302));
+  size_t records = 0;
+  for (size_t i = 0; i < 12; ++i) records += net_.peers[i]->node.storage().record_count();
+  EXPECT_EQ(records, 24u);
 }
 
 TEST_F(Swarms, TheDhtMayComeLater) {
