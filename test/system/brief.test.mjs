@@ -6,8 +6,9 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { Lab } from './docker/lab.mjs'
 import { Process, binary, run, scratch, stopAll, untilWorks } from './harness.mjs'
+import { unavailable } from './nat/lab.mjs'
 
-const skip = process.getuid() !== 0 ? 'needs root (network namespaces)' : false
+const skip = (await unavailable()) ?? false
 const files = scratch()
 const trusted = '203.0.113.10'
 const denied = '198.51.100.25'

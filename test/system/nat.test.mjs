@@ -3,6 +3,7 @@
 // prints the whole grid.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { run } from './harness.mjs'
 import { Lab, unavailable } from './nat/lab.mjs'
 import { connectPair } from './nat/pair.mjs'
 
@@ -43,6 +44,13 @@ connects('symmetric', 'symmetric', 'relayed', { member: { home: 'none' }, provid
 connects('port-cone', 'port-cone', 'relayed', { member: { home: 'none' }, blocked: true })
 connects('none', 'none', 'relayed', { member: { home: 'port-cone' }, blocked: true })
 connects('port-cone', 'port-cone', 'punched', { member: { home: 'none' } })
+
+test('the matrix says by its exit status that there can be no lab', async () => {
+  const matrix = new URL('nat/matrix.mjs', import.meta.url).pathname
+  const { status, stdout } = await run(process.execPath, [matrix], { env: { PATH: '/nonexistent' } })
+  assert.match(stdout, /network namespaces with nftables are not available here/)
+  assert.equal(status, 3)
+})
 
 test('a member with --noRelay relays for nobody', { skip }, async () => {
   const result = await connectPair(lab, 'symmetric', 'symmetric', { member: { home: 'none', args: ['--noRelay'] }, limitMs: 8000 })

@@ -8,14 +8,16 @@
 // p: punched, l: local network, r: relayed; –: no connection within the limit. With several runs the median is shown, and how many of
 // them connected if not all. Where both NATs are random, a member in a third home relays. --labs runs so many pairs at once, each in a
 // lab of its own: quicker, and the seconds are longer. --into appends each run to a file as a line of JSON, so that a matrix can be run in
-// parts and printed with --report. Exit status 1 where a run did not connect.
+// parts and printed with --report. Exit status 1 where a run did not connect, 3 where there can be no lab.
 import { appendFileSync, readFileSync } from 'node:fs'
+import { inTime } from '../harness.mjs'
 import { classOf, report } from './grid.mjs'
 import { Lab, unavailable } from './lab.mjs'
 import { connectPair } from './pair.mjs'
 import { HOMES } from './routers.mjs'
 
 const SAME = 'same'
+const UP_AND_DOWN_MS = 300000 // generous: a second or two, on a machine that has nothing else to do
 const all = Object.keys(HOMES).filter((home) => home !== 'blocked')
 const options = { pairs: 'native-native', rows: all.join(), columns: [...all, SAME].join(), runs: '1', limit: '60', lowTtl: 'drop', rtt: '0', labs: '1', into: '', report: '' }
 for (let i = 2; i < process.argv.length; i += 2) {
@@ -27,7 +29,9 @@ for (let i = 2; i < process.argv.length; i += 2) {
 async function once (lab, pairing, a, b) {
   const [provider, gateway] = pairing.split('-')
   const member = classOf(a, b) === 'both random, by relay' ? { home: 'none' } : undefined
-  const { seconds, how, counted, why } = await connectPair(lab, a, b, { provider, gateway, member, limitMs: 1000 * Number(options.limit) })
+  const limitMs = 1000 * Number(options.limit)
+  const pair = connectPair(lab, a, b, { provider, gateway, member, limitMs })
+  const { seconds, how, counted, why } = await inTime(pair, limitMs + UP_AND_DOWN_MS, `end of ${pairing}, ${a} – ${b ?? SAME}`)
   const result = { pairing, a, b, seconds, how, counted }
   if (options.into) appendFileSync(options.into, JSON.stringify(result) + '\n')
   if (process.env.EACH) console.error(JSON.stringify(result), why ?? '')
@@ -68,10 +72,12 @@ function show (results) {
   if (results.some((r) => r.seconds === null)) process.exitCode = 1
 }
 
+const missing = options.report ? null : await unavailable()
 if (options.report) {
   show(readFileSync(options.report, 'utf8').trim().split('\n').map((line) => JSON.parse(line)))
-} else if (await unavailable()) {
-  console.log(await unavailable())
+} else if (missing) {
+  console.log(missing)
+  process.exitCode = 3
 } else {
   show(await runAll())
 }
