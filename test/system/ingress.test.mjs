@@ -309,6 +309,8 @@ test('without a network it is alive and not ready; the endpoints listen on IPv6 
   }
   await untilWorks(async () => assert.deepEqual(await ask(metrics, '/healthz'), [200, 'ok\n']))
   assert.equal((await ask(metrics, '/readyz'))[0], 503)
+  await lonely.line(/network is offline/)
+  assert.equal((await ask(metrics, '/readyz'))[0], 503, 'nor once it has asked everybody')
   assert.deepEqual(await ask(resolver, '/health'), [200, '{"ok":true}'])
   assert.equal((await ask(resolver, '/all'))[0], 401)
   assert.deepEqual(await ask(resolver, '/all', `Basic ${Buffer.from(password).toString('base64')}`), [200, '[]'])
