@@ -1,10 +1,12 @@
 // Follows a peer whose address changes without notice (a NAT that forgot its mapping): packets of the stream come from somewhere
 // else while the known path stays silent.
 //
-//   packet from elsewhere ─ known path silent? ─▶ challenge to that place ─▶ answer from there ─ still silent? ─▶ move
+//   packet from elsewhere ─ known path silent? ─▶ challenge to that place ─▶ answer from there ─▶ the known place is asked
+//     ─ nothing from it in time ─▶ move
 //
 // Challenge and answer are sealed with the connection's keys (unordered messages), so a spoofed address gets nowhere: nobody but
-// the peer can answer, and a copy of its packets sent from elsewhere does not silence the known path. Of two ends that sent each
+// the peer can answer, and a copy of its packets sent from elsewhere does not silence the known path. Nor does a connection that is
+// only idle go to somebody who hands on both (RFC 9000, 9.3.3): a known path that lives answers first. Of two ends that sent each
 // other's way in the same moment, the one with the larger key waits longer, so that they meet.
 //
 // Pure state, time passed in. Owned by the connection.
@@ -59,26 +61,53 @@ class PathFollower {
   static constexpr Duration kPatience = 200ms;  // silence of the known path; at least 2 round trips
   static constexpr Duration kLeaderPatience = 800ms;
   static constexpr Duration kBetweenChallenges = 200ms;
+  static constexpr Duration kLastChance = 200ms;  // for an answer from the known path; at least 2 round trips
+  static constexpr Duration kUnknownRtt = 333ms;  // RFC 9002, 6.2.2
+  static constexpr int kQuestions = 3;            // in that time; one or two may get lost
+
+  /// What is due: the known place is to be asked for a sign of life, or to be left for this one.
+  struct Act {
+    bool ask = false;
+    std::optional<PathPlace> move;
+  };
 
   /// `leads`: our key is the larger one.
   explicit PathFollower(bool leads) : patience_(leads ? kLeaderPatience : kPatience) {}
 
   void moved(TimePoint now) {
-    heard_here_ = now;
+    heard_here(now);
     challenge_.reset();
   }
-  void heard_here(TimePoint now) { heard_here_ = now; }
+  void heard_here(TimePoint now) {
+    heard_here_ = now;
+    proof_.reset();
+  }
   /// A packet came from `at`, which is not the known place. The challenge to send there, if it is time for one.
   std::optional<PathMessage> heard_elsewhere(const PathPlace& at, Duration rtt, TimePoint now, Rng& rng) {
-    if (!silent(rtt, now) || (challenge_ && now - challenge_->sent_at < kBetweenChallenges)) return std::nullopt;
+    if (proof_ || !silent(rtt, now) || (challenge_ && now - challenge_->sent_at < kBetweenChallenges)) return std::nullopt;
     challenge_ = Challenge{at, rng.array<16>(), now};
     return PathMessage{PathMessage::Kind::kChallenge, challenge_->token};
   }
-  /// True: the peer is there and nowhere else; move.
+  /// True: what came from `at` was the peer's, and step() is due.
   bool on_answer(const PathMessage& answer, const PathPlace& at, Duration rtt, TimePoint now) {
     if (!challenge_ || challenge_->token != answer.token || !(challenge_->place == at)) return false;
     challenge_.reset();
-    return silent(rtt, now);
+    if (proof_ || !silent(rtt, now)) return false;
+    proof_ = Proof{at, now};
+    return true;
+  }
+  /// When step() is due; nullopt: there is nothing to decide.
+  std::optional<TimePoint> next(Duration rtt) const {
+    if (!proof_) return std::nullopt;
+    return proof_->at + proof_->questions * last_chance(rtt) / kQuestions;
+  }
+  Act step(Duration rtt, TimePoint now) {
+    const auto due = next(rtt);
+    if (!due || now < *due) return {};
+    if (proof_->questions++ < kQuestions) return {.ask = true, .move = {}};
+    const PathPlace place = proof_->place;
+    proof_.reset();
+    return {.ask = false, .move = place};
   }
 
  private:
@@ -87,12 +116,19 @@ class PathFollower {
     ByteArray<16> token;
     TimePoint sent_at;
   };
+  struct Proof {
+    PathPlace place;
+    TimePoint at;
+    int questions = 0;
+  };
 
   bool silent(Duration rtt, TimePoint now) const { return now - heard_here_ >= std::max<Duration>(patience_, 2 * rtt); }
+  static Duration last_chance(Duration rtt) { return std::max<Duration>(kLastChance, 2 * (rtt == Duration::zero() ? kUnknownRtt : rtt)); }
 
   Duration patience_;
   TimePoint heard_here_{};
   std::optional<Challenge> challenge_;
+  std::optional<Proof> proof_;
 };
 
 }  // namespace hg::noise

@@ -235,6 +235,7 @@ void SecureConnection::on_tick() {
   const TimePoint now = runtime_.now();
   if (!ended_ && now - last_write_ >= kKeepAlive) send_keepalive();
   check_liveness();
+  follow_peer();
   forget_former_paths(now);
   if (messages_received_ == messages_at_last_tick_) reader_.release();
   messages_at_last_tick_ = messages_received_;
@@ -267,8 +268,10 @@ void SecureConnection::check_liveness() {
 }
 
 void SecureConnection::arm_tick() {
-  const TimePoint liveness = liveness_.next(liveness_view());
-  tick_.arm(ended_ ? liveness : std::min(liveness, last_write_ + kKeepAlive));
+  TimePoint at = liveness_.next(liveness_view());
+  if (!ended_) at = std::min(at, last_write_ + kKeepAlive);
+  const auto decision = follower_ ? follower_->next(stream_->stats().smoothed_rtt) : std::nullopt;
+  tick_.arm(decision ? std::min(at, *decision) : at);
 }
 
 ConnectionStats SecureConnection::stats() const {

@@ -166,6 +166,8 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   PathPlace place() const { return {stream_->socket(), stream_->remote()}; }
   void on_path_packet(UdpSocket& socket, const Endpoint& from, bool fits);
   void on_path_message(const PathMessage& message);
+  void follow_peer();
+  void follow_to(const PathPlace& there);
   void relocate(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id);
   FormerPath* former(const UdpSocket* socket);
   void leave_path();

@@ -86,15 +86,26 @@ void SecureConnection::on_path_message(const PathMessage& message) {
     stream_->send_message_to(*arrival_.socket, arrival_.remote, unordered().seal(answer.encode()));
     return;
   }
-  if (relayed() || !follower_->on_answer(message, arrival_, stream_->stats().smoothed_rtt, runtime_.now())) return;
-  if (arrival_.socket != stream_->socket()) {
-    FormerPath* known = former(arrival_.socket);
+  const TimePoint now = runtime_.now();
+  if (!relayed() && follower_->on_answer(message, arrival_, stream_->stats().smoothed_rtt, now)) tick_.arm(now);
+}
+
+void SecureConnection::follow_peer() {
+  if (!follower_ || destroyed_ || closed_) return;
+  const auto act = follower_->step(stream_->stats().smoothed_rtt, runtime_.now());
+  if (act.ask) stream_->probe_peer();
+  if (act.move) follow_to(*act.move);
+}
+
+void SecureConnection::follow_to(const PathPlace& there) {
+  if (there.socket != stream_->socket()) {
+    FormerPath* known = former(there.socket);
     if (known == nullptr) return;
     auto attachment = known->attachment;
     leave_path();
     attachment_ = std::move(attachment);
   }
-  relocate(*arrival_.socket, arrival_.remote, stream_->remote_id());
+  relocate(*there.socket, there.remote, stream_->remote_id());
 }
 
 SecureConnection::FormerPath* SecureConnection::former(const UdpSocket* socket) {
