@@ -38,6 +38,9 @@ class Connection : public ByteStream {
   /// The view is valid during the call only.
   virtual void set_unordered_handler(std::function<void(ByteView)> handler) = 0;
 
+  /// From now on a message of more than `bytes` ends the connection, before it is gathered.
+  virtual void limit_messages(size_t bytes) = 0;
+
   /// The peer said that it, too, can carry this connection over to another path: from now on its silence ends nothing for a while.
   virtual void allow_moves() {}
   /// False while the peer is silent and the connection is held for it.

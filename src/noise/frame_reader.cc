@@ -29,8 +29,10 @@ std::optional<MutableBytes> FrameReader::next(ByteView& bytes) {
     length_[length_size_++] = bytes.front();
     bytes = bytes.subspan(1);
   }
-  if (length_size_ < kLengthBytes || too_long()) return std::nullopt;
+  if (length_size_ < kLengthBytes) return std::nullopt;
   const size_t length = read_u24(length_.data());
+  too_long_ = length > limit_;
+  if (too_long_) return std::nullopt;
   const ByteView more = bytes.first(std::min(bytes.size(), length - unit_.size()));
   unit_.insert(unit_.end(), more.begin(), more.end());
   bytes = bytes.subspan(more.size());
@@ -38,8 +40,6 @@ std::optional<MutableBytes> FrameReader::next(ByteView& bytes) {
   delivered_ = true;
   return MutableBytes(unit_);
 }
-
-bool FrameReader::too_long() const { return !delivered_ && length_size_ == kLengthBytes && read_u24(length_.data()) > limit_; }
 
 void FrameReader::release() {
   if (!delivered_ && (length_size_ > 0 || !unit_.empty())) return;

@@ -1,6 +1,6 @@
 // Cuts the byte stream below an encrypted connection into its units: u24 LE length, then the bytes.
 //
-//   ByteView left = chunk;   while (auto unit = reader.next(left)) use(*unit);
+//   ByteView left = chunk;   while (auto unit = reader.next(left)) use(*unit);   if (reader.too_long()) …
 //
 // A unit that lies in one chunk is copied once (views are const, decryption works in place); one that
 // is spread over chunks is gathered as its bytes arrive, so memory follows what was received and never
@@ -19,10 +19,10 @@ class FrameReader {
 
   /// The next complete unit, writable, valid until the next call; nullopt when `bytes` are used up (they are remembered), or too_long().
   std::optional<MutableBytes> next(ByteView& bytes);
-  /// Units longer than this are not gathered. Bytes, the length's own not counted.
-  void set_limit(size_t most) { limit_ = most; }
-  /// The unit that comes is over the limit; nothing can be read any more.
-  bool too_long() const;
+  /// Longest unit that is gathered, in bytes.
+  void set_limit(size_t bytes) { limit_ = bytes; }
+  /// A unit beyond the limit began: there is no next one.
+  bool too_long() const { return too_long_; }
   /// Frees the buffer unless a unit is half received.
   void release();
   size_t capacity() const { return unit_.capacity(); }
@@ -34,6 +34,7 @@ class FrameReader {
   ByteArray<kLengthBytes> length_{};
   size_t length_size_ = 0;
   size_t limit_ = SIZE_MAX;
+  bool too_long_ = false;
   bool delivered_ = false;  // unit_ holds what the last call returned
 };
 

@@ -29,6 +29,7 @@ SecureConnection::SecureConnection(Runtime& runtime, std::unique_ptr<udx::Stream
       tick_(runtime.timers(), [this] { on_tick(); }),
       resume_(runtime.timers(), [this] { continue_reading(); }) {
   stream_->set_handler(this);
+  reader_.set_limit(kHeaderUnit);
   send_header(keys.tx);
   arm_tick();
   stream_->resume_reading();
@@ -83,13 +84,18 @@ bool SecureConnection::seal_and_send(Buffer message) {
   return wants_more;
 }
 
+void SecureConnection::limit_messages(size_t bytes) {
+  message_limit_ = std::min(bytes, kMaxMessage);
+  if (decrypt_) reader_.set_limit(message_limit_ + crypto::SecretStreamCipher::kOverhead);
+}
+
 void SecureConnection::on_data(ByteView data) { process(data); }
 
 void SecureConnection::process(ByteView bytes) {
   while (!destroyed_ && !closed_) {
     if (decrypt_ && blocked()) return stash(bytes);
     const auto unit = reader_.next(bytes);
-    if (!unit && reader_.too_long()) return destroy(Error{"INVALID_MESSAGE", "a message is longer than it may be"});
+    if (reader_.too_long()) return refuse_unit();
     if (!unit) return;
     if (decrypt_) {
       on_message(*unit);
@@ -99,6 +105,11 @@ void SecureConnection::process(ByteView bytes) {
   }
 }
 
+void SecureConnection::refuse_unit() {
+  destroy(decrypt_ ? Error{"MESSAGE_TOO_LONG", "a message is longer than it may be"}
+                   : Error{"INVALID_HEADER", "the other side's header is too long"});
+}
+
 void SecureConnection::on_header(ByteView unit) {
   const Hash32 expected = stream_id(handshake_hash_, !is_initiator_);
   if (unit.size() != kHeaderUnit || !crypto::equal_secret(unit.first(expected.size()), expected))
@@ -106,6 +117,7 @@ void SecureConnection::on_header(ByteView unit) {
   ByteArray<crypto::SecretStreamCipher::kHeaderSize> header;
   std::copy_n(unit.begin() + expected.size(), header.size(), header.begin());
   decrypt_.emplace(rx_, header);
+  limit_messages(message_limit_);
   crypto::wipe(rx_);
   open_pending_ = true;
   if (handler_ != nullptr) deliver_open();

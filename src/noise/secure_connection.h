@@ -85,6 +85,7 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   ConnectionStats stats() const override;
   bool send_unordered(ByteView message) override;
   void set_unordered_handler(UnorderedHandler handler) override;
+  void limit_messages(size_t bytes) override;
   void allow_moves() override;
   bool answering() const override { return !liveness_.silent(); }
   void set_answering_handler(std::function<void(bool)> handler) override { on_answering_ = std::move(handler); }
@@ -98,8 +99,6 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   void send_keepalive();
   /// Told once, before the handler's on_close, or by the destructor. Must not destroy the connection.
   void set_close_observer(CloseObserver observer) { close_observer_ = std::move(observer); }
-  /// A longer message from the other side ends the connection before it is gathered. Bytes, 64 at least.
-  void set_max_message(size_t most) { reader_.set_limit(most + crypto::SecretStreamCipher::kOverhead); }
   /// Where its packets go at present. The socket is not to be used once the connection is closed.
   struct Path {
     UdpSocket* socket = nullptr;
@@ -143,6 +142,7 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   void send_header(const ByteArray<32>& tx);
   bool seal_and_send(Buffer message);
   void process(ByteView bytes);
+  void refuse_unit();
   void on_header(ByteView unit);
   void on_message(MutableBytes unit);
   bool blocked() const { return handler_ == nullptr || paused_; }
@@ -194,6 +194,7 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   std::unique_ptr<UnorderedBox> unordered_;
 
   FrameReader reader_;
+  size_t message_limit_ = kMaxMessage;
   Bytes stash_;  // received while reading was paused
   uint64_t messages_sent_ = 0;
   uint64_t messages_received_ = 0;

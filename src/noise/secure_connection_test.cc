@@ -318,7 +318,7 @@ TEST_F(Secure, AMessageBeyondTheLimitIsNotGathered) {
   for (const size_t cut : {size_t{1}, size_t{1152}, SIZE_MAX}) {
     b_.recorder = {};
     open();
-    b_.connection->set_max_message(4096);
+    b_.connection->limit_messages(4096);
     a_.connection->write(Buffer::copy_of(Bytes(4096, 1)));
     a_.connection->write(Buffer::copy_of(Bytes(4097, 2)));
     a_.connection->write(Buffer::copy_of(Bytes(10, 3)));
@@ -327,9 +327,30 @@ TEST_F(Secure, AMessageBeyondTheLimitIsNotGathered) {
     ASSERT_EQ(b_.recorder.messages.size(), 1u) << cut;
     EXPECT_EQ(b_.recorder.messages[0].size(), 4096u);
     ASSERT_TRUE(b_.recorder.close_error);
-    EXPECT_EQ(b_.recorder.close_error->code, "INVALID_MESSAGE");
+    EXPECT_EQ(b_.recorder.close_error->code, "MESSAGE_TOO_LONG");
     EXPECT_LT(b_.connection->reassembly_bytes(), 16384u);
   }
+}
+
+TEST_F(Secure, AHeaderThatClaimsTooMuchCloses) {
+  make(a_, true);
+  feed(a_, Bytes{57, 0, 0});
+  world_.run_for(1ms);
+  ASSERT_TRUE(a_.recorder.close_error);
+  EXPECT_EQ(a_.recorder.close_error->code, "INVALID_HEADER");
+}
+
+TEST_F(Secure, AMessageThatClaimsMoreThanAllowedCloses) {
+  open();
+  b_.connection->limit_messages(100);
+  a_.connection->write(Buffer::copy_of(Bytes(100, 1)));
+  a_.connection->write(Buffer::copy_of(Bytes(101, 1)));
+  a_.raw->sent.resize(a_.raw->sent.size() - 100);  // its length is enough
+  carry(a_, b_, 5);
+  world_.run_for(1ms);
+  EXPECT_EQ(b_.recorder.messages.size(), 1u);
+  ASSERT_TRUE(b_.recorder.close_error);
+  EXPECT_EQ(b_.recorder.close_error->code, "MESSAGE_TOO_LONG");
 }
 
 TEST_F(Secure, MemoryOfABigMessageIsGivenBackWhenIdle) {

@@ -24,6 +24,7 @@ struct Sink final : noise::Connection {
   noise::ConnectionStats stats() const override { return {}; }
   bool send_unordered(ByteView) override { return false; }
   void set_unordered_handler(std::function<void(ByteView)>) override {}
+  void limit_messages(size_t) override {}
 
   PublicKey key{};
   Hash64 hash{};

@@ -70,7 +70,7 @@ void BlindRelayClient::on_connected(Expected<std::unique_ptr<noise::SecureConnec
   }
   look_.disarm();
   control_ = std::move(*result);
-  control_->set_max_message(BlindRelayChannel::kMaxFrame);
+  control_->limit_messages(BlindRelayChannel::kMaxFrame);
   BlindRelayChannel::Events events;
   events.on_pair = [this](const wire::Pair& pair) { on_pair(pair); };
   events.on_close = [this] { control_->destroy(Error{"RELAY_ABORTED", "the relay refuses"}); };

@@ -18,7 +18,7 @@ class BlindRelayServerImpl::Session final : private ByteStreamHandler {
   Session(BlindRelayServerImpl& relay, std::unique_ptr<noise::SecureConnection> connection, bool of_member)
       : member(of_member), since(relay.context_.now()), relay_(relay), control_(std::move(connection)), channel_(*control_, events()) {
     key = control_->remote_key();
-    control_->set_max_message(BlindRelayChannel::kMaxFrame);
+    control_->limit_messages(BlindRelayChannel::kMaxFrame);
     control_->set_handler(this);
   }
   ~Session() override { control_->set_handler(nullptr); }

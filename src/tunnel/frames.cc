@@ -141,7 +141,7 @@ bool FrameReader::complete_partial(ByteView& data) {
   if (partial_.size() < kLengthBytes) take(kLengthBytes - partial_.size());
   if (partial_.size() < kLengthBytes) return true;
   const size_t length = load_u32_be(partial_.data());
-  if (length > kMaxMessage) return false;
+  if (length > limit_) return false;
   take(kLengthBytes + length - partial_.size());
   return true;
 }

@@ -19,6 +19,7 @@ inline constexpr size_t kLengthBytes = 4;
 inline constexpr size_t kMessageHeaderBytes = 6;
 inline constexpr size_t kFrameHeaderBytes = kLengthBytes + kMessageHeaderBytes;
 inline constexpr size_t kMaxMessage = 10 * 1024 * 1024;
+inline constexpr size_t kMaxBeforeHello = 4096;  // a hello takes 79
 inline constexpr size_t kMaxStreamBody = 61440;  // the TypeScript program's MAX_TUNNEL_FRAME
 inline constexpr size_t kEarlyBytes = 32768;     // of a channel, before its confirmation (feature "early")
 inline constexpr size_t kMaxUdpPayload = 65507;  // RFC 768 over IPv4: 65535 - 20 - 8
@@ -90,8 +91,11 @@ std::optional<UnorderedDatagram> parse_unordered_datagram(ByteView message);
 /// Cuts a byte stream into message payloads.
 class FrameReader {
  public:
+  /// Longest frame that is taken; kMaxMessage at first.
+  void set_limit(size_t bytes) { limit_ = bytes; }
+
   /// Calls on_message(ByteView payload) for each whole frame; it returns false to stop (the rest is discarded). False: a frame is longer
-  /// than kMaxMessage and the connection must end. The payload is valid during the call only.
+  /// than the limit and the connection must end. The payload is valid during the call only.
   template <class OnMessage>
   [[nodiscard]] bool feed(ByteView data, OnMessage&& on_message) {
     if (!partial_.empty()) {
@@ -103,7 +107,7 @@ class FrameReader {
     }
     while (data.size() >= kLengthBytes) {
       const size_t length = load_u32_be(data.data());
-      if (length > kMaxMessage) return false;
+      if (length > limit_) return false;
       if (data.size() - kLengthBytes < length) break;
       const ByteView payload = data.subspan(kLengthBytes, length);
       data = data.subspan(kLengthBytes + length);
@@ -120,6 +124,7 @@ class FrameReader {
   bool complete_partial(ByteView& data);
 
   Bytes partial_;
+  size_t limit_ = kMaxMessage;
 };
 
 }  // namespace hg::tunnel

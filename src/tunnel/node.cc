@@ -9,6 +9,7 @@ namespace hg::tunnel {
 namespace {
 constexpr std::string_view kLog = "node";
 constexpr size_t kMaxNotice = 4096;        // bytes of an advertisement that a mere provider reads, for features and relay key
+constexpr size_t kMaxGreetings = 32;       // sessions without a hello yet; an honest one takes a round trip
 constexpr Duration kEndPatience = 2s;      // for the streams' orderly end
 constexpr Duration kDestroyPatience = 1s;  // for the close that follows a destroy
 constexpr Duration kStatusInterval = 1s;   // a peer that asks more often is not answered
@@ -49,6 +50,19 @@ void Node::add_connection(std::unique_ptr<noise::Connection> connection) {
                                            static_cast<SessionEvents&>(*this));
   Session* key = session.get();
   sessions_.emplace(key, std::move(session));
+  bound_greetings(*key);
+}
+
+/// Who says nothing makes room: a swarm has so many links, and strangers are not to hold them.
+void Node::bound_greetings(const Session& newest) {
+  Session* oldest = nullptr;
+  size_t greetings = 1;
+  for (const auto& [key, session] : sessions_) {
+    if (key == &newest || !session->greeting()) continue;
+    ++greetings;
+    if (oldest == nullptr || session->since() < oldest->since()) oldest = key;
+  }
+  if (greetings > kMaxGreetings) oldest->make_room();
 }
 
 std::vector<PeerInfo> Node::peers() const {

@@ -95,6 +95,8 @@ class Node final : private SessionEvents {
 
   void handle_status(Session& session, StatusMessage status);
 
+  void bound_greetings(const Session& newest);
+
   enum class Phase { kRunning, kGrace, kEnding, kDone };
   void learn_features(Session& session, ByteView json);
   void tick();

@@ -404,6 +404,24 @@ TEST_F(NodeTest, ASilentConnectionIsDropped) {
   EXPECT_TRUE(gateway.node->peers().empty());
 }
 
+TEST_F(NodeTest, StrangersThatSayNothingMakeRoomForOneAnother) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(80)});
+  std::vector<std::unique_ptr<RawPeer>> strangers;
+  for (uint8_t i = 0; i < 40; ++i) {
+    strangers.push_back(std::make_unique<RawPeer>(host_, gateway, 10 + i, 1, false));
+    run(10ms);
+  }
+  EXPECT_EQ(32u, gateway.node->peers().size());
+  for (size_t i = 0; i < strangers.size(); ++i) EXPECT_EQ(i < 8, strangers[i]->closed) << i;
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->gates().size() == 1; }));
+  EXPECT_LE(gateway.node->peers().size(), 33u);
+  for (auto& stranger : strangers) stranger = std::make_unique<RawPeer>(host_, gateway, 99, 1, false);
+  run(10ms);
+  EXPECT_TRUE(gateway.node->is_member(key(2)));
+}
+
 TEST_F(NodeTest, TwoMembersWithBothRolesServeEachOther) {
   Member a(host_, true, true), b(host_, true, true);
   a.node->provider()->set_services({tcp(81)});

@@ -9,8 +9,9 @@ namespace hg::tunnel {
 namespace {
 
 constexpr std::string_view kLog = "session";
-constexpr Duration kEndPatience = 5s;       // between the peer's end of stream and our destroy
-constexpr uint32_t kHighHalf = 0x80000000;  // see fresh_id()
+constexpr Duration kEndPatience = 5s;             // between the peer's end of stream and our destroy
+constexpr uint32_t kHighHalf = 0x80000000;        // see fresh_id()
+constexpr size_t kMaxMessageBeforeHello = 65536;  // a hello, and what another program may put into one message with it
 
 std::string short_key(const PublicKey& key) { return to_hex(ByteView(key).first(4)); }
 
@@ -34,6 +35,8 @@ Session::Session(const Context& context, std::unique_ptr<noise::Connection> conn
     if (ready()) events_.on_session_answering(*this, answering);
   });
   hello_timer_.arm(since_ + context_.limits.hello_timeout);
+  reader_.set_limit(kMaxBeforeHello);
+  connection_->limit_messages(kMaxMessageBeforeHello);
   send_frame(
       make_hello_frame(room(), says_gateway_, make_auth(context_.router, connection_->local_key(), connection_->remote_key(), hello_ms)));
 }
@@ -89,7 +92,7 @@ void Session::on_data(ByteView data) {
   if (failed_ || state_ == State::kClosed) return;
   if (!reader_.feed(data, [this](ByteView payload) { return dispatch(payload); })) {
     ++context_.counters.oversized_frames;
-    fail("FRAME_TOO_LONG", "a frame of more than 10 MiB");
+    fail("FRAME_TOO_LONG", ready() ? "a frame of more than 10 MiB" : "a long frame before its hello");
   }
 }
 
@@ -186,6 +189,8 @@ void Session::handle_hello(const Message& message) {
   }
   state_ = State::kReady;
   hello_timer_.disarm();
+  reader_.set_limit(kMaxMessage);
+  connection_->limit_messages(SIZE_MAX);
   events_.on_session_ready(*this);
 }
 

@@ -70,6 +70,10 @@ class Session final : public ByteStreamHandler {
 
   State state() const { return state_; }
   bool ready() const { return state_ == State::kReady; }
+  /// The peer's hello is still waited for.
+  bool greeting() const { return state_ == State::kHello && !failed_; }
+  /// Ends it: others wait for their hello, too, and have come later.
+  void make_room() { fail("HELLO_OVERTAKEN", "no hello yet, and many others are waited for", log::Level::kDebug); }
   const PublicKey& remote_key() const { return connection_->remote_key(); }
   bool remote_is_gateway() const { return remote_is_gateway_; }
   noise::ConnectionStats stats() const { return connection_->stats(); }

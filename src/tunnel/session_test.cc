@@ -240,6 +240,23 @@ TEST_F(SessionTest, NothingIsHeardBeforeTheHello) {
   EXPECT_FALSE(peer.closed);
 }
 
+TEST_F(SessionTest, BeforeTheHelloFramesAndMessagesAreShort) {
+  Member gateway(host_, true, false);
+  RawPeer frame(host_, gateway, 2, 1, false), message(host_, gateway, 3, 1, false), honest(host_, gateway, 4, 1, false);
+  frame.raw(Bytes{0x00, 0x50, 0x00, 0x00});
+  message.raw(Bytes(100'000));
+  honest.say_hello();
+  Service wordy = tcp(80);
+  wordy.ingress_policy = R"({"$":")" + std::string(100'000, 'x') + R"("})";
+  honest.advertise({wordy});
+  run(10ms);
+  EXPECT_TRUE(frame.closed);
+  EXPECT_TRUE(message.closed);
+  EXPECT_EQ(1u, gateway.node->counters().oversized_frames);
+  EXPECT_FALSE(honest.closed);
+  EXPECT_EQ(1u, gateway.node->gateway()->routes().size());
+}
+
 TEST_F(SessionTest, AReplayedHelloIsRefusedOnAnotherConnection) {
   Member gateway(host_, true, false);
   RawPeer first(host_, gateway, 2, 1, false);

@@ -87,6 +87,7 @@ class PipeEnd final : public noise::Connection {
     return true;
   }
   void set_unordered_handler(std::function<void(ByteView)> handler) override { unordered_handler_ = std::move(handler); }
+  void limit_messages(size_t bytes) override { message_limit_ = bytes; }
 
   /// The network takes the connection away: both ends hear of it.
   void cut() {
@@ -152,6 +153,7 @@ class PipeEnd final : public noise::Connection {
 
   void receive(ByteView data, size_t split) {
     stats_.bytes_received += data.size();
+    if (data.size() > message_limit_) return destroy();
     if (handler_ == nullptr) return;
     if (split == 0) return handler_->on_data(data);
     while (!data.empty() && !closed_) {
@@ -194,6 +196,7 @@ class PipeEnd final : public noise::Connection {
   uint64_t written_messages_ = 0;
   uint64_t unordered_messages_ = 0;
   std::function<void(ByteView)> unordered_handler_;
+  size_t message_limit_ = SIZE_MAX;
   bool needs_drain_ = false;
   bool paused_ = false;
   bool moves_allowed_ = false;
