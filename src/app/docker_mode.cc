@@ -24,6 +24,18 @@ docker::DiscoveryRules rules_for(const std::string& network, const docker::Watch
   return rules;
 }
 
+docker::Discovery::Key key_of(const tunnel::Service& service) { return {service.service_host, service.gate_port, service.protocol}; }
+
+/// A file's entry for a container's service stays as the file has it, policy and all, and gets what discovery adds: tags.
+void merge(std::vector<tunnel::Service>& services, const tunnel::Service& found) {
+  const auto twin = std::find_if(services.begin(), services.end(), [&](const auto& service) { return key_of(service) == key_of(found); });
+  if (twin == services.end()) {
+    services.push_back(found);
+  } else {
+    twin->tags += (twin->tags.empty() ? "" : " ") + found.tags;
+  }
+}
+
 }  // namespace
 
 DockerMode::DockerMode(io::Loop& loop, const Config& config, const PublicKey& router_name, std::vector<tunnel::Service> files,
@@ -84,7 +96,7 @@ void DockerMode::containers_changed(const std::vector<docker::Container>& contai
 void DockerMode::offer() {
   if (links_ == nullptr || node_ == nullptr || stopping_) return;
   std::vector<tunnel::Service> services = files_;
-  services.insert(services.end(), found_.services.begin(), found_.services.end());
+  for (const tunnel::Service& service : found_.services) merge(services, service);
   if (services.size() > tunnel::kMaxServices) services.resize(tunnel::kMaxServices);
   for (const tunnel::Service& service : found_.services)
     HG_LOG(kDebug, kLog, "offers {}:{} as gate {} ({})", service.service_host, service.service_port, service.gate_port, service.tags);
@@ -93,8 +105,8 @@ void DockerMode::offer() {
 
 void DockerMode::connect(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel) {
   const tunnel::Service& service = request.service;
-  const docker::Discovery::Key key{service.service_host, service.gate_port, service.protocol};
-  const bool from_file = std::find(files_.begin(), files_.end(), service) != files_.end();
+  const docker::Discovery::Key key = key_of(service);
+  const bool from_file = std::any_of(files_.begin(), files_.end(), [&](const auto& file) { return key_of(file) == key; });
   if (const auto known = found_.addresses.find(key); known != found_.addresses.end() && !from_file && !known->second.empty())
     request.service.service_host = known->second[turns_[key]++ % known->second.size()];
   links_->connect(std::move(request), std::move(channel));

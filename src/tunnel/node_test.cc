@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/log_lines.h"
 #include "support/tunnel_members.h"
 
 namespace hg::tunnel {
@@ -491,6 +492,26 @@ TEST_F(NodeTest, OfSeveralServicesOnOneGatePortTheAskedOneAnswers) {
   auto client = open(gateway, 8080);
   ASSERT_TRUE(wait([&] { return client->opened; }));
   EXPECT_EQ("b.hyper", provider.connector.requests[0].service.service_host);
+}
+
+TEST_F(NodeTest, OfTwinsTheFirstIsOfferedWithItsPolicy) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  hg::test::LogLines lines;
+  Service first = tcp(8080), twin = tcp(8080), other_protocol = udp(8080);
+  first.ingress_policy = R"({"defaults":{"allow":false}})";
+  twin.tags = "docker";
+  for (int i = 0; i < 2; ++i) provider.node->provider()->set_services({first, twin, other_protocol, tcp(81 + i)});
+  ASSERT_EQ(lines.warnings.size(), 1u);
+  EXPECT_NE(std::string::npos, lines.warnings[0].find("8080/tcp")) << lines.warnings[0];
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() > 0; }));
+  EXPECT_EQ(gateway.node->gateway()->routes().size(), 3u);
+  const auto offers = gateway.node->gateway()->routes().offers_of(key(2));
+  for (const Service& offer : offers)
+    if (offer.gate_port == 8080 && offer.protocol == Protocol::kTcp) EXPECT_EQ(offer.ingress_policy, first.ingress_policy);
+  auto client = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return client->closed; }));
+  EXPECT_EQ(CloseReason::kDenied, client->reason);
 }
 
 TEST_F(NodeTest, ARequestWithoutRouteIsHeldAndGivenUpAfterAMinute) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 #include "base/log.h"
 
@@ -11,6 +13,19 @@ namespace hg::tunnel {
 namespace {
 constexpr std::string_view kLog = "provider";
 constexpr size_t kRefreshBytesPerMs = 64;  // to each peer, for repeating what it knows
+
+/// To a gateway, what has the same gate and host is one service.
+void drop_twins(std::vector<Service>& services, const Context& context) {
+  std::set<std::tuple<uint16_t, Protocol, std::string>> seen;
+  std::erase_if(services, [&](const Service& service) {
+    if (seen.emplace(service.gate_port, service.protocol, service.service_host).second) return false;
+    const std::string line = fmt::format("gate {}/{}: {} is there twice, the first entry counts", service.gate_port,
+                                         protocol_name(service.protocol), service.service_host);
+    if (context.notices.due(line, context.runtime.now())) HG_LOG(kWarn, kLog, "{}", line);
+    return true;
+  });
+}
+
 }  // namespace
 
 Provider::Provider(const Context& context, ServiceConnector& connector) : context_(context), connector_(connector) { encode(); }
@@ -34,6 +49,7 @@ bool Provider::set_ingress_policy(std::string policy) {
 }
 
 void Provider::set_services(std::vector<Service> services) {
+  drop_twins(services, context_);
   if (stopping_ || services == services_) return;
   services_ = std::move(services);
   encode();

@@ -36,8 +36,8 @@ class Provider {
  public:
   Provider(const Context& context, ServiceConnector& connector);
 
-  /// Replaces the services; peers are told at once. The first service with a gate port and protocol (and the service host, when the gateway
-  /// names it) answers for them.
+  /// Replaces the services; peers are told at once. Of those with one gate port, protocol and host the first counts. The first with a gate
+  /// port and protocol (and the service host, when the gateway names it) answers for them.
   void set_services(std::vector<Service> services);
   const std::vector<Service>& services() const { return services_; }
   /// For every service, JSON text, empty: none. A service's own policy comes before it and wins. Peers are told at once. False: with it the
