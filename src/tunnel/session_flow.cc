@@ -17,7 +17,8 @@ size_t grant_of(size_t window) { return std::min(window / kGrants, kMostGrant); 
 // ---------------------------------------------------------------------------------------------------- flow control
 
 // Credit is what bounds a channel's buffer, so slow readers never hold the connection. Once all is promised the least window shrinks as the
-// sum grows, which then follows the square root of the number of channels: 65536 of them get 512 MiB in all.
+// sum grows, which then follows the square root of the number of channels: 65536 of them get 640 MiB in all, at a provider, where each may
+// begin with kEarlyBytes, 2 GiB.
 size_t Session::least_window() const {
   const Limits& limits = context_.limits;
   if (promised_ <= limits.max_buffer_per_peer) return limits.min_window;
