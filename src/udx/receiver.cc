@@ -1,7 +1,5 @@
 #include "udx/receiver.h"
 
-#include <algorithm>
-
 namespace hg::udx {
 
 Receiver::Verdict Receiver::accept(Seq seq, bool end, ByteView payload) {
@@ -34,7 +32,7 @@ Receiver::Verdict Receiver::accept(Seq seq, bool end, ByteView payload) {
 }
 
 bool Receiver::keep(Seq seq, ByteView payload) {
-  if (seq - delivered_ >= kMaxSpan) return false;
+  if (seq - delivered_ >= max_span()) return false;
   const size_t cost = cost_of(payload.size());
   if (cost_ + cost > window_ + kSlack) return false;
   if (seq != ack_ && early_.size() >= kMaxRanges) return false;
@@ -98,6 +96,13 @@ void Receiver::drop_all() {
   }
   ring_.release();
   cost_ = 0;
+}
+
+size_t Receiver::memory_bytes() const {
+  size_t total = ring_.capacity() * sizeof(Slot);
+  for (Seq seq = ring_.begin(); seq != ring_.end(); ++seq)
+    if (ring_[seq].present) total += BlockPool::block_bytes(ring_[seq].size);
+  return total;
 }
 
 }  // namespace hg::udx

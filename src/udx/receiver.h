@@ -4,11 +4,13 @@
 //            ─ early, or reading is paused ─▶ kept in a ring (bounded) ─▶ next() … pop()
 //
 //        delivered()            ack()
-//   …───────┴── kept, in order ───┴── hole ── [kept] ── hole ── [kept] …     ring: at most kMaxSpan packets
+//   …───────┴── kept, in order ───┴── hole ── [kept] ── hole ── [kept] …     ring: at most max_span() packets
 //
-// Owner: the stream. One thread. Sizes in bytes; a kept packet counts at least kMinCost, so tiny packets fill the window too.
+// Owner: the stream. One thread. Sizes in bytes; a kept packet counts at least kMinCost, so tiny packets fill the window too. Blocks and
+// ring take at most twice what counts.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 
 #include "base/bytes.h"
@@ -51,6 +53,7 @@ class Receiver {
   /// What may be advertised now.
   uint32_t window() const { return static_cast<uint32_t>(window_ > cost_ ? window_ - cost_ : 0); }
   size_t window_limit() const { return window_; }
+  void set_window(size_t window) { window_ = window; }
   bool has_gaps() const { return !early_.empty(); }
   /// Ranges held beyond ack(), ascending, at most `out.size()`: when there are more, the lowest, the highest and a rotating
   /// part of the middle. Returns how many.
@@ -59,6 +62,8 @@ class Receiver {
   /// Gives memory back that an idle stream does not need.
   void release_idle();
   void drop_all();
+  /// Blocks and ring.
+  size_t memory_bytes() const;
 
  private:
   struct Slot {
@@ -68,6 +73,8 @@ class Receiver {
   };
 
   bool keep(Seq seq, ByteView payload);
+  /// No more packets than would fill the window if each were tiny.
+  size_t max_span() const { return std::min(kMaxSpan, (window_ + kSlack) / kMinCost); }
   static size_t cost_of(size_t bytes) { return bytes < kMinCost ? kMinCost : bytes; }
 
   BlockPool& pool_;

@@ -24,7 +24,7 @@ struct Fixture : testing::Test {
   }
 
   BlockPool pool;
-  Receiver receiver{pool, 1 << 20};
+  Receiver receiver{pool, 16 << 20};
   std::string got;
 };
 using ReceiverTest = Fixture;
@@ -59,13 +59,43 @@ TEST_F(ReceiverTest, TinyPacketsFillTheWindowToo) {
   receiver.pause();
   Seq seq = 0;
   while (accept(seq, "x") == Verdict::kKept) ++seq;
-  EXPECT_LE(seq, ((1u << 20) + Receiver::kSlack) / Receiver::kMinCost);
+  EXPECT_LE(seq, ((16u << 20) + Receiver::kSlack) / Receiver::kMinCost);
   EXPECT_EQ(receiver.window(), 0u);
 }
 
 TEST_F(ReceiverTest, RefusesFarAhead) {
   EXPECT_EQ(accept(Receiver::kMaxSpan, "x"), Verdict::kRefused);
   EXPECT_EQ(accept(Receiver::kMaxSpan - 1, "x"), Verdict::kKept);
+}
+
+TEST_F(ReceiverTest, SmallWindowReservesLittleForWhatIsFarAhead) {
+  Receiver small{pool, 64 << 10};
+  EXPECT_EQ(small.accept(Receiver::kMaxSpan - 1, false, as_bytes("x")), Verdict::kRefused);
+  Seq seq = 1;
+  while (small.accept(seq, false, as_bytes("x")) == Verdict::kKept) ++seq;
+  EXPECT_LE(seq, ((64u << 10) + Receiver::kSlack) / Receiver::kMinCost);
+  EXPECT_LE(small.memory_bytes(), 64u << 10);
+}
+
+TEST_F(ReceiverTest, MemoryIsTwiceTheWindowAtMost) {
+  for (const size_t window : {size_t{64} << 10, size_t{4} << 20}) {
+    for (const size_t size : {1, 255, 257, 600, 736, 737, 1152, 1452}) {
+      Receiver filled{pool, window};
+      const std::string payload(size, 'x');
+      Seq seq = 1;  // the first one is missing
+      while (filled.accept(seq, false, as_bytes(payload)) == Verdict::kKept) ++seq;
+      EXPECT_LE(filled.memory_bytes(), 2 * (window + Receiver::kSlack)) << window << ", " << size;
+      if (size >= 1152) EXPECT_GE(seq * size, window) << "packets of full size may fill it";
+    }
+  }
+}
+
+TEST_F(ReceiverTest, WindowMayGrow) {
+  Receiver small{pool, 64 << 10};
+  EXPECT_EQ(small.window(), 64u << 10);
+  small.set_window(16 << 20);
+  EXPECT_EQ(small.window(), 16u << 20);
+  EXPECT_EQ(small.accept(Receiver::kMaxSpan - 1, false, as_bytes("x")), Verdict::kKept);
 }
 
 TEST_F(ReceiverTest, EndStandsAndNothingComesAfterIt) {
