@@ -212,6 +212,19 @@ TEST_F(Peers, PunchSocketsAreGivenBack) {
   EXPECT_EQ(net_.nats.front()->counters.open, 2u);
 }
 
+TEST_F(Peers, AClientThatDoesNotComeCostsASocketForTenSeconds) {
+  Peer& server = net_.add_behind_nat(NatKind::kConsistent);
+  Peer& client = net_.add_behind_nat(NatKind::kConsistent);
+  ASSERT_TRUE(net_.settle());
+  listen(server, key(1));
+  auto attempt = client.host->connect(key(1).public_key, {key(99), {}}, [](auto) {});
+  ASSERT_TRUE(net_.world.run_until([&] { return server.host->counters().handshakes_received > 0; }, 5s));
+  attempt.reset();
+  EXPECT_EQ(net_.nats.front()->counters.open, 3u);
+  net_.world.run_for(11s);
+  EXPECT_EQ(net_.nats.front()->counters.open, 2u) << "the node's own two";
+}
+
 TEST_F(Peers, AKeyNobodyListensOnIsNotFound) {
   Peer& a = net_.add_open();
   ASSERT_TRUE(net_.settle());
@@ -518,31 +531,94 @@ TEST_F(Peers, PayloadsThatLieAreRefusedOrSurvived) {
   EXPECT_EQ(a.mux.stream_count(), 0u);
 }
 
+/// Sends handshakes, each a new one: straight, or as if a relay passed them on for some client.
+class Flood {
+ public:
+  static constexpr Duration kApart = 8ms;
+
+  Flood(PeerNetwork& net, Peer& from, const PublicKey& server, const Endpoint& at, bool as_relay)
+      : net_(net), from_(from), server_(server), at_(at), as_relay_(as_relay) {}
+
+  void send(
+      int count, const std::function<bool()>& enough = [] { return false; }) {
+    for (int i = 0; i < count && !enough(); ++i) {
+      send_one();
+      net_.world.run_for(kApart);
+    }
+  }
+
+ private:
+  void send_one() {
+    wire::NoisePayload payload;
+    payload.udx = wire::UdxInfo{.id = 77};
+    payload.firewall = as_relay_ ? wire::kFirewallUnknown : wire::kFirewallOpen;
+    auto handshake = noise::IkHandshake::initiator(key(98), server_, noise::dht_namespace(wire::kPeerHandshake), from_.runtime.rng());
+    wire::Handshake message{wire::kFromClient, *handshake.write_message(wire::encode(payload)), {}, {}};
+    if (as_relay_) {
+      message.mode = wire::kFromRelay;
+      message.peer_address = Endpoint{rng_.u32(), static_cast<uint16_t>(1 + rng_.below(60000))};
+    }
+    dht::Command command;
+    command.command = wire::kPeerHandshake;
+    command.target = dht::hash_target(server_);
+    command.value = wire::encode(message);
+    dht::RequestOptions options;
+    options.retries = 0;
+    from_.node
+        .request(
+            at_, std::move(command), [](auto) {}, std::move(options))
+        .detach();
+  }
+
+  PeerNetwork& net_;
+  Peer& from_;
+  PublicKey server_;
+  Endpoint at_;
+  bool as_relay_;
+  SeededRng rng_{5};
+};
+
 TEST_F(Peers, AFloodOfHandshakesIsBounded) {
   Peer& a = net_.add_open();
   Peer& b = net_.add_open();
   ASSERT_TRUE(net_.settle());
   listen(a, key(1));
-  wire::NoisePayload payload;
-  payload.udx = wire::UdxInfo{.id = 77};
-  payload.firewall = wire::kFirewallOpen;
-  for (int i = 0; i < 600; ++i) {
-    auto handshake = noise::IkHandshake::initiator(key(98), key(1).public_key, noise::dht_namespace(wire::kPeerHandshake), b.runtime.rng());
-    dht::Command command;
-    command.command = wire::kPeerHandshake;
-    command.target = dht::hash_target(key(1).public_key);
-    command.value = wire::encode(wire::Handshake{wire::kFromClient, *handshake.write_message(wire::encode(payload)), {}, {}});
-    dht::RequestOptions options;
-    options.retries = 0;
-    b.node
-        .request(
-            a.node.socket().local_endpoint(), std::move(command), [](auto) {}, std::move(options))
-        .detach();
-    net_.world.run_for(8ms);
-  }
-  EXPECT_LE(a.mux.stream_count(), 256u);
+  Flood(net_, b, key(1).public_key, a.node.socket().local_endpoint(), false).send(600);
+  EXPECT_LE(a.mux.stream_count(), 32u);
   net_.world.run_for(60s);
   EXPECT_EQ(a.mux.stream_count(), 0u);
+}
+
+TEST_F(Peers, AFloodThatNamesOtherClientsLocksNobodyOut) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  Peer& c = net_.add_behind_nat(NatKind::kConsistent);
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  for (const Endpoint& at : {a.node.socket().local_endpoint(), server_->relay_addresses().back()}) {
+    Flood flood(net_, b, key(1).public_key, at, true);
+    flood.send(1500);
+    EXPECT_LE(a.mux.stream_count(), 32u);
+    std::unique_ptr<noise::SecureConnection> made;
+    const auto attempt = c.host->connect(key(1).public_key, {key(99), {}}, [&](auto result) {
+      if (result) made = std::move(*result);
+    });
+    flood.send(600, [&] { return made != nullptr; });
+    ASSERT_TRUE(made);
+    expect_echo(std::move(made));
+  }
+}
+
+TEST_F(Peers, ManyOfOneHostAreServedOneAfterTheOther) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  for (size_t i = 1; i <= 50; ++i) {
+    const auto made = connect(b, key(1).public_key, 5s);
+    ASSERT_TRUE(made) << made.error().code;
+    ASSERT_TRUE(net_.world.run_until([&] { return served_.size() == i; }, 1s)) << i;
+  }
 }
 
 }  // namespace

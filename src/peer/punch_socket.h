@@ -47,7 +47,7 @@ class PunchSocket final : public UdpReceiver {
 
 class PunchSockets {
  public:
-  static constexpr size_t kMax = 1024;  // open at a time, all punches together
+  static constexpr size_t kMax = 768;  // open at a time, all punches together; a process has 1024 descriptors at least
 
   PunchSockets(Runtime& runtime, dht::Node& node, udx::Mux& mux) : runtime_(runtime), node_(node), mux_(mux) {}
 

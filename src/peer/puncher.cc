@@ -49,8 +49,13 @@ void Puncher::stop(bool path_found) {
   pings_.clear();
   waiters_.clear();
   for (const auto& socket : sockets_) socket->set_on_probe(nullptr);
-  sockets_.resize(std::min<size_t>(sockets_.size(), 1));  // replies under way may still name the first one
+  sockets_.resize(std::min<size_t>(sockets_.size(), 1));
   if (std::exchange(counted_random_, false)) context_.random_punches.end(context_.now(), path_found);
+}
+
+void Puncher::release() {
+  stop();
+  sockets_.clear();
 }
 
 void Puncher::abort() {

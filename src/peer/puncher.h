@@ -55,8 +55,10 @@ class Puncher {
   bool punch();
   bool punching() const { return plan_.has_value(); }
   bool involves_random() const;
-  /// Releases every socket; no event follows. `path_found`: this is why.
+  /// Releases every socket but the first, which replies may still leave from; no event follows. `path_found`: this is why.
   void stop(bool path_found = false);
+  /// Stops and releases that one, too: socket() is not to be called any more.
+  void release();
 
  private:
   static constexpr int kMaxReopens = 3;

@@ -73,21 +73,42 @@ void ServerImpl::close(std::function<void()> done) {
 
 // --- slots ------------------------------------------------------------------------------------------
 
-bool ServerImpl::admit(const Endpoint& client) {
-  const TimePoint now = context_.now();
-  if (now - rate_window_ >= 1s) {
-    rate_window_ = now;
-    rate_count_ = 0;
-  }
-  if (++rate_count_ > kMaxHandshakesPerSecond) return false;
+ServerImpl::Origin ServerImpl::origin_of(const wire::Handshake& message, const dht::IncomingRequest& request) const {
+  const auto& seen_by_relay = message.mode == wire::kFromSecondRelay ? message.relay_address : message.peer_address;
+  if (!message.peer_address || !seen_by_relay || !announcer_.is_relay(request.from)) return {request.from.address, false};
+  return {seen_by_relay->address, true};
+}
+
+bool ServerImpl::admit(const Origin& origin) {
+  const uint32_t most = nat::is_private(origin.host) ? kMaxPerPrivateHost : kMaxPerHost;
+  HandshakeRate& rate = origin.vouched ? vouched_rate_ : rate_;
+  return rate.take(origin.host, most, context_.now()) && make_room(origin, most);
+}
+
+/// What is over gives way, the oldest first.
+bool ServerImpl::make_room(const Origin& origin, size_t most_of_host) {
   size_t total = 0;
   size_t of_host = 0;
+  Slot* oldest = nullptr;
+  Slot* oldest_of_host = nullptr;
+  const auto ends_earlier = [](const Slot& slot, const Slot* than) {
+    return slot.phase == Slot::Phase::kOver && (than == nullptr || slot.timer.deadline() < than->timer.deadline());
+  };
   for (const auto& slot : slots_) {
-    if (!slot) continue;
+    if (!slot || slot->origin.vouched != origin.vouched) continue;
     total++;
-    if (slot->client.address == client.address) of_host++;
+    if (ends_earlier(*slot, oldest)) oldest = slot.get();
+    if (slot->origin.host != origin.host) continue;
+    of_host++;
+    if (ends_earlier(*slot, oldest_of_host)) oldest_of_host = slot.get();
   }
-  return total < kMaxSlots && of_host < kMaxSlotsPerHost;
+  if (of_host < most_of_host && total < kMaxSlots) return true;
+  const Slot* gives_way = of_host < most_of_host ? oldest : oldest_of_host;
+  if (gives_way == nullptr) return false;
+  const Hash32 key = gives_way->key;
+  clear_slot(gives_way->id);
+  remember(key);  // late copies of its handshake are no new ones
+  return true;
 }
 
 void ServerImpl::remember(const Hash32& key) {
@@ -99,12 +120,12 @@ void ServerImpl::remember(const Hash32& key) {
   seen_order_.pop_front();
 }
 
-ServerImpl::Slot* ServerImpl::add_slot(const Hash32& key, const Endpoint& client) {
+ServerImpl::Slot* ServerImpl::add_slot(const Hash32& key, const Endpoint& client, const Origin& origin) {
   size_t id = 0;
   while (id < slots_.size() && slots_[id]) ++id;
   if (id == slots_.size()) slots_.emplace_back();
   slots_[id] = std::make_unique<Slot>(
-      context_.runtime, id, key, client, [this](Slot& slot) { on_slot_timer(slot); }, [this](Slot& slot) { start_relay(slot); });
+      context_.runtime, id, key, client, origin, [this](Slot& slot) { on_slot_timer(slot); }, [this](Slot& slot) { start_relay(slot); });
   seen_[key] = id;
   return slots_[id].get();
 }
@@ -144,7 +165,8 @@ std::optional<RoutedReply> ServerImpl::on_handshake(const wire::Handshake& messa
 
 std::optional<RoutedReply> ServerImpl::open_slot(const Hash32& key, const wire::Handshake& message, const dht::IncomingRequest& request) {
   const Endpoint client = message.peer_address.value_or(request.from);
-  if (client.port == 0 || !admit(client)) return std::nullopt;
+  const Origin origin = origin_of(message, request);
+  if (client.port == 0 || !admit(origin)) return std::nullopt;
   remember(key);
   auto handshake = noise::IkHandshake::responder(key_pair_, noise::dht_namespace(wire::kPeerHandshake), context_.runtime.rng());
   const auto plain = handshake.read_message(message.noise);
@@ -159,7 +181,7 @@ std::optional<RoutedReply> ServerImpl::open_slot(const Hash32& key, const wire::
   } else if (!theirs->udx) {
     error = wire::kErrorAborted;
   }
-  Slot& slot = *add_slot(key, client);
+  Slot& slot = *add_slot(key, client, origin);
   slot.timer.arm(context_.now() + kClearAfter);
   // Who brings a path for an older connection says itself whether that may be a relay's.
   if (error == wire::kErrorNone && (!theirs->move || theirs->relay_through))

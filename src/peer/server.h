@@ -8,8 +8,9 @@
 //   first UDX packet │ connect now ─▶ SecureConnection ─▶ Proof ─▶ on_connection
 //
 // A slot answers repeated copies of its handshake (they come through several relays) with the same reply
-// and is cleared 10 s after its end. Bounds: kMaxSlots in all, kMaxSlotsPerHost by client address, and
-// a rate of new handshakes. Owned by whoever called Host::listen(). Source: hyperdht 6.34 lib/server.
+// and is cleared 10 s after its end, or when another needs its place. Bounds: slots and new handshakes a
+// second, in all and by host: whoever sent to a relay we announced at, on its word, else to us.
+// Owned by whoever called Host::listen(). Source: hyperdht 6.34 lib/server.
 #pragma once
 
 #include <deque>
@@ -19,6 +20,7 @@
 #include "noise/handshake.h"
 #include "peer/announcer.h"
 #include "peer/blind_relay_client.h"
+#include "peer/handshake_rate.h"
 #include "peer/host.h"
 #include "peer/proof.h"
 #include "peer/puncher.h"
@@ -38,12 +40,12 @@ struct RoutedReply {
 
 class ServerImpl final : public Server {
  public:
-  static constexpr size_t kMaxSlots = 1024;
-  static constexpr size_t kMaxSlotsPerHost = 256;
-  static constexpr size_t kMaxSeen = 4096;  // handshakes remembered, refused ones included
-  static constexpr uint32_t kMaxHandshakesPerSecond = 256;
-  static constexpr Duration kWait = 10s;        // for the client, after our reply
-  static constexpr Duration kClearAfter = 10s;  // hyperdht HANDSHAKE_CLEAR_WAIT
+  static constexpr size_t kMaxSlots = 256;             // of clients our relays speak for, and as many of others
+  static constexpr uint32_t kMaxPerHost = 32;          // slots, and new handshakes a second
+  static constexpr uint32_t kMaxPerPrivateHost = 256;  // a network of ours may have many members on one machine
+  static constexpr size_t kMaxSeen = 4096;             // handshakes remembered, refused ones included
+  static constexpr Duration kWait = 10s;               // for the client, after our reply
+  static constexpr Duration kClearAfter = 10s;         // hyperdht HANDSHAKE_CLEAR_WAIT
   static constexpr Duration kPunchDeadline = 60s;
   static constexpr Duration kRelayAfter = 1500ms;  // less than the client's: it may have tried everything else already
   static constexpr size_t kMaxRelayed = 32;        // slots that go through a relay at a time
@@ -66,9 +68,16 @@ class ServerImpl final : public Server {
 
  private:
   struct Slot;
+  /// Whom a handshake is charged to. Anybody can name any client; a relay we announced at sees who sends to it.
+  struct Origin {
+    uint32_t host = 0;
+    bool vouched = false;  // by such a relay
+  };
 
-  bool admit(const Endpoint& client);
-  Slot* add_slot(const Hash32& key, const Endpoint& client);
+  Origin origin_of(const wire::Handshake& message, const dht::IncomingRequest& request) const;
+  bool admit(const Origin& origin);
+  bool make_room(const Origin& origin, size_t most_of_host);
+  Slot* add_slot(const Hash32& key, const Endpoint& client, const Origin& origin);
   void clear_slot(size_t id);
   void remember(const Hash32& key);
   std::optional<RoutedReply> open_slot(const Hash32& key, const wire::Handshake& message, const dht::IncomingRequest& request);
@@ -106,8 +115,8 @@ class ServerImpl final : public Server {
   std::vector<std::unique_ptr<Slot>> slots_;            // index = id in holepunch messages
   std::unordered_map<Hash32, size_t, ArrayHash> seen_;  // handshake → slot, or kRefused
   std::deque<Hash32> seen_order_;
-  TimePoint rate_window_{};
-  uint32_t rate_count_ = 0;
+  HandshakeRate vouched_rate_;
+  HandshakeRate rate_;  // of the others
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 

@@ -16,11 +16,12 @@ namespace hg::peer {
 struct ServerImpl::Slot {
   enum class Phase { kWaiting, kProving, kOver };
 
-  Slot(Runtime& runtime, size_t slot_id, const Hash32& noise_hash, const Endpoint& from, std::function<void(Slot&)> on_timer,
-       std::function<void(Slot&)> on_relay_due)
+  Slot(Runtime& runtime, size_t slot_id, const Hash32& noise_hash, const Endpoint& from, const Origin& charged_to,
+       std::function<void(Slot&)> on_timer, std::function<void(Slot&)> on_relay_due)
       : id(slot_id),
         key(noise_hash),
         client(from),
+        origin(charged_to),
         timer(runtime.timers(), [this, on_timer = std::move(on_timer)] { on_timer(*this); }),
         relay_timer(runtime.timers(), [this, on_relay_due = std::move(on_relay_due)] { on_relay_due(*this); }) {}
   ~Slot() {
@@ -32,12 +33,13 @@ struct ServerImpl::Slot {
 
   bool relay_pending() const { return relay != nullptr || relay_timer.armed(); }
 
-  /// Lets go of everything but the remembered reply. Safe inside callbacks of what it lets go of: proof and puncher stay until the slot is
-  /// cleared.
+  /// Lets go of all but the memory of its handshake. Safe inside callbacks of what it lets go of: proof and puncher, by then without a
+  /// socket, stay until the slot is cleared.
   void finish() {
     phase = Phase::kOver;
     if (gate) gate->on_packet = nullptr;
-    if (puncher) puncher->stop();
+    if (puncher) puncher->release();
+    reply.reset();
     relay_timer.disarm();
     relay.reset();
     if (relay_setup) crypto::wipe(relay_setup->key_pair.secret_key);
@@ -49,6 +51,7 @@ struct ServerImpl::Slot {
   size_t id;
   Hash32 key;
   Endpoint client;
+  Origin origin;
   Phase phase = Phase::kWaiting;
   std::optional<RoutedReply> reply;
   noise::SessionKeys keys;
