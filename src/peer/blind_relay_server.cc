@@ -34,8 +34,8 @@ class BlindRelayServerImpl::Session final : private ByteStreamHandler {
 
   PublicKey key{};
   const bool member;
-  bool bridged = false;
   size_t pairs = 0;
+  size_t bridged = 0;  // of these
   bool closed = false;
   TimePoint since;
   std::optional<TimePoint> ended_at;
@@ -106,7 +106,7 @@ bool BlindRelayServerImpl::refuses(const PublicKey& key) {
   size_t guests = 0;
   for (const auto& session : sessions_) {
     if (session->key == key) of_key++;
-    if (!session->member && !session->bridged) guests++;
+    if (!session->member && session->bridged == 0) guests++;
   }
   bool refused = closing_ || sessions_.size() >= kMaxSessions || of_key >= kMaxPerKey;
   if (!refused && guests >= kMaxGuests) refused = !options_.admit(key);
@@ -184,7 +184,7 @@ bool BlindRelayServerImpl::bridge(Pair& pair) {
   counters_.pairs++;
   for (const bool initiator : {false, true}) {
     const size_t side = initiator ? 1 : 0;
-    pair.halves[side].session->bridged = true;
+    pair.halves[side].session->bridged++;
     pair.halves[side].session->channel().send(wire::Pair{initiator, pair.token, pair.bridge->id(side), 0});
   }
   HG_LOG(kDebug, "peer", "relaying between two peers, {} pairs", open_pairs());
@@ -208,6 +208,7 @@ void BlindRelayServerImpl::drop(Pairs::iterator at) {
   for (Half& half : at->second.halves) {
     if (half.session == nullptr) continue;
     half.session->pairs--;
+    if (at->second.bridge) half.session->bridged--;
     if (at->second.bridge && half.session->pairs == 0 && !half.session->closed) half.session->end();
   }
   pairs_.erase(at);
@@ -230,7 +231,8 @@ void BlindRelayServerImpl::sweep() {
   }
   for (const auto& session : sessions_) {
     if (session->closed) continue;
-    const bool late = session->ended_at ? now - *session->ended_at > kFarewell : session->pairs == 0 && now - session->since > kUselessFor;
+    const bool useless = session->member ? session->pairs == 0 : session->bridged == 0;
+    const bool late = session->ended_at ? now - *session->ended_at > kFarewell : useless && now - session->since > kUselessFor;
     if (late) session->control().destroy();
   }
   std::erase_if(sessions_, [](const auto& session) { return session->closed; });

@@ -26,7 +26,7 @@ class BlindRelayServerImpl final : public BlindRelayServer {
   static constexpr size_t kMaxHalves = 128;     // pairs that wait for their other half
   static constexpr size_t kMaxPerSession = 4;   // pairs of one control connection; the reference uses one
   static constexpr size_t kMaxPerKey = 32;      // control connections of one key
-  static constexpr Duration kUselessFor = 30s;  // a session without a pair
+  static constexpr Duration kUselessFor = 30s;  // a member's session without a pair, a guest's that nothing runs through
   static constexpr Duration kHalfFor = 20s;     // hyperdht's clients wait 15 s
   static constexpr Duration kFarewell = 3s;     // for the last words of two streams that end
   static constexpr Duration kIdle = 60s;        // streams say something every 5 s

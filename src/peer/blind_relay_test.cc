@@ -444,6 +444,25 @@ TEST_F(BlindRelay, GuestsAreFewAndDoNotStay) {
   EXPECT_TRUE(connect(peer, kRelay.public_key, {}));
 }
 
+TEST_F(BlindRelay, AGuestThatShowsNewTokensDoesNotStayEither) {
+  Peer& relay = add({});
+  Peer& peer = add({});
+  ASSERT_TRUE(net_.settle());
+  BlindRelayOptions options;
+  options.admit = [](const PublicKey&) { return false; };
+  serve_relay(relay, std::move(options));
+  auto made = connect(peer, kRelay.public_key, {});
+  ASSERT_TRUE(made) << made.error().code;
+  BareClient client(std::move(*made));
+  client.send(wire::encode(wire::MuxOpen{1, "blind-relay", Bytes(32, 1), {}}));
+  for (uint8_t i = 0; i < 6 && !client.closed; ++i) {
+    client.send(wire::encode(wire::MuxMessage{1, wire::kRelayPair, wire::encode(wire::Pair{true, {i}, i, 0})}));
+    net_.world.run_for(10s);
+  }
+  EXPECT_TRUE(client.closed);
+  EXPECT_EQ(relay_->open_sessions(), 0u);
+}
+
 TEST_F(BlindRelay, NothingMalformedDoesHarm) {
   Peer& relay = add({});
   Peer& peer = add({});
