@@ -35,7 +35,8 @@ class RelaySource {
 
 struct BlindRelayOptions {
   KeyPair key_pair;  // the relay key
-  /// True for members. Every pair has at least one; the other side may be a guest, whoever the member gave the token to.
+  /// True for members. Every pair has at least one; the other side may be a guest, whoever the member shares the token with. All pairs
+  /// with a guest together have a quarter of the pairs and of the rate.
   std::function<bool(const PublicKey&)> admit;
   uint64_t total_rate = 2'500'000;  // bytes a second over all pairs, both directions
   uint64_t pair_rate = 1'250'000;   // the same, of one pair

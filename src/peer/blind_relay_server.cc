@@ -8,7 +8,9 @@
 namespace hg::peer {
 namespace {
 
-size_t burst_of(uint64_t rate, Duration span) { return static_cast<size_t>(static_cast<double>(rate) * to_seconds(span)); }
+size_t burst_of(uint64_t rate) { return static_cast<size_t>(static_cast<double>(rate) * to_seconds(BlindRelayServerImpl::kBurst)); }
+
+std::shared_ptr<udx::Bandwidth> bandwidth(uint64_t rate) { return std::make_shared<udx::Bandwidth>(rate, burst_of(rate)); }
 
 }  // namespace
 
@@ -33,7 +35,7 @@ class BlindRelayServerImpl::Session final : private ByteStreamHandler {
   }
 
   PublicKey key{};
-  const bool member;
+  bool member;
   size_t pairs = 0;
   size_t bridged = 0;  // of these
   bool closed = false;
@@ -68,7 +70,8 @@ class BlindRelayServerImpl::Session final : private ByteStreamHandler {
 BlindRelayServerImpl::BlindRelayServerImpl(Context& context, BlindRelayOptions options)
     : context_(context),
       options_(std::move(options)),
-      total_(std::make_shared<udx::SharedBandwidth>(context.runtime, options_.total_rate, burst_of(options_.total_rate, kBurst))),
+      total_(std::make_shared<udx::SharedBandwidth>(context.runtime, options_.total_rate, burst_of(options_.total_rate))),
+      of_guests_(bandwidth(std::max<uint64_t>(1, std::min(options_.pair_rate, options_.total_rate / kGuestShare)))),
       sweep_(context.runtime.timers(), [this] { sweep(); }) {}
 
 BlindRelayServerImpl::~BlindRelayServerImpl() {
@@ -98,6 +101,10 @@ size_t BlindRelayServerImpl::open_pairs() const {
 }
 
 size_t BlindRelayServerImpl::waiting_halves() const { return pairs_.size() - open_pairs(); }
+
+size_t BlindRelayServerImpl::guest_pairs() const {
+  return static_cast<size_t>(std::count_if(pairs_.begin(), pairs_.end(), [](const auto& entry) { return entry.second.of_guest; }));
+}
 
 // --- sessions ---------------------------------------------------------------------------------------
 
@@ -166,8 +173,10 @@ void BlindRelayServerImpl::on_pair(Session& session, const wire::Pair& message) 
 }
 
 bool BlindRelayServerImpl::bridge(Pair& pair) {
-  const bool invited = pair.halves[0].session->member || pair.halves[1].session->member;
-  if (!invited || open_pairs() >= options_.max_pairs) return false;
+  const auto members = std::count_if(pair.halves.begin(), pair.halves.end(), [](const Half& half) { return half.session->member; });
+  if (members == 0 || open_pairs() >= options_.max_pairs) return false;
+  const bool of_guest = members == 1;
+  if (of_guest && guest_pairs() >= std::max<size_t>(1, options_.max_pairs / kGuestShare)) return false;
   udx::BridgeOptions options;
   options.remote_ids = {pair.halves[0].stream_id, pair.halves[1].stream_id};
   options.where = [this, &pair](size_t side) -> std::optional<udx::BridgePlace> {
@@ -176,11 +185,12 @@ bool BlindRelayServerImpl::bridge(Pair& pair) {
     const auto path = session->control().path();
     return udx::BridgePlace{path.socket, path.remote, context_.punch_sockets.owner_of(*path.socket)};
   };
-  options.own = std::make_shared<udx::Bandwidth>(options_.pair_rate, burst_of(options_.pair_rate, kBurst));
+  options.own = of_guest ? of_guests_ : bandwidth(options_.pair_rate);
   options.total = total_;
   options.totals = &counters_.traffic;
   options.on_destroyed = [this, &pair] { leave(pair); };
   pair.bridge = context_.mux.create_bridge(std::move(options));
+  pair.of_guest = of_guest;
   counters_.pairs++;
   for (const bool initiator : {false, true}) {
     const size_t side = initiator ? 1 : 0;
@@ -220,7 +230,19 @@ void BlindRelayServerImpl::arm_sweep() {
   if (!sweep_.armed()) sweep_.arm(context_.now() + kSweep);
 }
 
+/// Who came as a guest and has a session with us by now is a member like any other.
+void BlindRelayServerImpl::review_guests() {
+  for (const auto& session : sessions_) session->member = session->member || options_.admit(session->key);
+  for (auto& [name, pair] : pairs_) {
+    const auto of_member = [](const Half& half) { return half.session != nullptr && half.session->member; };
+    if (!pair.of_guest || !std::all_of(pair.halves.begin(), pair.halves.end(), of_member)) continue;
+    pair.of_guest = false;
+    pair.bridge->set_own(bandwidth(options_.pair_rate));
+  }
+}
+
 void BlindRelayServerImpl::sweep() {
+  review_guests();
   const TimePoint now = context_.now();
   for (auto at = pairs_.begin(); at != pairs_.end();) {
     const auto here = at++;

@@ -4,6 +4,8 @@
 //   bridged ─ DESTROY passed │ a session closed ─▶ leaving (kFarewell, last packets still pass) ─▶ gone, sessions ended
 //           ─ nothing passed for kIdle ─▶ gone                     one half, no other in kHalfFor ─▶ gone
 //
+// A pair with a guest in it counts against the guests' share of pairs and of bandwidth until that one has become a member, too.
+//
 // It sees two addresses, sizes and times; the packets are the peers' own ciphertext. Tokens are kept as hashes, so that looking
 // one up tells nothing of others. Every table is bounded, by session, by key and in all. Owned by whoever serves; the Host and its
 // Context outlive it. One thread.
@@ -23,6 +25,7 @@ class BlindRelayServerImpl final : public BlindRelayServer {
  public:
   static constexpr size_t kMaxSessions = 256;
   static constexpr size_t kMaxGuests = 16;      // sessions of others than members that are not paired
+  static constexpr size_t kGuestShare = 4;      // a quarter of the pairs and of the bandwidth: anybody may ask a member in
   static constexpr size_t kMaxHalves = 128;     // pairs that wait for their other half
   static constexpr size_t kMaxPerSession = 4;   // pairs of one control connection; the reference uses one
   static constexpr size_t kMaxPerKey = 32;      // control connections of one key
@@ -55,6 +58,7 @@ class BlindRelayServerImpl final : public BlindRelayServer {
   struct Pair {
     std::array<Half, 2> halves;  // [1] is the initiator's
     std::unique_ptr<udx::Bridge> bridge;
+    bool of_guest = false;
     ByteArray<32> token{};
     TimePoint since{};
     std::optional<TimePoint> gone_at;
@@ -73,10 +77,13 @@ class BlindRelayServerImpl final : public BlindRelayServer {
   void sweep();
   void arm_sweep();
   size_t waiting_halves() const;
+  size_t guest_pairs() const;
+  void review_guests();
 
   Context& context_;
   BlindRelayOptions options_;
   std::shared_ptr<udx::SharedBandwidth> total_;
+  std::shared_ptr<udx::Bandwidth> of_guests_;  // all their pairs together
   BlindRelayCounters counters_;
   std::unique_ptr<Server> server_;
   std::vector<std::unique_ptr<Session>> sessions_;

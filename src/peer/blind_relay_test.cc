@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "peer/blind_relay_channel.h"
 #include "sim/peer_network.h"
 #include "support/vectors.h"
@@ -71,8 +73,8 @@ class BlindRelay : public ::testing::Test {
     return out;
   }
   using Result = Expected<std::unique_ptr<noise::SecureConnection>>;
-  Result connect(Peer& peer, const PublicKey& to, ConnectOptions options, Duration limit = 90s) {
-    options.key_pair = kClient;
+  Result connect(Peer& peer, const PublicKey& to, ConnectOptions options, Duration limit = 90s, const KeyPair& as = kClient) {
+    options.key_pair = as;
     std::optional<Result> outcome;
     const TimePoint start = net_.world.now();
     const auto attempt = peer.host->connect(to, std::move(options), [&](auto result) { outcome.emplace(std::move(result)); });
@@ -372,6 +374,70 @@ TEST_F(BlindRelay, SoManyPairsAndNoMore) {
   EXPECT_EQ(relay_->open_pairs(), 1u);
   Collector connection(std::move(*first));
   expect_echo(connection);
+}
+
+/// A relay that the server is a member of, and others as they are added.
+class RelayedGuests : public BlindRelay {
+ protected:
+  void serve(BlindRelayOptions options) {
+    Peer& relay = add({});
+    server_peer_ = &add(NatKind::kRandom);
+    client_peer_ = &add(NatKind::kRandom);
+    ASSERT_TRUE(net_.settle());
+    options.admit = [this](const PublicKey& who) { return members_.contains(who); };
+    serve_relay(relay, std::move(options));
+    listen(*server_peer_);
+  }
+  Result connect_as(const KeyPair& who) { return connect(*client_peer_, kServer.public_key, through_relay(), 20s, who); }
+  uint64_t carried_in(Duration span) {
+    const uint64_t before = relay_->counters().traffic.bytes;
+    net_.world.run_for(span);
+    return relay_->counters().traffic.bytes - before;
+  }
+
+  std::set<PublicKey> members_{kServer.public_key};
+  Peer* server_peer_ = nullptr;
+  Peer* client_peer_ = nullptr;
+};
+
+TEST_F(RelayedGuests, HaveAQuarterOfThePairs) {
+  BlindRelayOptions options;
+  options.max_pairs = 8;
+  serve(std::move(options));
+  members_.insert(key(5).public_key);
+  const auto first = connect_as(kClient);
+  ASSERT_TRUE(first) << first.error().code;
+  const auto second = connect_as(key(4));
+  ASSERT_TRUE(second) << second.error().code;
+  EXPECT_FALSE(connect_as(key(6)));
+  EXPECT_EQ(relay_->open_pairs(), 2u);
+  const auto of_member = connect_as(key(5));
+  EXPECT_TRUE(of_member) << of_member.error().code;
+  members_.insert(kClient.public_key);
+  net_.world.run_for(2s);
+  const auto third = connect_as(key(6));
+  EXPECT_TRUE(third) << "the first is no guest any more: " << third.error().code;
+}
+
+TEST_F(RelayedGuests, HaveAQuarterOfTheBandwidth) {
+  BlindRelayOptions options;
+  options.total_rate = 400'000;
+  options.pair_rate = 300'000;
+  serve(std::move(options));
+  auto one = connect_as(kClient);
+  auto other = connect_as(key(4));
+  ASSERT_TRUE(one && other);
+  Collector first(std::move(*one));
+  Collector second(std::move(*other));
+  for (Collector* each : {&first, &second}) each->send(Bytes(10'000'000));
+  const uint64_t of_guests = carried_in(20s);
+  EXPECT_LE(of_guests, 100'000u * 21);
+  EXPECT_GE(of_guests, 100'000u * 20 * 8 / 10);
+  members_.insert(kClient.public_key);
+  net_.world.run_for(2s);
+  const uint64_t with_member = carried_in(20s);
+  EXPECT_LE(with_member, 400'000u * 20 + 20'000);
+  EXPECT_GE(with_member, 350'000u * 20 * 8 / 10);
 }
 
 /// A client that speaks to the relay frame by frame.
