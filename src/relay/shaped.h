@@ -19,17 +19,21 @@ struct ShapedStream {
   tunnel::ShapedSide down;
 };
 
-/// One direction of a UDP flow: datagrams beyond the rate wait, in order, up to the burst.
+/// One direction of a UDP flow: datagrams beyond the rate wait, in order. What all flows of a client have waiting is bounded by their
+/// bucket's burst; beyond it each may keep one packet, so that a busy flow does not end the others.
 class ShapedDatagrams {
  public:
   using Out = std::function<void(ByteView)>;
-  static constexpr size_t kMaxDatagrams = 65536;
+  static constexpr size_t kOnePacket = 1500;  // bytes: Ethernet's MTU
 
   explicit ShapedDatagrams(Out out) : out_(std::move(out)), side_([this] { drain(); }) {}
+  ~ShapedDatagrams() { forget(queue_.size(), bytes_); }
 
   /// A change of the limit; without one (nullptr) what waits goes at once.
   void use(std::shared_ptr<tunnel::Bucket> bucket) {
+    forget(queue_.size(), bytes_);
     side_.use(std::move(bucket));
+    if (limited()) side_.bucket()->add_queued(queue_.size(), bytes_);
     drain();
   }
   bool limited() const { return side_.bucket() != nullptr; }
@@ -40,19 +44,24 @@ class ShapedDatagrams {
       out_(datagram);
       return true;
     }
-    // One datagram always finds room, or one larger than the bucket could never pass.
-    if (!queue_.empty() && (bytes_ + datagram.size() > side_.bucket()->capacity() || queue_.size() >= kMaxDatagrams)) return false;
+    const bool alone = queue_.empty() && datagram.size() <= kOnePacket;
+    if (!alone && !side_.bucket()->may_queue(datagram.size())) return false;
+    side_.bucket()->add_queued(1, datagram.size());
     bytes_ += datagram.size();
     queue_.push_back(to_bytes(datagram));
     return true;
   }
 
  private:
+  void forget(size_t datagrams, size_t bytes) {
+    if (limited()) side_.bucket()->remove_queued(datagrams, bytes);
+  }
   void drain() {
     while (!queue_.empty() && side_.grant_whole(queue_.front().size())) {
       const Bytes datagram = std::move(queue_.front());
       queue_.pop_front();
       bytes_ -= datagram.size();
+      forget(1, datagram.size());
       side_.charge(datagram.size());
       out_(datagram);
     }

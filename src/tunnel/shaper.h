@@ -58,8 +58,24 @@ class Bucket : public std::enable_shared_from_this<Bucket> {
  public:
   Bucket(Runtime& runtime, Counters& counters, const BandwidthLimit& limit);
 
-  /// Bytes of burst: what may wait in a queue.
+  static constexpr size_t kMaxQueuedDatagrams = 65536;  // however small
+
+  /// Bytes of burst: what may wait in queues.
   size_t capacity() const { return static_cast<size_t>(capacity_); }
+  /// Bytes of datagrams that wait, over all flows and both directions.
+  size_t queued_bytes() const { return queued_bytes_; }
+  /// Whether that many more may wait. A datagram larger than the burst may, alone.
+  bool may_queue(size_t bytes) const {
+    return queued_datagrams_ == 0 || (queued_bytes_ + bytes <= capacity() && queued_datagrams_ < kMaxQueuedDatagrams);
+  }
+  void add_queued(size_t datagrams, size_t bytes) {
+    queued_datagrams_ += datagrams;
+    queued_bytes_ += bytes;
+  }
+  void remove_queued(size_t datagrams, size_t bytes) {
+    queued_datagrams_ -= datagrams;
+    queued_bytes_ -= bytes;
+  }
   /// Nobody waits and nothing of the burst is spent.
   bool full();
   /// For people: limit, what is left of the burst, who waits.
@@ -85,6 +101,8 @@ class Bucket : public std::enable_shared_from_this<Bucket> {
   ShapedSide* first_ = nullptr;
   ShapedSide* last_ = nullptr;
   size_t waiting_ = 0;
+  size_t queued_datagrams_ = 0;
+  size_t queued_bytes_ = 0;
   ShapedSide* turn_ = nullptr;
   size_t turn_left_ = 0;
   Timer timer_;
