@@ -18,8 +18,10 @@ inline Reasons refused_channels(const tunnel::Counters& c) {
           {"limit", c.refused_limit},       {"stopping", c.refused_stopping}};
 }
 
-/// Open channels ended by policy or limit.
-inline Reasons dropped_channels(const tunnel::Counters& c) { return {{"ingress", c.closed_ingress}, {"shaping", c.closed_shaping}}; }
+/// Channels ended by policy or limit.
+inline Reasons dropped_channels(const tunnel::Counters& c) {
+  return {{"ingress", c.closed_ingress}, {"shaping", c.closed_shaping}, {"left_behind", c.closed_left_behind}};
+}
 
 inline Reasons dropped_datagrams(const tunnel::Counters& c) {
   return {

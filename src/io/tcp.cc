@@ -1,7 +1,9 @@
 #include "io/tcp.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #include "io/descriptor_watch.h"
@@ -73,6 +75,10 @@ class KernelTcpSocket final : public TcpSocket {
     return failure(errno);
   }
 
+  size_t unacknowledged() const override {
+    int bytes = 0;
+    return ::ioctl(watch_->fd(), SIOCOUTQ, &bytes) == 0 ? static_cast<size_t>(bytes) : 0;
+  }
   void shutdown_write() override { ::shutdown(watch_->fd(), SHUT_WR); }
   void reset_on_close() override {
     const linger abort{1, 0};

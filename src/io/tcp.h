@@ -42,6 +42,8 @@ class TcpSocket {
   virtual IoResult read(MutableBytes into) = 0;
   /// Writes as much of the slices (at most 64) as the kernel takes.
   virtual IoResult write(std::span<const ByteView> slices) = 0;
+  /// Bytes written that the other end has not acknowledged.
+  virtual size_t unacknowledged() const = 0;
   /// Half-close: FIN after what was written.
   virtual void shutdown_write() = 0;
   /// Closes with a reset instead of a FIN when the object is destroyed.

@@ -8,6 +8,7 @@
 #include "io/local_udp.h"
 #include "io/loop.h"
 #include "io/tcp.h"
+#include "relay/left_behind.h"
 #include "tunnel/channel.h"
 #include "tunnel/counters.h"
 #include "tunnel/limits.h"
@@ -40,6 +41,7 @@ struct LinkContext {
   tunnel::RareNotice notices;
   tunnel::ServiceObserver* observer = nullptr;
   Resolver resolve = io::resolve_host;  // of UDP services
+  LeftBehind left_behind{loop, limits};
 };
 
 /// Tells the observer, if there is one, of a new socket towards a service; null without.

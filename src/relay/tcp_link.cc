@@ -255,6 +255,7 @@ void TcpLink::flush() {
       drop_front();
     }
     if (channel_ != nullptr) channel_->consumed(result.bytes);
+    if (remainder_ != nullptr) remainder_->wrote(result.bytes);
     if (finished_) return;
   }
   std::vector<Bytes>().swap(queue_);
@@ -277,6 +278,7 @@ void TcpLink::after_flush() {
     fin_sent_ = true;
     if (!local_ended_) socket_->shutdown_write();  // both ended: closing the socket says it
   }
+  remainder_.reset();
   if (closing_) return linger();
   finish_when_done();
 }
@@ -290,6 +292,7 @@ void TcpLink::on_channel_end() {
 void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
   if (finished_) return;
   using tunnel::CloseReason;
+  const size_t queued = channel_->unconsumed();
   channel_.reset();
   const bool orderly = reason == CloseReason::kRemote || (reason == CloseReason::kStopping && remote_ended_);
   if (socket_ == nullptr) return finish();
@@ -303,7 +306,16 @@ void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
   closing_ = true;
   remote_ended_ = true;
   socket_->watch_read(false);
-  if (queue_.empty()) after_flush();
+  if (queue_.empty()) return after_flush();
+  Remainder::Owner& owner = *this;
+  remainder_ = std::make_unique<Remainder>(context_.left_behind, owner, queued);
+  context_.left_behind.make_room();
+}
+
+void TcpLink::cut_off() {
+  ++context_.counters->closed_left_behind;
+  socket_->reset_on_close();
+  finish();
 }
 
 /// Closing a socket with unread input would reset it and could take our last bytes from the other end: read on for a while.
@@ -336,6 +348,7 @@ void TcpLink::finish() {
     socket_->watch_write(false);
   }
   linger_timer_.reset();
+  remainder_.reset();
   if (shaped_ != nullptr) shaped_->use(nullptr);
   owner_.release(*this);
 }

@@ -6,7 +6,8 @@
 //   gateway:  add socket ─▶ (channel opens; reading, where early() lets it) ─▶ relaying ─▶ both ended ─▶ done
 //   provider: connect_to() ─▶ connected: accept() ─▶ relaying …            refused: Channel::refuse()
 //   limited client (gateway): reads and writes wait for the bucket's turns; what waits is bounded by the channel's window, or, towards
-//   peers without windows, by the burst: beyond it the channel is dropped closed by the peer ─▶ queue written ─▶ FIN ─▶ what still comes is
+//   peers without windows, by the burst: beyond it the channel is dropped
+//   closed by the peer ─▶ queue written (LeftBehind bounds what waits in it) ─▶ FIN ─▶ what still comes is
 //   thrown away, up to kLingerTime ─▶ done
 //
 // Owned by a LinkSet. One thread.
@@ -18,6 +19,7 @@
 
 #include "base/timer.h"
 #include "io/tcp.h"
+#include "relay/left_behind.h"
 #include "relay/link.h"
 #include "relay/link_context.h"
 #include "relay/shaped.h"
@@ -25,7 +27,7 @@
 
 namespace hg::relay {
 
-class TcpLink final : public Link, public tunnel::ChannelHandler, private io::TcpHandler {
+class TcpLink final : public Link, public tunnel::ChannelHandler, private io::TcpHandler, private Remainder::Owner {
  public:
   TcpLink(LinkContext& context, LinkSet& owner);
   ~TcpLink() override;
@@ -54,6 +56,9 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
 
   void on_readable() override;
   void on_writable() override;
+  size_t under_way() const override { return socket_->unacknowledged(); }
+  bool held_back() const override { return shaped_ != nullptr && shaped_->down.waiting(); }
+  void cut_off() override;
   bool introduce();
   void connected(Expected<std::unique_ptr<io::TcpSocket>> result);
   Pulled pull();
@@ -76,6 +81,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   std::unique_ptr<io::TcpConnect> connect_;
   std::unique_ptr<io::TcpSocket> socket_;
   std::unique_ptr<tunnel::Channel> channel_;
+  std::unique_ptr<Remainder> remainder_;  // closing_, while something is queued
   std::unique_ptr<Timer> linger_timer_;
   std::unique_ptr<ShapedStream> shaped_;  // limited clients only
   std::vector<Bytes> queue_;

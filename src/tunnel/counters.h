@@ -41,8 +41,9 @@ struct Counters {
   uint64_t hello_refused = 0;
 
   // Ingress policy and shaping.
-  uint64_t closed_ingress = 0;  // open channels that a changed policy ended
-  uint64_t closed_shaping = 0;  // more queued than the burst allows
+  uint64_t closed_ingress = 0;      // open channels that a changed policy ended
+  uint64_t closed_shaping = 0;      // more queued than the burst allows
+  uint64_t closed_left_behind = 0;  // the local socket did not take what its closed channel left
   uint64_t shaping_waits = 0;
   Duration shaping_delay{};  // sum of the waits
   uint64_t overrides = 0;    // /unlimited, granted or renewed
