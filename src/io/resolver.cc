@@ -2,6 +2,10 @@
 
 #include <netdb.h>
 
+#include <cerrno>
+
+#include "io/file_descriptor.h"
+
 namespace hg::io {
 
 namespace {
@@ -11,7 +15,10 @@ Expected<std::vector<SocketAddress>> look_up(const std::string& name) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG;
   addrinfo* list = nullptr;
+  errno = 0;
   const int failed = getaddrinfo(name.c_str(), nullptr, &hints, &list);
+  // Without a descriptor for its files and sockets the resolver says the same as of an unknown name.
+  if (failed != 0 && (errno == EMFILE || errno == ENFILE)) return errno_error(errno, "cannot resolve " + name);
   if (failed != 0) return Error{"ENOTFOUND", "cannot resolve " + name + ": " + gai_strerror(failed)};
   std::vector<SocketAddress> out;
   for (const addrinfo* i = list; i != nullptr; i = i->ai_next) out.emplace_back(i->ai_addr, i->ai_addrlen);

@@ -1,6 +1,8 @@
 // A link joins one local socket to one channel. LinkSet owns links and lets them go safely from inside their own callbacks.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -60,6 +62,23 @@ class LinkSet {
       if (link->last_activity() <= idle_since) idle.push_back(key);
     }
     for (Link* link : idle) expire(*link);
+  }
+  /// Calls `expire` with the longest idle ones, a sixteenth of all (so that looking for them costs little each) and at least one, but not
+  /// with `asker`. False: there is no other.
+  template <class Expire>
+  bool make_room(const Link& asker, Expire&& expire) {
+    std::vector<Link*> others;
+    others.reserve(links_.size());
+    for (const auto& [key, link] : links_) {
+      if (key != &asker) others.push_back(key);
+    }
+    if (others.empty()) return false;
+    const size_t count = (others.size() + 15) / 16;
+    const auto end = others.begin() + static_cast<std::ptrdiff_t>(count);
+    std::nth_element(others.begin(), end - 1, others.end(),
+                     [](const Link* a, const Link* b) { return a->last_activity() < b->last_activity(); });
+    std::for_each(others.begin(), end, [&](Link* link) { expire(*link); });
+    return true;
   }
   size_t size() const { return links_.size(); }
 

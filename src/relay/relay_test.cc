@@ -9,6 +9,7 @@
 #include "relay/gate_set.h"
 #include "relay/service_links.h"
 #include "relay/shaped.h"
+#include "support/descriptor_limit.h"
 #include "support/tunnel_pipe.h"
 #include "tunnel/fingerprint.h"
 #include "tunnel/node.h"
@@ -602,6 +603,31 @@ TEST_F(RelayTest, EachUdpClientHasItsFlowAndTheLongestIdleOneMakesRoom) {
   EXPECT_EQ(3u, gates_->clients());
   EXPECT_EQ(2u, gateway_->counters().udp_flows_evicted);
   ASSERT_TRUE(wait([&] { return links_->links() == 3; }));
+}
+
+TEST_F(RelayTest, MoreUdpFlowsThanDescriptorsAreAllAnswered) {
+  constexpr size_t kClients = 100;
+  serve_udp_echo();
+  start();
+  size_t answers = 0;
+  std::vector<std::unique_ptr<io::LocalUdp>> clients;
+  const auto ask = [&](size_t i) {
+    clients[i]->send(as_bytes("x"));
+    return wait([&, before = answers] { return answers > before; }, 5s);
+  };
+  for (size_t i = 0; i < kClients; ++i) {
+    clients.push_back(std::move(*io::udp_connect(loop_, loopback(udp_port_))));
+    clients.back()->set_handler([&](const io::SocketAddress&, ByteView) { ++answers; });
+  }
+  ASSERT_TRUE(ask(0));  // with what the loop and the resolver open only once
+  for (const bool numeric : {true, false}) {
+    provider_->provider()->set_services({{udp_port_, numeric ? "127.0.0.1" : "localhost", udp_service_port_, Protocol::kUdp, {}, {}}});
+    const uint64_t evicted = provider_->counters().udp_flows_evicted;
+    const test::DescriptorLimit limit(40);
+    for (size_t i = 0; i < kClients; ++i) ASSERT_TRUE(ask(i)) << i;
+    EXPECT_GE(provider_->counters().udp_flows_evicted, evicted + 50);
+    EXPECT_EQ(0u, provider_->counters().refused_connect_failed);
+  }
 }
 
 /// The UDP service listens on 127.0.0.1 only; its name has several addresses.

@@ -16,9 +16,16 @@ void UdpLink::connect_to(tunnel::ServiceRequest request, std::unique_ptr<tunnel:
   channel_ = std::move(channel);
   channel_->set_handler(this);
   if (const auto numeric = io::SocketAddress::parse(host, port)) return resolved(std::vector<io::SocketAddress>{*numeric});
-  context_.resolve(context_.loop, host, port, [this, alive = alive_](Expected<std::vector<io::SocketAddress>> addresses) {
-    if (*alive && !finished_) resolved(std::move(addresses));
-  });
+  resolve(true);
+}
+
+void UdpLink::resolve(bool may_repeat) {
+  const auto found = [this, alive = alive_, may_repeat](Expected<std::vector<io::SocketAddress>> addresses) {
+    if (!*alive || finished_) return;
+    if (!addresses && may_repeat && make_room(addresses.error())) return resolve(false);
+    resolved(std::move(addresses));
+  };
+  context_.resolve(context_.loop, request_.service.service_host, request_.service.service_port, found);
 }
 
 void UdpLink::resolved(Expected<std::vector<io::SocketAddress>> addresses) {
@@ -34,7 +41,7 @@ Expected<void> UdpLink::open_next() {
   Error failure;
   while (next_ < addresses_.size()) {
     const io::SocketAddress address = addresses_[next_++];
-    auto socket = io::udp_connect(context_.loop, address);
+    auto socket = open(address);
     if (!socket) {
       failure = socket.error();
       continue;
@@ -48,6 +55,21 @@ Expected<void> UdpLink::open_next() {
     return {};
   }
   return failure;
+}
+
+Expected<std::unique_ptr<io::LocalUdp>> UdpLink::open(const io::SocketAddress& address) {
+  auto socket = io::udp_connect(context_.loop, address);
+  if (!socket && make_room(socket.error())) return io::udp_connect(context_.loop, address);
+  return socket;
+}
+
+/// Out of file descriptors, a new flow gets those of the longest idle ones.
+bool UdpLink::make_room(const Error& failure) {
+  if (failure.code != "EMFILE" && failure.code != "ENFILE") return false;
+  return owner_.make_room(*this, [this](Link& link) {
+    ++context_.counters->udp_flows_evicted;
+    static_cast<UdpLink&>(link).expire();
+  });
 }
 
 void UdpLink::from_service(ByteView data) {
@@ -102,6 +124,7 @@ void UdpLink::on_channel_closed(tunnel::CloseReason) { finish(); }
 void UdpLink::expire() {
   if (finished_) return;
   channel_->close();
+  socket_.reset();
   finish();
 }
 

@@ -49,6 +49,7 @@ class UdpLink final : public Link, public tunnel::ChannelHandler {
   ~UdpLink() override { *alive_ = false; }
 
   void connect_to(tunnel::ServiceRequest request, std::unique_ptr<tunnel::Channel> channel);
+  /// Closes both sides; the descriptor is free at once.
   void expire();
 
   void on_channel_data(ByteView data) override;
@@ -61,8 +62,11 @@ class UdpLink final : public Link, public tunnel::ChannelHandler {
   static constexpr size_t kMaxUnheard = 8;
   static constexpr size_t kMaxUnheardBytes = 65536;
 
+  void resolve(bool may_repeat);
   void resolved(Expected<std::vector<io::SocketAddress>> addresses);
   Expected<void> open_next();
+  Expected<std::unique_ptr<io::LocalUdp>> open(const io::SocketAddress& address);
+  bool make_room(const Error& failure);
   void from_service(ByteView data);
   void service_refused();
   void refuse(const Error& error);
