@@ -9,6 +9,7 @@
 
 #include "http/fetch.h"
 #include "http/server.h"
+#include "support/descriptor_limit.h"
 
 namespace hg::http {
 namespace {
@@ -137,6 +138,24 @@ TEST_F(HttpBounds, ConnectionsBeyondTheMostAreClosedUntilOthersGo) {
   }
   EXPECT_TRUE(served);
   EXPECT_EQ(2u, requests_);
+}
+
+TEST_F(HttpBounds, OutOfDescriptorsItRestsBetweenItsAttempts) {
+  RawClient client(address_);
+  client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  size_t turns = 0;
+  {
+    const test::DescriptorLimit limit(0);
+    loop_.run_until(
+        [&] {
+          ++turns;
+          return false;
+        },
+        250ms);
+  }
+  EXPECT_LT(turns, 20u);
+  EXPECT_EQ(0u, requests_);
+  EXPECT_TRUE(until([&] { return !client.heard().empty(); }));
 }
 
 TEST_F(HttpBounds, ARequestThatIsTooLongIsNotHandled) {

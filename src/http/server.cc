@@ -12,6 +12,7 @@ namespace {
 namespace beast = boost::beast;
 using tcp = boost::asio::ip::tcp;
 constexpr auto kIdle = std::chrono::seconds(30);
+constexpr Duration kAcceptPause = 100ms;  // out of file descriptors
 
 struct Shared {
   Server::LateHandler handler;
@@ -85,7 +86,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
 class BeastServer final : public Server {
  public:
-  BeastServer(io::Loop& loop, LateHandler handler) : acceptor_(loop.context()), shared_(std::make_shared<Shared>()) {
+  BeastServer(io::Loop& loop, LateHandler handler)
+      : loop_(loop), acceptor_(loop.context()), shared_(std::make_shared<Shared>()), resume_(loop.timers(), [this] { accept(); }) {
     shared_->handler = std::move(handler);
   }
   ~BeastServer() override { shared_->alive = false; }
@@ -112,15 +114,18 @@ class BeastServer final : public Server {
   void accept() {
     acceptor_.async_accept([this, shared = shared_](beast::error_code error, tcp::socket socket) {
       if (!shared->alive || error == boost::asio::error::operation_aborted) return;
+      if (error) return resume_.arm(loop_.now() + kAcceptPause);
       beast::error_code ignored;
       socket.set_option(tcp::no_delay(true), ignored);
-      if (!error && shared->connections < kMaxConnections) std::make_shared<Exchange>(std::move(socket), shared)->read();
+      if (shared->connections < kMaxConnections) std::make_shared<Exchange>(std::move(socket), shared)->read();
       accept();
     });
   }
 
+  io::Loop& loop_;
   tcp::acceptor acceptor_;
   std::shared_ptr<Shared> shared_;
+  Timer resume_;
 };
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include "io/network_watch.h"
 #include "io/resolver.h"
 #include "io/tcp.h"
+#include "support/descriptor_limit.h"
+#include "support/log_lines.h"
 
 namespace hg::io {
 namespace {
@@ -140,6 +142,23 @@ TEST_F(Io, TcpConnectReportsRefusalByName) {
       tcp_connect(loop, "127.0.0.1", free_port, 5s, [&](Expected<std::unique_ptr<TcpSocket>> result) { code = result.error().code; });
   ASSERT_TRUE(loop.run_until([&] { return !code.empty(); }, 5s));
   EXPECT_EQ(code, "ECONNREFUSED");
+}
+
+TEST_F(Io, AListenerOutOfDescriptorsSaysSoOnceAndGoesOnLater) {
+  test::LogLines lines;
+  size_t accepted = 0;
+  auto listener = *tcp_listen(loop, *SocketAddress::parse("127.0.0.1", 0), [&](auto) { ++accepted; });
+  const SocketAddress address = listener->local_address();
+  const FileDescriptor client(::socket(AF_INET, SOCK_STREAM, 0));
+  ASSERT_EQ(0, ::connect(client.get(), address.data(), address.size()));
+  {
+    const test::DescriptorLimit limit(0);
+    loop.run_until([] { return false; }, 250ms);  // three attempts
+    EXPECT_EQ(0u, accepted);
+    ASSERT_EQ(1u, lines.warnings.size());
+    EXPECT_NE(std::string::npos, lines.warnings[0].find(address.to_string())) << lines.warnings[0];
+  }
+  EXPECT_TRUE(loop.run_until([&] { return accepted == 1; }, 5s));
 }
 
 TEST_F(Io, ResolvesLocalhostOffTheLoop) {

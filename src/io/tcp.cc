@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
+#include "base/log.h"
 #include "io/descriptor_watch.h"
 #include "io/local_udp.h"
 
@@ -15,8 +16,9 @@ namespace {
 
 constexpr int kBacklog = 4096;
 constexpr size_t kMaxSlices = 64;
-constexpr int kMaxAcceptsPerTurn = 64;    // then other sockets get their turn
-constexpr Duration kAcceptPause = 100ms;  // out of file descriptors
+constexpr int kMaxAcceptsPerTurn = 64;     // then other sockets get their turn
+constexpr Duration kAcceptPause = 100ms;   // out of file descriptors
+constexpr Duration kNoticeInterval = 60s;  // of saying so
 constexpr int kKeepAliveIdleSeconds = 60;
 constexpr int kKeepAliveIntervalSeconds = 15;
 constexpr int kKeepAliveProbes = 4;
@@ -120,7 +122,7 @@ class KernelTcpListener final : public TcpListener {
       socklen_t length = sizeof storage;
       FileDescriptor fd(::accept4(watch_.fd(), reinterpret_cast<sockaddr*>(&storage), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (!fd.valid()) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause();
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause(errno);
         return;
       }
       auto watch = std::make_unique<DescriptorWatch>(
@@ -129,14 +131,19 @@ class KernelTcpListener final : public TcpListener {
       if (!*alive) return;
     }
   }
-  void pause() {
+  void pause(int number) {
     watch_.watch_read(false);
-    resume_.arm(loop_.now() + kAcceptPause);
+    const TimePoint now = loop_.now();
+    resume_.arm(now + kAcceptPause);
+    if (now < quiet_until_) return;
+    quiet_until_ = now + kNoticeInterval;
+    HG_LOG(kWarn, "io", "{}", errno_error(number, "clients of " + local_address().to_string() + " have to wait").message);
   }
 
   Loop& loop_;
   std::function<void(std::unique_ptr<TcpSocket>)> on_accept_;
   Timer resume_;
+  TimePoint quiet_until_{};
   DescriptorWatch watch_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

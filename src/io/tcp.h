@@ -60,7 +60,7 @@ class TcpListener {
 };
 
 /// Listens (backlog 4096, SO_REUSEADDR; an IPv6 wildcard also takes IPv4). `on_accept` is called for each connection; running out of file
-/// descriptors pauses accepting for 100 ms instead of failing.
+/// descriptors pauses accepting for 100 ms instead of failing, and is logged at most once a minute.
 Expected<std::unique_ptr<TcpListener>> tcp_listen(Loop& loop, const SocketAddress& address,
                                                   std::function<void(std::unique_ptr<TcpSocket>)> on_accept);
 
