@@ -144,6 +144,52 @@ TEST_F(Io, TcpConnectReportsRefusalByName) {
   EXPECT_EQ(code, "ECONNREFUSED");
 }
 
+/// A Unix listener whose backlog of two is full.
+class FullUnixListener : public Io {
+ protected:
+  void SetUp() override {
+    ASSERT_NE(nullptr, ::mkdtemp(folder_));
+    address_ = *SocketAddress::unix_path(std::string(folder_) + "/socket");
+    ASSERT_EQ(0, ::bind(listener_.get(), address_.data(), address_.size()));
+    ASSERT_EQ(0, ::listen(listener_.get(), 1));
+    for (const FileDescriptor& waiting : waiting_) ASSERT_EQ(0, ::connect(waiting.get(), address_.data(), address_.size()));
+  }
+  void TearDown() override {
+    ::unlink(address_.host().c_str());
+    ::rmdir(folder_);
+  }
+
+  char folder_[32] = "/tmp/hypergate-io-XXXXXX";
+  SocketAddress address_;
+  FileDescriptor listener_{::socket(AF_UNIX, SOCK_STREAM, 0)};
+  FileDescriptor waiting_[2] = {FileDescriptor(::socket(AF_UNIX, SOCK_STREAM, 0)), FileDescriptor(::socket(AF_UNIX, SOCK_STREAM, 0))};
+  std::string outcome_;
+  ConnectCallback note_ = [this](Expected<std::unique_ptr<TcpSocket>> result) {
+    outcome_ = result.ok() ? "connected" : result.error().code;
+  };
+};
+
+TEST_F(FullUnixListener, IsWaitedFor) {
+  auto connect = tcp_connect(loop, address_, 5s, note_);
+  Timer accept(loop.timers(), [&] { FileDescriptor(::accept(listener_.get(), nullptr, nullptr)); });
+  accept.arm(loop.now() + 200ms);
+  ASSERT_TRUE(loop.run_until([&] { return !outcome_.empty(); }, 5s));
+  EXPECT_EQ("connected", outcome_);
+}
+
+TEST_F(FullUnixListener, IsGivenUpAfterTheTimeOut) {
+  auto connect = tcp_connect(loop, address_, 100ms, note_);
+  ASSERT_TRUE(loop.run_until([&] { return !outcome_.empty(); }, 5s));
+  EXPECT_EQ("ETIMEDOUT", outcome_);
+}
+
+TEST_F(FullUnixListener, MayBeLeftWhileItIsWaitedFor) {
+  auto connect = tcp_connect(loop, address_, 5s, note_);
+  connect.reset();
+  loop.run_until([] { return false; }, 50ms);
+  EXPECT_EQ("", outcome_);
+}
+
 TEST_F(Io, AListenerOutOfDescriptorsSaysSoOnceAndGoesOnLater) {
   test::LogLines lines;
   size_t accepted = 0;

@@ -19,6 +19,7 @@ constexpr size_t kMaxSlices = 64;
 constexpr int kMaxAcceptsPerTurn = 64;     // then other sockets get their turn
 constexpr Duration kAcceptPause = 100ms;   // out of file descriptors
 constexpr Duration kNoticeInterval = 60s;  // of saying so
+constexpr Duration kBacklogPause = 15ms;   // between attempts at a Unix socket whose backlog is full: nothing tells when it no longer is
 constexpr int kKeepAliveIdleSeconds = 60;
 constexpr int kKeepAliveIntervalSeconds = 15;
 constexpr int kKeepAliveProbes = 4;
@@ -154,6 +155,7 @@ class AddressConnect final : public TcpConnect {
       : loop_(loop),
         address_(address),
         callback_(std::move(callback)),
+        again_(loop.timers(), [this] { start(); }),
         timeout_(loop.timers(), [this] { finish(errno_error(ETIMEDOUT, "connect to " + address_.to_string())); }) {
     timeout_.arm(loop.now() + timeout);
     start();
@@ -166,12 +168,14 @@ class AddressConnect final : public TcpConnect {
     if (!fd.valid()) return fail_later(errno);
     set_stream_options(fd.get(), address_.family());
     const int result = ::connect(fd.get(), address_.data(), address_.size());
+    if (result != 0 && errno == EAGAIN && address_.family() == AF_UNIX) return again_.arm(loop_.now() + kBacklogPause);
     if (result != 0 && errno != EINPROGRESS) return fail_later(errno);
     watch_ = std::make_unique<DescriptorWatch>(
         loop_, std::move(fd), [] {}, [this] { completed(); });
     watch_->watch_write(true);
   }
   void fail_later(int number) {
+    timeout_.disarm();
     loop_.post([this, alive = alive_, number] {
       if (*alive) finish(errno_error(number, "connect to " + address_.to_string()));
     });
@@ -185,6 +189,7 @@ class AddressConnect final : public TcpConnect {
     finish(std::unique_ptr<TcpSocket>(std::make_unique<KernelTcpSocket>(std::move(watch_), address_)));
   }
   void finish(Expected<std::unique_ptr<TcpSocket>> result) {
+    again_.disarm();
     timeout_.disarm();
     const auto callback = std::move(callback_);  // it may destroy us
     callback(std::move(result));
@@ -193,6 +198,7 @@ class AddressConnect final : public TcpConnect {
   Loop& loop_;
   SocketAddress address_;
   ConnectCallback callback_;
+  Timer again_;
   Timer timeout_;
   std::unique_ptr<DescriptorWatch> watch_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

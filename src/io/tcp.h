@@ -71,7 +71,8 @@ class TcpConnect {
 };
 using ConnectCallback = std::function<void(Expected<std::unique_ptr<TcpSocket>>)>;
 
-/// Connects to one address. The callback runs later, once; an Error's code is the errno name ("ECONNREFUSED", "ETIMEDOUT").
+/// Connects to one address; a Unix socket whose backlog is full is waited for. The callback runs later, once; an Error's code is the errno
+/// name ("ECONNREFUSED", "ETIMEDOUT").
 std::unique_ptr<TcpConnect> tcp_connect(Loop& loop, const SocketAddress& address, Duration timeout, ConnectCallback callback);
 /// Resolves `host` (name, IPv4 or IPv6) each time and tries its addresses in order.
 std::unique_ptr<TcpConnect> tcp_connect(Loop& loop, const std::string& host, uint16_t port, Duration timeout, ConnectCallback callback);
