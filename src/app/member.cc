@@ -69,7 +69,8 @@ void Member::join() {
     HG_LOG(kInfo, "hypergate", "peer {} banned: {}", short_key(peer), why);
     network_.swarm().ban(peer);
   };
-  callbacks.peer_ready = [](const PublicKey& peer, bool is_gateway) {
+  callbacks.peer_ready = [this](const PublicKey& peer, bool is_gateway) {
+    network_.swarm().confirm(peer);
     HG_LOG(kInfo, "hypergate", "{} {} joined", is_gateway ? "gateway" : "provider", short_key(peer));
   };
   callbacks.peer_lost = [this](const PublicKey& peer) {

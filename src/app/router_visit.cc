@@ -32,6 +32,7 @@ RouterVisit::RouterVisit(io::Loop& loop, Network& network, const Seed& secret, c
   tunnel::NodeCallbacks callbacks;
   callbacks.peer_ready = [this](const PublicKey& peer, bool is_gateway) {
     news();
+    network_.swarm().confirm(peer);
     if (is_gateway && options_.ask_status) node_->ask_status(peer);
   };
   callbacks.routes_learned = [this](const PublicKey&) { news(); };
@@ -59,6 +60,7 @@ void RouterVisit::add(std::unique_ptr<noise::Connection> connection, const swarm
   news();
   const bool member = !options_.name || std::find(info.topics.begin(), info.topics.end(), keys_.keys.public_key) != info.topics.end();
   if (member) return node_->add_connection(std::move(connection));
+  network_.swarm().confirm(info.key);
   onlookers_.push_back(std::make_unique<Onlooker>(std::move(connection)));
 }
 

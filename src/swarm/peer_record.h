@@ -24,7 +24,7 @@ struct PeerRecord {
   std::vector<Endpoint> relay_addresses;
   std::vector<Topic> topics;
   int attempts = 0;
-  bool proven = false;       // we have been connected
+  bool proven = false;       // a connection to it was confirmed
   bool relay_first = false;  // a relay helps: direct ways failed, or the last connection went through one
   int relay_tries = 0;       // attempts at once for the sake of a relay, since the last success
   bool queued = false;

@@ -10,6 +10,7 @@ Swarm::~Swarm() = default;
 void Swarm::set_on_connection(OnConnection callback) { impl_->on_connection = std::move(callback); }
 std::unique_ptr<Discovery> Swarm::join(const Topic& topic, JoinOptions options) { return impl_->join(topic, options); }
 void Swarm::ban(const PublicKey& key) { impl_->ban(key); }
+void Swarm::confirm(const PublicKey& key) { impl_->confirm(key); }
 void Swarm::set_relay(const PublicKey& peer, const std::optional<PublicKey>& relay) { impl_->set_relay(peer, relay); }
 bool Swarm::banned(const PublicKey& key) const { return impl_->banned(key); }
 const PublicKey& Swarm::public_key() const { return impl_->public_key(); }

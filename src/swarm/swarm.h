@@ -10,6 +10,8 @@
 // remote header has arrived and verified. The receiver calls set_handler() inside on_connection or
 // later (nothing is lost meanwhile) and must let go of the connection after its on_close.
 //
+// Whoever knows a topic can connect: the receiver says by confirm() who belongs here.
+//
 // A connection on which both ends allow_moves() outlives its path: the swarm finds it another one.
 //
 // Owned by app; Host and Runtime outlive it. One thread. Behaviour: npm hyperswarm 4.17 (its rules for
@@ -39,7 +41,7 @@ struct PeerInfo {
 
 struct SwarmOptions {
   KeyPair key_pair;
-  size_t max_peers = 64;    // connections, those being made included (hyperswarm 4.17)
+  size_t max_peers = 64;    // confirmed connections and those being made (hyperswarm 4.17); twice as many may come to us
   size_t max_parallel = 3;  // connects at a time (hyperswarm 4.17)
   /// True refuses the key, in both directions; a refused server handshake is never answered.
   std::function<bool(const PublicKey&)> firewall;
@@ -103,6 +105,9 @@ class Swarm {
   /// beyond 4096.
   void ban(const PublicKey& key);
   bool banned(const PublicKey& key) const;
+  /// The peer at the other end of the connection to `key` has shown that it is one of us. Until then a connection counts for nothing: only
+  /// 32 such are kept in each direction, of those that came to us 8 per public address; beyond that the oldest is destroyed.
+  void confirm(const PublicKey& key);
 
   /// `peer`, to whom we are connected, relays under the key `relay` (nullopt: no longer). Peers that could not be reached directly are
   /// tried again through it at once.

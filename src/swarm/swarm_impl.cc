@@ -54,7 +54,7 @@ void Swarm::Impl::start_listening() {
   if (server_ || closed_) return;
   peer::ListenOptions listen;
   listen.firewall = [this](const PublicKey& key, const wire::NoisePayload&, const Endpoint&) {
-    return refused(key) || (links_.size() >= options_.max_peers * kIncomingFactor && !links_.contains(key));
+    return refused(key) || (!room_for_server() && !links_.contains(key));
   };
   listen.relay_through = [this](const PublicKey& client) { return relay_for_client(client); };
   listen.find_session = [this](const PublicKey& key, const Hash32& session) { return find_session(key, session); };
@@ -172,20 +172,20 @@ void Swarm::Impl::on_attempt_over(const PublicKey& key, Expected<std::unique_ptr
     if (spare && !spare->closed()) {
       hand_out(std::move(spare), false);
     } else {
-      after_disconnect(peer, true);
+      after_disconnect(peer, true, false);
       after_failure(peer, result.error(), relay_offered);
     }
   }
   connect_some();
 }
 
-void Swarm::Impl::after_disconnect(const PublicKey& key, bool client) {
+void Swarm::Impl::after_disconnect(const PublicKey& key, bool client, bool confirmed) {
   const auto found = records_.find(key);
   if (found == records_.end()) return;
   PeerRecord& record = found->second;
   const TimePoint now = runtime_.now();
   if (record.connected_at != TimePoint{}) {
-    if (now - record.connected_at >= PeerRecord::kProvenAfter) record.attempts = 0;
+    if (confirmed && now - record.connected_at >= PeerRecord::kProvenAfter) record.attempts = 0;
     record.connected_at = {};
   }
   if (client) record.attempts++;
@@ -271,8 +271,10 @@ void Swarm::Impl::replace(Link& link, std::unique_ptr<noise::SecureConnection> c
 
 void Swarm::Impl::hand_out(std::unique_ptr<noise::SecureConnection> connection, bool client) {
   const PublicKey key = connection->remote_key();
+  make_room(*connection, client);
   Link& link = links_[key];
   link.client = client;
+  link.since = runtime_.now();
   link.connection = connection.get();
   connection->set_path_observer([this, key, which = connection.get()](noise::PathEvent event) { on_path_event(key, which, event); });
   connection->set_close_observer([this, key, which = connection.get()](const std::optional<Error>&) { on_closed(key, which); });
@@ -282,7 +284,6 @@ void Swarm::Impl::hand_out(std::unique_ptr<noise::SecureConnection> connection, 
   info.client = client;
   if (const auto record = records_.find(key); record != records_.end()) {
     record->second.queued = false;
-    record->second.proven = true;
     record->second.connected_at = runtime_.now();
     record->second.relay_first = link.connection->relayed();
     record->second.relay_tries = 0;
@@ -296,18 +297,20 @@ void Swarm::Impl::on_closed(const PublicKey& key, const noise::SecureConnection*
   if (found == links_.end() || found->second.connection != connection) return;
   const PublicKey peer = key;
   const bool client = found->second.client;
+  const bool confirmed = found->second.confirmed;
   auto heir = std::move(found->second.heir);
   links_.erase(found);
   relays_.forget(peer);
-  after_disconnect(peer, client);
+  after_disconnect(peer, client, confirmed);
   if (closed_) return;
   if (heir) {  // deferred: the receiver of the old connection must hear of its end before it gets the new one
     heirs_.push_back(std::move(heir));
     heirs_timer_.arm(runtime_.now());
   }
-  std::vector<Topic> topics;
-  if (const auto record = records_.find(peer); record != records_.end()) topics = record->second.topics;
-  hub_->on_loss(topics);
+  if (confirmed) {
+    const auto record = records_.find(peer);
+    hub_->on_loss(record != records_.end() ? record->second.topics : std::vector<Topic>{});
+  }
   connect_some();
 }
 

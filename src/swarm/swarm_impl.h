@@ -8,6 +8,8 @@
 // smaller one; so the side with the larger key ends as initiator. An incoming connection that has to give
 // way to an attempt of ours waits as a spare while that proves its path; one that has found none yet is called off.
 //
+// A link counts only once the receiver has confirmed its connection (swarm_strangers.cc).
+//
 // Connections that may move (both ends said so): while one is silent or relayed, both ends try to connect
 // anew (mover.h); the fresh connection, of which the handshake says what it is for, only brings its path
 // (swarm_moves.cc). Private to this room.
@@ -36,6 +38,7 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   std::unique_ptr<Discovery> join(const Topic& topic, JoinOptions options);
   void ban(const PublicKey& key);
   bool banned(const PublicKey& key) const { return bans_.contains(key); }
+  void confirm(const PublicKey& key);
   const PublicKey& public_key() const { return options_.key_pair.public_key; }
   SwarmStats stats() const;
   void set_relay(const PublicKey& peer, const std::optional<PublicKey>& relay);
@@ -48,6 +51,8 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   static constexpr size_t kMaxRecords = 4096;
   static constexpr size_t kMaxBans = 4096;
   static constexpr size_t kIncomingFactor = 2;  // incoming connections may exceed max_peers this far
+  static constexpr size_t kMaxStrangers = 32;   // unconfirmed connections in each direction: a hello takes a round trip
+  static constexpr size_t kMaxStrangersPerHost = 8;
   static constexpr Duration kCloseTimeout = 4s;
   static constexpr Duration kRetryGrain = 50ms;
   static constexpr Duration kRelayPatience = 3s;  // with an attempt that began before any relay was known
@@ -60,6 +65,9 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
 
   struct Link {
     bool client = false;
+    bool confirmed = false;
+    bool crowded_out = false;                        // `connection` is being destroyed to make room
+    TimePoint since{};                               // when `connection` was handed out
     std::unique_ptr<peer::Attempt> attempt;          // while connecting
     bool relay_offered = false;                      // by that attempt
     noise::SecureConnection* connection = nullptr;   // while open; owned by the receiver
@@ -81,7 +89,7 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   PeerRecord* next_in_queue();
   void connect(PeerRecord& record);
   void on_attempt_over(const PublicKey& key, Expected<std::unique_ptr<noise::SecureConnection>> result);
-  void after_disconnect(const PublicKey& key, bool client);
+  void after_disconnect(const PublicKey& key, bool client, bool confirmed);
   void arm_retry();
   void on_retry();
   void forget_old();
@@ -101,6 +109,13 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   void hand_out(std::unique_ptr<noise::SecureConnection> connection, bool client);
   void on_closed(const PublicKey& key, const noise::SecureConnection* connection);
 
+  // Strangers (swarm_strangers.cc).
+  size_t confirmed_links() const;
+  bool room_for_client() const;
+  bool room_for_server() const { return confirmed_links() < options_.max_peers * kIncomingFactor; }
+  /// Destroys the oldest unconfirmed connection of that direction where there are too many, of all hosts or of this one.
+  void make_room(const noise::SecureConnection& newcomer, bool client);
+
   // Moves (swarm_moves.cc).
   void on_path_event(const PublicKey& key, const noise::SecureConnection* connection, noise::PathEvent event);
   static void tell_mover(Link& link);
@@ -113,7 +128,6 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   void on_escorts_due();
 
   void start_listening();
-  bool room_for_client() const { return connecting_ < options_.max_parallel && links_.size() < options_.max_peers; }
 
   void on_wakeup() override { network_changed(); }
   void on_network_change() override { network_changed(); }

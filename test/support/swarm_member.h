@@ -29,6 +29,7 @@ struct Member {
       if (!greeting.empty()) slot->send(greeting);
       if (relay) static_cast<noise::SecureConnection&>(*slot->connection).set_relay(relay);
       if (movable) slot->connection->allow_moves();
+      if (!confirms || confirms(info.key)) swarm->confirm(info.key);
       if (on_link) on_link(info.key);
     });
   }
@@ -75,6 +76,7 @@ struct Member {
   std::vector<PeerInfo> infos;
   int handed_out = 0;
   std::function<void(const PublicKey&)> on_link;
+  std::function<bool(const PublicKey&)> confirms;  // unset: whoever comes is one of us
   Bytes greeting{1, 2, 3};
   bool echo = false;
   bool movable = false;            // as if both ends had said so

@@ -221,8 +221,10 @@ class Program {
     swarm::SwarmOptions options;
     options.key_pair = key_pair();
     swarm_ = std::make_unique<swarm::Swarm>(loop_, *host_, std::move(options));
-    swarm_->set_on_connection(
-        [this](std::unique_ptr<noise::Connection> c, const swarm::PeerInfo& info) { take(std::move(c), info.client); });
+    swarm_->set_on_connection([this](std::unique_ptr<noise::Connection> c, const swarm::PeerInfo& info) {
+      swarm_->confirm(info.key);
+      take(std::move(c), info.client);
+    });
     if (args_.contains("ban")) swarm_->ban(hex<32>(args_, "ban"));
     watch_duplicates();
     discovery_ = swarm_->join(hex<32>(args_, "topic"));
