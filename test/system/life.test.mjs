@@ -98,6 +98,36 @@ test('a provider that stops politely takes its gate with it at once, and another
   await it.gateway.stop()
 })
 
+test('a provider that stops in the middle of an answer delivers all of it', async () => {
+  const [secret, gate] = [await newSecret(), await freePort()]
+  const part = Buffer.alloc(1 << 20, 'x')
+  const source = net.createServer((socket) => {
+    let left = 20
+    const timer = setInterval(() => {
+      socket.write(part)
+      if (--left > 0) return
+      clearInterval(timer)
+      socket.end()
+    }, 50)
+  }).listen(0, '127.0.0.1')
+  await once(source, 'listening')
+  const provider = startProvider(network, secret, [service(gate, source.address().port)])
+  const gateway = startGateway(network, secret)
+  await gateOpen(gateway, gate)
+  const client = net.connect(gate, '127.0.0.1')
+  let bytes = 0
+  let stopped
+  client.on('data', (data) => {
+    bytes += data.length
+    stopped ??= provider.stop()
+  })
+  await once(client, 'end')
+  assert.equal(bytes, 20 * part.length)
+  assert.equal(await stopped, 0)
+  source.close()
+  await gateway.stop()
+})
+
 test('DHT nodes restarted one by one under traffic', async (t) => {
   const it = await pair()
   const socketErrors = []
