@@ -42,6 +42,7 @@ class Source final : public udx::Stream {
   void set_packet_observer(PacketObserver) override {}
   TimePoint last_heard() const override { return {}; }
   std::optional<TimePoint> owed_since() const override { return std::nullopt; }
+  void set_receive_window(size_t) override {}
   void set_dead_after(Duration) override {}
   void probe_peer() override {}
   udx::StreamStats stats() const override { return {}; }

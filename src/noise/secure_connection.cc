@@ -106,22 +106,24 @@ void SecureConnection::process(ByteView bytes) {
 }
 
 void SecureConnection::refuse_unit() {
-  destroy(decrypt_ ? Error{"MESSAGE_TOO_LONG", "a message is longer than it may be"}
-                   : Error{"INVALID_HEADER", "the other side's header is too long"});
+  if (!decrypt_) return refuse_header();
+  destroy(Error{"MESSAGE_TOO_LONG", "a message is longer than it may be"});
 }
 
 void SecureConnection::on_header(ByteView unit) {
   const Hash32 expected = stream_id(handshake_hash_, !is_initiator_);
-  if (unit.size() != kHeaderUnit || !crypto::equal_secret(unit.first(expected.size()), expected))
-    return destroy(Error{"INVALID_HEADER", "the other side's header does not belong to this handshake"});
+  if (unit.size() != kHeaderUnit || !crypto::equal_secret(unit.first(expected.size()), expected)) return refuse_header();
   ByteArray<crypto::SecretStreamCipher::kHeaderSize> header;
   std::copy_n(unit.begin() + expected.size(), header.size(), header.begin());
   decrypt_.emplace(rx_, header);
   limit_messages(message_limit_);
   crypto::wipe(rx_);
+  stream_->set_receive_window(udx::StreamOptions{}.receive_window);
   open_pending_ = true;
   if (handler_ != nullptr) deliver_open();
 }
+
+void SecureConnection::refuse_header() { destroy(Error{"INVALID_HEADER", "the other side's header does not belong to this handshake"}); }
 
 void SecureConnection::deliver_open() {
   open_pending_ = false;

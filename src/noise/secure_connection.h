@@ -49,7 +49,8 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   /// Length prefix and secretstream's tag in front, its MAC behind.
   static constexpr size_t kHeadroom = FrameReader::kLengthBytes + 1;
   static constexpr size_t kTailroom = 16;
-  static constexpr size_t kHeaderUnit = 56;                                                      // stream id ‖ secretstream header
+  static constexpr size_t kHeaderUnit = 56;            // stream id ‖ secretstream header
+  static constexpr size_t kUnprovenWindow = 64 << 10;  // a JavaScript peer's first flight is 14 KiB, ours 32 packets
   static constexpr size_t kMaxMessage = (1u << 24) - 1 - crypto::SecretStreamCipher::kOverhead;  // u24 length
   static constexpr Duration kKeepAlive = 5s;                                                     // hyperdht 6.34 connectionKeepAlive
   static constexpr Duration kLongSilence = 5s;  // what was known of the path counts for nothing after it
@@ -60,7 +61,8 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   using UnorderedHandler = std::function<void(ByteView)>;
   using PathObserver = std::function<void(PathEvent)>;
 
-  /// `stream` is connected. The header unit is sent at once. `attachment` is let go after the stream.
+  /// `stream` is connected, and was made with a receive window of kUnprovenWindow: anybody may write to it until the remote header has
+  /// verified, which makes it the usual one. The header unit is sent at once. `attachment` is let go after the stream.
   SecureConnection(Runtime& runtime, std::unique_ptr<udx::Stream> stream, const SessionKeys& keys, std::shared_ptr<void> attachment = {});
   /// Silent; a connection that is still open is destroyed, and the close observer is told.
   ~SecureConnection() override;
@@ -144,6 +146,7 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   void process(ByteView bytes);
   void refuse_unit();
   void on_header(ByteView unit);
+  void refuse_header();
   void on_message(MutableBytes unit);
   bool blocked() const { return handler_ == nullptr || paused_; }
   void stash(ByteView bytes);

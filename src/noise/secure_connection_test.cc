@@ -62,6 +62,7 @@ class FakeStream final : public udx::Stream {
   void set_packet_observer(PacketObserver observer) override { on_packet = std::move(observer); }
   TimePoint last_heard() const override { return heard; }
   std::optional<TimePoint> owed_since() const override { return owed; }
+  void set_receive_window(size_t bytes) override { window = bytes; }
   void set_dead_after(Duration) override {}
   void probe_peer() override { probes++; }
   udx::StreamStats stats() const override { return {}; }
@@ -70,6 +71,7 @@ class FakeStream final : public udx::Stream {
 
   Bytes sent;
   const uint8_t* last_address = nullptr;
+  size_t window = SecureConnection::kUnprovenWindow;
   bool full = false;
   bool paused = false;
   bool ended = false;
@@ -272,13 +274,28 @@ TEST_F(Secure, AForeignHeaderCloses) {
     Bytes wire = hex_bytes(v_.at("client").at("header_frame"));
     wire[at] ^= 1;
     feed(side, wire);
-    if (at == 0) feed(side, Bytes(1, 0));
     world_.run_for(1ms);
     EXPECT_EQ(side.recorder.opened, 0);
     EXPECT_EQ(side.recorder.closes, 1);
     ASSERT_TRUE(side.recorder.close_error);
     EXPECT_EQ(side.recorder.close_error->code, "INVALID_HEADER");
   }
+}
+
+TEST_F(Secure, WhatIsNoHeaderIsRefusedByItsLength) {
+  make(a_, true);
+  feed(a_, Bytes{0xff, 0xff, 0xff}, 1);
+  world_.run_for(1ms);
+  ASSERT_TRUE(a_.recorder.close_error);
+  EXPECT_EQ(a_.recorder.close_error->code, "INVALID_HEADER");
+  EXPECT_EQ(a_.raw->window, SecureConnection::kUnprovenWindow);
+}
+
+TEST_F(Secure, TheWindowOpensWithTheHeader) {
+  make_pair();
+  carry(a_, b_, 20);
+  EXPECT_EQ(b_.raw->window, udx::StreamOptions{}.receive_window);
+  EXPECT_EQ(a_.raw->window, SecureConnection::kUnprovenWindow);
 }
 
 TEST_F(Secure, OurOwnHeaderReflectedIsRefused) {

@@ -28,7 +28,7 @@ Connector::Connector(Context& context, const PublicKey& remote, ConnectOptions o
       relay_timer_(context.runtime.timers(), [this] { start_relay(); }) {
   context_.counters.connects++;
   deadline_.arm(context_.now() + kDeadline);
-  raw_ = context_.mux.create_stream();
+  raw_ = context_.mux.create_stream({.receive_window = noise::SecureConnection::kUnprovenWindow});
   gate_ = StreamGate::guard(*raw_);
   gate_->on_packet = [this](UdpSocket& socket, const Endpoint& from) { on_first_packet(socket, from); };
   if (!write_first_message()) {

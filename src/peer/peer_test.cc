@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "noise/handshake.h"
 #include "peer/connector.h"
 #include "sim/peer_network.h"
+#include "wire/udx_packet.h"
 
 namespace hg::peer {
 namespace {
@@ -82,6 +84,27 @@ TEST_F(Peers, OpenToOpen) {
   EXPECT_TRUE((*c)->is_initiator());
   expect_echo(std::move(*c));
   ASSERT_EQ(served_.size(), 1u);
+}
+
+TEST_F(Peers, ReceiveWindowsAreSmallUntilTheOtherSideIsProven) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  net_.world.set_one_way(net_.host_of(a), net_.host_of(b), {.delay = 200ms});  // each speaks before it hears of the other
+  std::map<uint32_t, std::vector<uint32_t>> windows;                           // by sender's address
+  net_.world.tap = [&](const Endpoint& from, ByteView data) {
+    if (const auto packet = wire::decode_udx_packet(data)) windows[from.address].push_back(packet->header.window);
+  };
+  auto c = connect(b, key(1).public_key);
+  ASSERT_TRUE(c) << c.error().code;
+  expect_echo(std::move(*c), 1 << 20);
+  ASSERT_EQ(windows.size(), 2u);
+  for (const auto& [address, seen] : windows) {
+    EXPECT_EQ(seen.front(), noise::SecureConnection::kUnprovenWindow);
+    EXPECT_EQ(*std::max_element(seen.begin(), seen.end()), udx::StreamOptions{}.receive_window);
+    EXPECT_LE(std::count_if(seen.begin(), seen.end(), [](uint32_t w) { return w <= noise::SecureConnection::kUnprovenWindow; }), 3);
+  }
 }
 
 TEST_F(Peers, EveryKindOfNatThatCanWork) {

@@ -210,7 +210,7 @@ wire::NoisePayload ServerImpl::our_payload(const Slot& slot, uint64_t error) con
 std::optional<RoutedReply> ServerImpl::answer(Slot& slot, noise::IkHandshake& handshake, const wire::NoisePayload& theirs, uint64_t error,
                                               const dht::IncomingRequest& request, bool direct) {
   if (error == wire::kErrorNone) {
-    slot.raw = context_.mux.create_stream();
+    slot.raw = context_.mux.create_stream({.receive_window = noise::SecureConnection::kUnprovenWindow});
     slot.gate = StreamGate::guard(*slot.raw);
     slot.gate->on_packet = [this, &slot](UdpSocket& socket, const Endpoint& from) { on_path(slot, socket, from); };
     if (theirs.move && options_.find_session) {

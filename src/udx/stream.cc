@@ -83,6 +83,11 @@ void StreamImpl::update_reading() {
   if (!closed_) core_.mark_dirty(*this);
 }
 
+void StreamImpl::set_receive_window(size_t bytes) {
+  rx_.set_window(bytes);
+  if (!closed_) core_.mark_dirty(*this);
+}
+
 void StreamImpl::end() {
   if (closed_ || tx_.end_wanted()) return;
   tx_.end();

@@ -51,6 +51,7 @@ class StreamImpl final : public Stream {
   void set_packet_observer(PacketObserver observer) override { observer_ = std::move(observer); }
   TimePoint last_heard() const override { return last_heard_; }
   std::optional<TimePoint> owed_since() const override { return tx_.owed_since(); }
+  void set_receive_window(size_t bytes) override;
   void set_dead_after(Duration dead_after) override { tx_.set_dead_after(dead_after); }
   void probe_peer() override;
   StreamStats stats() const override;

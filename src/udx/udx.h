@@ -80,6 +80,8 @@ class Stream : public ByteStream {
   virtual TimePoint last_heard() const = 0;
   /// Since when something that was sent waits for an answer without anything having come from the peer; nullopt: nothing waits.
   virtual std::optional<TimePoint> owed_since() const = 0;
+  /// Replaces StreamOptions::receive_window, which is not to shrink; the peer is told at once where it matters.
+  virtual void set_receive_window(size_t bytes) = 0;
   /// Replaces StreamOptions::dead_after.
   virtual void set_dead_after(Duration dead_after) = 0;
   /// Asks the peer for a sign of life now (HEARTBEAT packet): every UDX peer answers with an ack.

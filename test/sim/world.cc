@@ -115,6 +115,7 @@ World::Lane& World::lane(uint32_t from, uint32_t to) {
 }
 
 void World::transmit(const Endpoint& from, const Endpoint& to, ByteView data, bool fragmentable) {
+  if (tap) tap(from, data);
   Endpoint target = to;
   if (target.address == Endpoint::loopback(0).address) target.address = from.address;
   Lane& l = lane(from.address, target.address);

@@ -88,6 +88,8 @@ class World {
   void set_one_way(const Host& from, const Host& to, const Path& path);
   void set_default_path(const Path& path) { default_path_ = path; }
   PathCounters counters(const Host& from, const Host& to) const;
+  /// Sees every datagram that is sent.
+  std::function<void(const Endpoint& from, ByteView data)> tap;
 
   TimePoint now() const { return now_; }
   int64_t wall_ms() const;
