@@ -90,11 +90,9 @@ void Node::ping_and_replace(const Contact& candidate, const Contact& old) {
 void Node::check(Contact& contact) {
   contact.pinged = internals_->tick;
   internals_->checks++;
-  ping(contact.address, [this, id = contact.id, last_seen = contact.seen](Expected<Response> answer) {
+  ping(contact.address, [this, id = contact.id](Expected<Response> answer) {
     internals_->checks--;
-    if (closed_) return;
-    const Contact* now = table_.find(id);
-    if (now != nullptr && (!answer || now->seen <= last_seen)) remove_contact(id);
+    if (!closed_ && (!answer || answer->id != id)) remove_contact(id);
   }).detach();
 }
 

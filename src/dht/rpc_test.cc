@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "sim/dht_network.h"
 #include "support/dht_bench.h"
 #include "support/vectors.h"
 
@@ -299,6 +300,23 @@ TEST(Rpc, DownHintMakesTheNodeCheck) {
   EXPECT_TRUE(bench.ask(peer, hint));
   bench.world.run_for(5s);
   EXPECT_EQ(bench.node->table_size(), 2u);
+}
+
+TEST(Rpc, DownHintAboutANodeThatAnswersChangesNothing) {
+  sim::DhtNetwork net(5);
+  net.add_persistent(4);
+  ASSERT_TRUE(net.settle());
+  net.world.run_for(20s);
+  Node& node = *net.nodes[1];
+  const Endpoint healthy = net.nodes[2]->server_socket().local_endpoint();
+  const size_t before = node.table_size();
+  const auto spoken = node.ping(healthy, [](Expected<Response> answer) { EXPECT_TRUE(answer); });
+  net.world.run_for(50ms);
+  const auto hint = net.nodes[3]->request(node.server_socket().local_endpoint(),
+                                          {.command = wire::kDownHint, .value = to_bytes(wire::encode_endpoint(healthy)), .internal = true},
+                                          [](Expected<Response> answer) { EXPECT_TRUE(answer); });
+  net.world.run_for(50ms);
+  EXPECT_EQ(node.table_size(), before);
 }
 
 }  // namespace
