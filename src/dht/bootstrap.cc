@@ -43,6 +43,16 @@ Expected<BootstrapEntry> parse_bootstrap(std::string_view text) {
   return entry;
 }
 
+struct Bootstrap::Name {
+  struct Waiting {
+    std::weak_ptr<Resolution> resolution;
+    uint16_t port;
+  };
+  std::optional<uint32_t> address;  // the last one
+  bool asked = false;               // a lookup is under way
+  std::vector<Waiting> waiting;     // for the first address
+};
+
 struct Bootstrap::Resolution : std::enable_shared_from_this<Resolution> {
   Bootstrap& owner;
   Node& node;
@@ -60,25 +70,23 @@ struct Bootstrap::Resolution : std::enable_shared_from_this<Resolution> {
       if (!entry.address) {
         look_up(entry);
       } else if (const Endpoint at{*entry.address, entry.port}; owner.silent(at)) {
-        settle_later();
+        settle_later(std::nullopt);
       } else {
         pings.push_back(node.ping(at, [this, at, entry](Expected<Response> answer) { answer ? settle(at) : look_up(entry); }));
       }
     }
-    settle_later();
+    settle_later(std::nullopt);
   }
-  void settle_later() {
-    node.runtime().post([weak = weak_from_this()] {
-      if (const auto self = weak.lock()) self->settle(std::nullopt);
+  void settle_later(std::optional<Endpoint> address) {
+    node.runtime().post([weak = weak_from_this(), address] {
+      if (const auto self = weak.lock()) self->settle(address);
     });
   }
   void look_up(const BootstrapEntry& entry) {
-    node.runtime().network().resolve(entry.host, [weak = weak_from_this(), port = entry.port](Expected<std::vector<uint32_t>> addresses) {
-      const auto self = weak.lock();
-      if (!self) return;
-      const bool resolved = addresses && !addresses->empty();
-      self->settle(resolved ? std::optional(Endpoint{addresses->front(), port}) : std::nullopt);
-    });
+    const auto name = owner.look_up(entry.host);
+    if (name->address) return settle_later(Endpoint{*name->address, entry.port});
+    std::erase_if(name->waiting, [](const Name::Waiting& w) { return w.resolution.expired(); });
+    name->waiting.push_back({weak_from_this(), entry.port});
   }
   void settle(std::optional<Endpoint> address) {
     const auto keep = shared_from_this();
@@ -96,6 +104,23 @@ std::shared_ptr<void> Bootstrap::resolve(std::function<void(const Endpoint&)> fo
   const auto resolution = std::make_shared<Resolution>(*this, std::move(found), std::move(done));
   resolution->run(entries_);
   return resolution;
+}
+
+/// One lookup of a name at a time: they may take as long as the system's resolver likes.
+std::shared_ptr<Bootstrap::Name> Bootstrap::look_up(const std::string& host) {
+  auto& name = names_[host];
+  if (!name) name = std::make_shared<Name>();
+  if (std::exchange(name->asked, true)) return name;
+  node_.runtime().network().resolve(host, [weak = std::weak_ptr(name)](Expected<std::vector<uint32_t>> addresses) {
+    const auto answered = weak.lock();
+    if (!answered) return;
+    answered->asked = false;
+    if (addresses && !addresses->empty()) answered->address = addresses->front();
+    for (const Name::Waiting& waiting : std::exchange(answered->waiting, {}))
+      if (const auto resolution = waiting.resolution.lock())
+        resolution->settle(answered->address ? std::optional(Endpoint{*answered->address, waiting.port}) : std::nullopt);
+  });
+  return name;
 }
 
 void Bootstrap::remember(const Endpoint& address) {

@@ -9,6 +9,7 @@
 // by the node; one thread.
 #pragma once
 
+#include <map>
 #include <memory>
 
 #include "base/timer.h"
@@ -36,8 +37,8 @@ class Bootstrap {
   void kick_now();
   bool has_entries() const { return !entries_.empty(); }
   bool unreachable() const { return failures_ > 0; }
-  /// Calls `found` for each entry that answers or resolves, all at once, then `done`, neither inside this call. Destroying the result
-  /// cancels.
+  /// Calls `found` for each entry that answers or resolves, all at once, then `done`, neither inside this call. A name that was resolved
+  /// before has its last address at once, and is looked up beside. Destroying the result cancels.
   std::shared_ptr<void> resolve(std::function<void(const Endpoint&)> found, std::function<void()> done);
   /// A node that left the table: a fallback when no bootstrap node answers.
   void remember(const Endpoint& address);
@@ -46,7 +47,9 @@ class Bootstrap {
 
  private:
   struct Resolution;
+  struct Name;
 
+  std::shared_ptr<Name> look_up(const std::string& host);
   bool silent(const Endpoint& address) const;
   void run_query();
   void on_reply(const Response& reply);
@@ -57,7 +60,8 @@ class Bootstrap {
 
   Node& node_;
   std::vector<BootstrapEntry> entries_;
-  std::vector<Endpoint> remembered_;  // ring
+  std::map<std::string, std::shared_ptr<Name>> names_;  // those of the entries
+  std::vector<Endpoint> remembered_;                    // ring
   size_t next_remembered_ = 0;
   std::vector<std::pair<Endpoint, TimePoint>> silent_;  // as many as there are entries
   std::unique_ptr<Query> query_;

@@ -126,6 +126,31 @@ TEST_F(AnnounceHealth, NodesThatStartOverBetweenTwoPingsAreToldAgain) {
   EXPECT_LT(*took, 30s);
 }
 
+TEST_F(AnnounceHealth, NamesThatAreNoLongerResolvedTakeNothingBack) {
+  listen();
+  nat_->lookups_answered = 1;
+  ASSERT_TRUE(net_.settle());
+  net_.world.run_for(std::chrono::minutes(10));
+  size_t routes = 0;
+  for (size_t i = 0; i < kNodes; ++i) routes += net_.peers[i]->node.find_route(dht::hash_target(key(1).public_key)).has_value();
+  EXPECT_GE(routes, 3u);
+  const auto took = reachable(20s);
+  ASSERT_TRUE(took);
+  EXPECT_LT(*took, 3s);
+}
+
+TEST_F(AnnounceHealth, ARoundThatFindsNobodyTakesNothingBack) {
+  listen();
+  ASSERT_TRUE(net_.settle());
+  net_.world.run_for(5s);
+  const auto relays = server_->relay_addresses();
+  ASSERT_EQ(relays.size(), 3u);
+  host_->set_up(false);
+  server_->refresh();
+  net_.world.run_for(std::chrono::minutes(3));
+  EXPECT_EQ(server_->relay_addresses(), relays);
+}
+
 TEST_F(AnnounceHealth, SurvivesABadNetwork) {
   net_.world.set_default_path({.delay = 80ms, .jitter = 60ms, .loss = 0.3, .duplicate = 0.05});
   listen();

@@ -82,6 +82,13 @@ void Announcer::finish_round() {
   in_round_ = false;
   watchdog_.disarm();
   requests_.clear();
+  if (!new_relays_.empty()) publish();
+  HG_LOG(kDebug, "peer", "announced at {} node(s)", new_relays_.size());
+  schedule_next();
+  if (first_done_) context_.runtime.post(std::exchange(first_done_, {}));
+}
+
+void Announcer::publish() {
   generations_[2] = std::move(generations_[1]);
   generations_[1] = std::move(generations_[0]);
   generations_[0].clear();
@@ -95,14 +102,11 @@ void Announcer::finish_round() {
   farewells_out_ = 0;
   for (const auto& [relay, seen] : generations_[1])
     if (!generations_[0].contains(relay)) unannounce(relay);
-  HG_LOG(kDebug, "peer", "announced at {} node(s)", relays_.size());
-  schedule_next();
-  if (first_done_) context_.runtime.post(std::exchange(first_done_, {}));
 }
 
 void Announcer::schedule_next() {
   if (stopping_) return;
-  if (relays_.empty()) {
+  if (new_relays_.empty()) {
     timer_.arm(context_.now() + (refresh_wanted_ ? kRetryFirst : retry_));
     retry_ = std::min(retry_ * 2, kRetryMost);
     refresh_wanted_ = true;

@@ -6,8 +6,8 @@
 //
 // A relay forwards to the address it saw at the announce, so the answer to a ping must still name it. One that has
 // started over answers pings all the same: every fifth time it is asked for our record instead.
-// Relays that dropped out are told (UNANNOUNCE). With nobody to announce at, it tries again soon. A
-// watchdog ends a round that hangs. Owned by its Server. Source: hyperdht 6.34 lib/announcer.
+// Relays that dropped out are told (UNANNOUNCE). With nobody to announce at, it tries again soon, and what was
+// announced before stays. A watchdog ends a round that hangs. Owned by its Server. Source: hyperdht 6.34 lib/announcer.
 #pragma once
 
 #include <array>
@@ -57,6 +57,7 @@ class Announcer {
   void on_announced(const dht::Response& reply, const Expected<dht::Response>& answer);
   void on_watchdog();
   void finish_round();
+  void publish();
   void schedule_next();
   void on_timer();
   void ping_relays();
