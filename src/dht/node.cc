@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "dht/node_internals.h"
+#include "dht/private_address.h"
 
 namespace hg::dht {
 namespace {
@@ -186,7 +187,8 @@ void Node::on_request(IncomingRequest& request) {
     ++counters.invalid_tokens;
     return request.error(wire::kInvalidToken, {.token = true});
   }
-  if (request.from_id) learn(request.from, request.from_id, request.to, !request.external);
+  // Who comes unasked says nothing of our address: its answer to a ping will.
+  if (request.from_id) learn(request.from, request.from_id, request.to, false);
   if (request.internal) return on_internal(request);
   if (const auto handler = handlers_.find(request.command); handler != handlers_.end()) {
     const CommandHandler run = handler->second;
@@ -280,8 +282,15 @@ bool Node::busy() const { return rpc_->outstanding() > 2; }  // npm dht-rpc 6.27
 
 std::vector<Endpoint> Node::recent_nodes(size_t limit) const {
   std::vector<Endpoint> out;
+  std::vector<Endpoint> more;
+  std::unordered_set<uint32_t> hosts;
   const auto& order = table_.by_age();
-  for (auto contact = order.rbegin(); contact != order.rend() && out.size() < limit; ++contact) out.push_back(contact->address);
+  for (auto contact = order.rbegin(); contact != order.rend() && out.size() < limit; ++contact) {
+    const bool first = is_private(contact->address.address) || hosts.insert(contact->address.address).second;
+    (first ? out : more).push_back(contact->address);
+  }
+  more.resize(std::min(more.size(), limit - out.size()));
+  out.insert(out.end(), more.begin(), more.end());
   return out;
 }
 

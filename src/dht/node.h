@@ -155,7 +155,7 @@ class Node final : public UdpReceiver {
   bool bootstrap_unreachable() const;
   size_t table_size() const { return table_.size(); }
   const NodeCounters& counters() const;
-  /// Nodes of the table, the one heard from last first.
+  /// Nodes of the table, the one heard from last first; those that share a public address with an earlier one come after all others.
   std::vector<Endpoint> recent_nodes(size_t limit) const;
   /// Up to `k` nodes of the table near `target`, in the order of dht-rpc's table walk.
   std::vector<Endpoint> closest_nodes(const Hash32& target, size_t k = RoutingTable::kBucketSize) const;
@@ -228,7 +228,8 @@ class Node final : public UdpReceiver {
   void check(Contact& contact);
   void ping_some();
   void on_request_timeout(const Endpoint& to);
-  void add_nat_sample(const Endpoint& seen_as);
+  void add_nat_sample(const Endpoint& voter, const Endpoint& seen_as);
+  bool may_vote(const Endpoint& voter);
   void add_sample_without_id(const Endpoint& from, const Endpoint& to);
 
   // Ticks and network state (node_ticks.cc).

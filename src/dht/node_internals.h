@@ -1,6 +1,7 @@
 // The parts of Node that its users need not see. Included by the node_*.cc files only.
 #pragma once
 
+#include <deque>
 #include <list>
 #include <unordered_set>
 
@@ -41,6 +42,11 @@ struct Node::Internals {
   std::unique_ptr<NatSampler> nat = std::make_unique<NatSampler>();
   std::unique_ptr<NatSampler> next_nat;      // replaces `nat` after a network change, once it has seen enough
   std::vector<Endpoint> samples_without_id;  // repliers without id whose view was used
+  struct Vote {
+    uint32_t host;
+    uint64_t tick;
+  };
+  std::deque<Vote> votes;  // public hosts whose view was used last, as many as the sampler holds
   std::vector<uint32_t> interfaces;
   std::optional<uint32_t> tested_host;  // of the last full network state update
   bool updating_network_state = false;

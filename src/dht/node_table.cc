@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "dht/node_internals.h"
+#include "dht/private_address.h"
 
 namespace hg::dht {
 namespace {
@@ -12,6 +13,7 @@ constexpr uint64_t kOldTicks = 360;
 constexpr size_t kMaxRepings = 3;
 /// Samples after a network change before they replace what was believed.
 constexpr size_t kEnoughNewSamples = 3;
+constexpr size_t kMaxVotes = 16;  // npm nat-sampler 1.0: samples that count
 
 }  // namespace
 
@@ -33,13 +35,13 @@ void Node::learn(const Endpoint& from, const std::optional<Hash32>& id, const En
   if (known == nullptr) {
     Contact contact{.id = *id, .address = from, .sampled = sample ? tick : 0, .added = tick, .pinged = tick, .seen = tick};
     const auto added = table_.add(contact);
-    if (added == RoutingTable::Added::kYes && sample) add_nat_sample(to);
+    if (added == RoutingTable::Added::kYes && sample) add_nat_sample(from, to);
     if (added == RoutingTable::Added::kBucketFull) on_bucket_full(contact);
     return;
   }
   if (sample && (known->sampled == 0 || tick - known->sampled >= kOldTicks)) {
     known->sampled = tick;
-    add_nat_sample(to);
+    add_nat_sample(from, to);
   }
   known->pinged = known->seen = tick;
   table_.touch(*id);
@@ -49,7 +51,7 @@ void Node::add_sample_without_id(const Endpoint& from, const Endpoint& to) {
   auto& known = internals_->samples_without_id;
   if (known.size() >= std::max<size_t>(1, options_.bootstrap.size()) || std::find(known.begin(), known.end(), from) != known.end()) return;
   known.push_back(from);
-  add_nat_sample(to);
+  add_nat_sample(from, to);
 }
 
 void Node::remove_contact(const Hash32& id) {
@@ -116,7 +118,20 @@ void Node::on_request_timeout(const Endpoint& to) {
   if (internals_->bootstrap) internals_->bootstrap->note_silent(to);
 }
 
-void Node::add_nat_sample(const Endpoint& seen_as) {
+/// A host has one voice, however many nodes it runs.
+bool Node::may_vote(const Endpoint& voter) {
+  if (is_private(voter.address)) return true;
+  auto& votes = internals_->votes;
+  const uint64_t tick = internals_->tick;
+  if (std::any_of(votes.begin(), votes.end(), [&](const auto& v) { return v.host == voter.address && tick - v.tick < kOldTicks; }))
+    return false;
+  if (votes.size() == kMaxVotes) votes.pop_front();
+  votes.push_back({voter.address, tick});
+  return true;
+}
+
+void Node::add_nat_sample(const Endpoint& voter, const Endpoint& seen_as) {
+  if (!may_vote(voter)) return;
   NatSampler& nat = *internals_->nat;
   const bool was_known = nat.known();
   const Endpoint before = nat.address();

@@ -119,6 +119,60 @@ TEST(NodeReachability, OpenNodeKnowsAtOnce) {
   EXPECT_EQ(user.health(), Health::kOnline);
 }
 
+/// A node that tells everybody the same lie about their address.
+struct Liar final : UdpReceiver {
+  Liar(sim::Host& h, uint16_t port, const Endpoint& told) : host(h), lie(told), socket(*host.open_udp({0, port})) {
+    socket->set_receiver(this);
+  }
+  Hash32 id() const { return node_id({host.address(), socket->local_endpoint().port}); }
+  void ping(const Endpoint& to) {
+    wire::RpcRequest request;
+    request.to = lie;
+    request.id = id();
+    request.internal = true;
+    request.command = wire::kPing;
+    socket->send(to, wire::encode(request));
+  }
+  void on_datagram(UdpSocket&, const Endpoint& from, ByteView data) override {
+    const auto request = data[0] == wire::kRpcRequest ? wire::decode_rpc_request(data) : std::nullopt;
+    if (!request) return;
+    wire::RpcResponse response;
+    response.tid = request->tid;
+    response.to = lie;
+    response.id = id();
+    socket->send(from, wire::encode(response));
+    answers++;
+  }
+  void on_drained(UdpSocket&) override {}
+  sim::Host& host;
+  Endpoint lie;
+  std::unique_ptr<UdpSocket> socket;
+  int answers = 0;
+};
+
+TEST(NodeReachability, OneHostHasOneVoice) {
+  Private net(10);
+  Node& user = net.add_user();
+  ASSERT_TRUE(net.settle());
+  net.world.run_for(5s);
+  const Endpoint address{net.hosts.back()->address(), user.server_port()};
+  ASSERT_EQ(user.remote_address(), address);
+  sim::Host& host = net.world.add_host("8.66.6.6");
+  std::vector<std::unique_ptr<Liar>> liars;
+  for (uint16_t i = 0; i < 20; ++i) {
+    liars.push_back(std::make_unique<Liar>(host, static_cast<uint16_t>(7000 + i), Endpoint{*parse_ipv4("8.66.6.7"), user.server_port()}));
+    liars.back()->ping(address);
+    net.world.run_for(20ms);
+    EXPECT_EQ(user.remote_address(), address) << i;
+  }
+  net.world.run_for(15min);
+  EXPECT_EQ(user.remote_address(), address);
+  const auto answered = [](const auto& liar) { return liar->answers > 0; };
+  EXPECT_GE(std::count_if(liars.begin(), liars.end(), answered), 16) << "they are in the table, and are asked";
+  const auto recent = user.recent_nodes(5);
+  EXPECT_LE(std::count_if(recent.begin(), recent.end(), [&](const Endpoint& e) { return e.address == host.address(); }), 1);
+}
+
 struct OddPath {
   const char* name;
   size_t nodes;

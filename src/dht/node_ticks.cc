@@ -121,6 +121,7 @@ void Node::resample_address() {
   if (options_.host) return;
   internals_->next_nat = std::make_unique<NatSampler>();
   internals_->samples_without_id.clear();
+  internals_->votes.clear();
   for (Contact& contact : table_.by_age()) contact.sampled = 0;
 }
 

@@ -2,17 +2,14 @@
 
 #include <algorithm>
 
+#include "dht/private_address.h"
+
 namespace hg::dht {
 namespace {
 
 constexpr Duration kAttemptTimeout = std::chrono::seconds(1);            // npm dht-rpc 6.27
 constexpr Duration kMinAttemptTimeout = std::chrono::milliseconds(250);  // above a busy remote event loop's delay
 constexpr int kFullRetries = 3;                                          // fewer attempts do not prove a node dead
-
-bool is_private(uint32_t address) {
-  return address >> 24 == 10 || address >> 24 == 127 || address >> 20 == 0xac1 || address >> 16 == 0xc0a8 ||
-         address >> 22 == 0x191;  // RFC 1918, 1122, 6598
-}
 
 }  // namespace
 
