@@ -202,6 +202,7 @@ TEST(Recovery, BlackHoleOnTheWayIsSurvived) {
   EXPECT_EQ(link.a.closes, 0);
   EXPECT_EQ(link.a.stream->stats().mtu, 1200u);
   EXPECT_GT(link.pa.socket->fragmentable, 0);
+  EXPECT_LT(link.pa.socket->fragmentable, 250);  // only what was cut for the wider path
 }
 
 // What was cut for the old path can never arrive, and is all that the peer waits for.
@@ -217,6 +218,53 @@ TEST(Recovery, StreamWhoseOldestPacketCannotArriveEnds) {
   EXPECT_EQ(link.b.close_code, "ECONNRESET");  // it is there, and is told
   EXPECT_GE(link.world.now() - start, 29s);
   EXPECT_LT(link.world.now() - start, 35s);
+}
+
+TEST(Recovery, PathBelowTheBaseSizeGetsFragments) {
+  Link link({.delay = 10ms, .rate_bps = 50e6, .mtu = 1000});
+  link.a.send(10 << 20);
+  ASSERT_TRUE(link.until_received(10 << 20, 10s));
+  EXPECT_TRUE(link.b.intact);
+}
+
+TEST(Recovery, PathMayFallBelowTheBaseSizeAndRecover) {
+  Link link({.delay = 10ms, .rate_bps = 50e6});
+  link.a.send(40 << 20);
+  link.world.run_for(300ms);
+  link.world.set_path(link.ha, link.hb, {.delay = 10ms, .rate_bps = 50e6, .mtu = 1000});
+  ASSERT_TRUE(link.until_received(20 << 20, 10s));
+  link.world.set_path(link.ha, link.hb, {.delay = 10ms, .rate_bps = 50e6});
+  link.world.run_for(1s);
+  const int before = link.pa.socket->fragmentable;
+  ASSERT_TRUE(link.until_received(40 << 20, 10s));
+  EXPECT_TRUE(link.b.intact);
+  EXPECT_EQ(link.pa.socket->fragmentable, before);
+}
+
+TEST(Recovery, FreshPathIsNotTakenForANarrowOne) {
+  Link link({.delay = 10ms, .rate_bps = 50e6, .mtu = 1000});
+  link.a.send(40 << 20);
+  ASSERT_TRUE(link.until_received(10 << 20, 10s));
+  link.cut(true);
+  link.world.run_for(2s);
+  link.cut(false);
+  link.world.set_path(link.ha, link.hb, {.delay = 10ms, .rate_bps = 50e6});
+  const int before = link.pa.socket->fragmentable;
+  link.a.stream->relocate(*link.pa.socket, link.at_b(), link.b.stream->id());
+  ASSERT_TRUE(link.until_received(40 << 20, 20s));
+  EXPECT_EQ(link.pa.socket->fragmentable, before);
+  EXPECT_EQ(link.a.stream->stats().mtu, 1500u);
+}
+
+TEST(Recovery, OutageIsNotTakenForANarrowPath) {
+  Link link({.delay = 20ms, .rate_bps = 20e6});
+  link.a.send(10 << 20);
+  link.world.run_for(1s);
+  link.cut(true);
+  link.world.run_for(6s);
+  link.cut(false);
+  ASSERT_TRUE(link.until_received(10 << 20, 20s));
+  EXPECT_LE(link.pa.socket->fragmentable, 200);  // what was cut for the wider path, and what follows until one packet arrives whole
 }
 
 TEST(Recovery, SilenceIsNoStandstill) {

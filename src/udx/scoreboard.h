@@ -25,12 +25,13 @@ struct OutPacket {
   uint16_t payload = 0;  // bytes
   uint8_t padding = 0;   // bytes, of an MTU probe
   uint8_t sendings = 0;  // saturates
+  uint8_t losses = 0;    // over the present path; saturates
   State state = State::kCut;
   bool end = false;
-  bool old_path = false;  // cut before change_remote()
-  bool lost_once = false;
-  bool copied = false;  // sent once more without being taken for lost: an acknowledgement may be for either
-  bool stale = false;   // its latest sending went over a path that was given up
+  bool old_path = false;      // cut before change_remote()
+  bool copied = false;        // sent once more without being taken for lost: an acknowledgement may be for either
+  bool fragmentable = false;  // its latest sending went without DF
+  bool stale = false;         // its latest sending went over a path that was given up
 };
 
 class Scoreboard {

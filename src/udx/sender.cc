@@ -121,8 +121,8 @@ void Sender::deliver(Seq seq, TimePoint now, bool cumulative, Outcome& outcome) 
   const size_t bytes = board_.wire_size(p);
   const Duration sample = now - p.sent_at;
   const bool sent_again = p.sendings > 1;
-  const bool late = p.state == OutPacket::State::kResend && p.lost_once;
-  const bool needless = sent_again && !p.copied && p.lost_once && rtt_.known() && sample < rtt_.min();
+  const bool late = p.state == OutPacket::State::kResend && p.losses > 0;
+  const bool needless = sent_again && !p.copied && p.losses > 0 && rtt_.known() && sample < rtt_.min();
   if (late || needless) {
     rack_.on_late(late ? sample - rack_.rtt() : sample + rack_.window(true, sacked_packets_, rtt_), now);
     if (late) {
@@ -131,18 +131,29 @@ void Sender::deliver(Seq seq, TimePoint now, bool cumulative, Outcome& outcome) 
     }
   }
   if (p.padding > 0) mtu_.on_probe_acked(bytes, now);
-  mtu_.on_acked(bytes, now);
+  if (!p.fragmentable) mtu_.on_acked(bytes, now);
+  if (bytes >= PathMtu::kBase) note_full_size(p, now);
   board_.deliver(seq);
   outcome.acked += bytes;
   if (p.sendings == 0) return;
   copies_.on_delivered();
   if (p.copied) return rate_.on_delivered_unmeasured(now, bytes);
   rate_.on_delivered(p.stamp, p.sent_at, now, bytes);
-  if (!sent_again && !p.lost_once && p.sent_at >= outcome.newest_sent) {
+  if (!sent_again && p.losses == 0 && p.sent_at >= outcome.newest_sent) {
     outcome.newest_sent = p.sent_at;
     outcome.rtt = std::max(sample, Duration(1));
   }
   rack_.on_delivered(seq, p.sent_at, sent_again, now, rtt_);
+}
+
+// A path that takes even the base size in fragments only.
+void Sender::note_full_size(const OutPacket& p, TimePoint now) {
+  if (!p.fragmentable) {
+    whole_arrived_at_ = now;
+    only_fragments_ = false;
+  } else if (p.payload <= mtu_.max_payload() && now - whole_arrived_at_ >= PathMtu::kBlackHoleSilence) {
+    only_fragments_ = true;
+  }
 }
 
 void Sender::take_sacks(const wire::UdxSackList& sacks, TimePoint now, Outcome& outcome) {
@@ -170,7 +181,7 @@ size_t Sender::mark_lost(Seq seq, TimePoint now, bool first) {
   } else if (mtu_.on_lost(bytes, p.sendings, now)) {
     controller_->set_packet_size(mtu_.mtu());
   }
-  p.lost_once = true;
+  if (p.losses < 255) ++p.losses;
   board_.to_resend(seq, first);
   return congestion_bytes;
 }

@@ -57,6 +57,8 @@ class Sender {
   static constexpr double kSwollenRtt = 2.5;          // of the minimal RTT: a full queue of one product makes it 2
   static constexpr int kMinUnanswered = 4;
   static constexpr int kLonelyEndSendings = 4;
+  static constexpr int kWholeLosses = PathMtu::kBlackHoleSendings;  // with DF; then fragments are allowed, as the path may take less
+  static constexpr Seq kWholeEach = 64;  // where nothing but fragments arrives, one packet of so many is tried whole
   // The worst of the ladder's links (800 ms, a quarter lost in bursts of two seconds) asks for 8 sendings twice an hour, and holds a
   // packet back for 17 s at most.
   static constexpr int kStuckSendings = 8;
@@ -148,6 +150,7 @@ class Sender {
   };
 
   void deliver(Seq seq, TimePoint now, bool cumulative, Outcome& outcome);
+  void note_full_size(const OutPacket& p, TimePoint now);
   void take_sacks(const wire::UdxSackList& sacks, TimePoint now, Outcome& outcome);
   size_t detect_losses(TimePoint now);
   size_t mark_lost(Seq seq, TimePoint now, bool first);
@@ -169,7 +172,7 @@ class Sender {
   bool has_new_data() const { return queued_bytes() > 0 || (end_wanted_ && !end_cut_); }
   Seq cut_packet();
   void pad_as_probe(Seq seq, TimePoint now);
-  bool needs_fragmentation(const OutPacket& p) const;
+  bool needs_fragmentation(const OutPacket& p, Seq seq) const;
 
   bool push(Seq seq, TimePoint now);
   bool push_fragmentable(Seq seq, TimePoint now);
@@ -216,8 +219,8 @@ class Sender {
   TimePoint ask_at_{};
   TimePoint asked_at_{};  // when the first question of this silence left
   TimePoint unanswered_since_{};
-  Duration
-      standstill_{};  // for how long the peer has answered without taking the oldest packet; of a silence only its first kMaxTimeoutGap
+  TimePoint whole_arrived_at_{};  // the latest packet of at least the base size that was sent with DF
+  Duration standstill_{};         // the peer has answered for so long without taking the oldest packet; of a silence kMaxTimeoutGap counts
   int unanswered_ = 0;
   int backoff_ = 0;
   int persist_backoff_ = 0;
@@ -231,6 +234,7 @@ class Sender {
   bool changing_ = false;
   bool blocked_ = false;
   bool always_fragment_ = false;
+  bool only_fragments_ = false;
   bool retry_ = false;
   bool copying_ = false;
 

@@ -2,7 +2,7 @@
 //
 //   1. second copies of repairs that are due; lost packets, oldest first (the peer's window does not apply to them)
 //   2. new packets while congestion window, pacing credit and the peer's window allow
-//   3. each joins the current run, or the run is handed to the socket first
+//   3. each joins the current run, or the run is handed to the socket first; what may need fragmentation leaves by itself
 //   4. a run counts as sent only when the socket took it; otherwise its packets wait at the head of the resend list
 #include <algorithm>
 #include <array>
@@ -124,8 +124,11 @@ void Sender::pad_as_probe(Seq seq, TimePoint now) {
 
 void Sender::strip_probe(OutPacket& p) { p.padding = 0; }
 
-bool Sender::needs_fragmentation(const OutPacket& p) const {
-  return always_fragment_ || (p.padding == 0 && p.payload > mtu_.max_payload());
+bool Sender::needs_fragmentation(const OutPacket& p, Seq seq) const {
+  if (always_fragment_) return true;
+  if (p.padding > 0) return false;
+  const bool tried_whole = p.sendings > 0 || seq % kWholeEach > 0;
+  return p.payload > mtu_.max_payload() || p.losses >= kWholeLosses || (only_fragments_ && tried_whole);
 }
 
 const Place& Sender::place_of(const OutPacket& p) const {
@@ -144,12 +147,13 @@ bool Sender::push(Seq seq, TimePoint now) {
   OutPacket& p = board_[seq];
   const Place& place = place_of(p);
   const size_t datagram = wire::kUdxHeaderSize + p.padding + p.payload;
-  const bool alone = p.padding > 0 || p.old_path || needs_fragmentation(p);
+  const bool alone = p.padding > 0 || p.old_path || needs_fragmentation(p, seq);
   if ((alone || !batch_.fits(datagram)) && !flush_batch(now)) {
     if (p.state == OutPacket::State::kCut) board_.to_resend(seq, false);
     return false;
   }
-  if (needs_fragmentation(p)) return push_fragmentable(seq, now);
+  p.fragmentable = needs_fragmentation(p, seq);
+  if (p.fragmentable) return push_fragmentable(seq, now);
   if (batch_bytes_ == 0) batch_.begin(*place.socket, place.remote);
   board_.take(seq);
   batch_.add(header_of(p, seq, place), seq, p.payload);
@@ -248,7 +252,7 @@ void Sender::commit(Seq seq, TimePoint now) {
   p.order = static_cast<uint32_t>(++packets_sent_);
   ++report_packets_;
   if (!first) ++packets_resent_;
-  if (!copying_ && p.lost_once && copies_worthwhile()) copies_.on_repair(seq, p.order, now, rtt_.smoothed());
+  if (!copying_ && p.losses > 0 && copies_worthwhile()) copies_.on_repair(seq, p.order, now, rtt_.smoothed());
   if (unanswered_since_ == TimePoint{}) unanswered_since_ = now;
   persist_at_ = TimePoint{};
   if (timeout_at_ == TimePoint{}) timeout_at_ = now + rtt_.rto();
@@ -291,7 +295,8 @@ void Sender::change_place(const Place& place, std::unique_ptr<cc::Controller> co
     changing_ = true;
   }
   mtu_.restart();
-  always_fragment_ = blocked_ = false;
+  always_fragment_ = only_fragments_ = blocked_ = false;
+  whole_arrived_at_ = {};
   rtt_ = RttEstimator();
   controller_ = std::move(controller);
   set_place(place);
@@ -304,11 +309,12 @@ void Sender::relocate(const Place& place, std::unique_ptr<cc::Controller> contro
     if (p.state == OutPacket::State::kDelivered) continue;
     board_.take(seq);
     strip_probe(p);
-    p.old_path = p.lost_once = false;
+    p.old_path = false;
+    p.losses = 0;
     p.stale = p.sendings > 0;
     board_.to_resend(seq, false);
   }
-  changing_ = recovering_ = probe_in_flight_ = always_fragment_ = blocked_ = false;
+  changing_ = recovering_ = probe_in_flight_ = always_fragment_ = only_fragments_ = blocked_ = false;
   probe_permitted_ = true;
   copies_.clear();
   old_place_ = {};
@@ -316,6 +322,7 @@ void Sender::relocate(const Place& place, std::unique_ptr<cc::Controller> contro
   if (persist_at_ != TimePoint{}) persist_at_ = now;
   backoff_ = persist_backoff_ = unanswered_ = 0;
   standstill_ = {};
+  whole_arrived_at_ = {};
   unanswered_since_ = board_.empty() ? TimePoint{} : now;
   mtu_.restart();
   rtt_ = RttEstimator();
