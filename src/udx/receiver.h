@@ -30,7 +30,7 @@ class Receiver {
   /// Kept beyond the advertised window: what was on its way when the window shrank.
   static constexpr size_t kSlack = 256 << 10;
 
-  Receiver(BlockPool& pool, size_t window) : pool_(pool), window_(window) {}
+  Receiver(BlockPool& pool, size_t window, Seq first = 0) : pool_(pool), ring_(first), window_(window), delivered_(first), ack_(first) {}
   ~Receiver() { drop_all(); }
 
   enum class Verdict { kOld, kRefused, kDirect, kKept };
@@ -83,8 +83,8 @@ class Receiver {
   size_t window_;
   size_t cost_ = 0;
   size_t rotation_ = 0;
-  Seq delivered_ = 0;
-  Seq ack_ = 0;
+  Seq delivered_;
+  Seq ack_;
   std::optional<Seq> end_seq_;
   bool paused_ = false;
 };

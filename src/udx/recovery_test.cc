@@ -31,6 +31,22 @@ TEST_P(Intact, BothWays) {
   EXPECT_EQ(link.a.close_code + link.b.close_code, "");
 }
 
+TEST_P(Intact, WhereTheNumbersWrap) {
+  for (const uint32_t before : {3u, 700u}) {
+    Link link(GetParam().path, 7, {.first_seq = 0u - before});
+    constexpr uint64_t kBytes = 3 << 20;
+    link.a.send(kBytes, true);
+    link.b.send(kBytes, true);
+    link.world.run_for(200ms);
+    link.a.stream->relocate(*link.pa.socket, link.at_b(), link.b.stream->id());
+    ASSERT_TRUE(link.until_closed(60s));
+    EXPECT_EQ(link.b.received, kBytes);
+    EXPECT_EQ(link.a.received, kBytes);
+    EXPECT_TRUE(link.a.intact && link.b.intact);
+    EXPECT_EQ(link.a.close_code + link.b.close_code, "");
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Paths, Intact,
                          testing::Values(Conditions{"clean", {.delay = 5ms}}, Conditions{"loss1", {.delay = 5ms, .loss = 0.01}},
                                          Conditions{"loss5", {.delay = 5ms, .loss = 0.05}},

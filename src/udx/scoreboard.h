@@ -39,7 +39,7 @@ class Scoreboard {
   /// libudx buffers no farther than 65536 packets past its ack.
   static constexpr size_t kMaxSpan = 60000;
 
-  explicit Scoreboard(size_t overhead) : overhead_(overhead) {}
+  explicit Scoreboard(size_t overhead, Seq first = 0) : ring_(first), overhead_(overhead) {}
 
   Seq una() const { return ring_.begin(); }
   Seq nxt() const { return ring_.end(); }

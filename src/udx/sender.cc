@@ -14,8 +14,13 @@ bool due(TimePoint at, TimePoint now) { return at != kNever && at <= now; }
 
 }  // namespace
 
-Sender::Sender(SendBatch& batch, std::unique_ptr<cc::Controller> controller, Duration dead_after)
-    : batch_(batch), controller_(std::move(controller)), dead_after_(dead_after) {
+Sender::Sender(SendBatch& batch, std::unique_ptr<cc::Controller> controller, Duration dead_after, Seq first)
+    : batch_(batch),
+      controller_(std::move(controller)),
+      board_(PathMtu::kOverhead, first),
+      dead_after_(dead_after),
+      window_seq_(first),
+      window_ack_(first) {
   controller_->set_packet_size(mtu_.mtu());
 }
 

@@ -64,7 +64,7 @@ class Sender {
   static constexpr int kStuckSendings = 8;
   static constexpr Duration kMostStandstill = 30s;
 
-  Sender(SendBatch& batch, std::unique_ptr<cc::Controller> controller, Duration dead_after);
+  Sender(SendBatch& batch, std::unique_ptr<cc::Controller> controller, Duration dead_after, Seq first = 0);
 
   // ── what to send ──
   void write(Buffer bytes) { queue_.append(std::move(bytes)); }
@@ -188,7 +188,7 @@ class Sender {
   SendBatch& batch_;
   std::unique_ptr<cc::Controller> controller_;
   SendQueue queue_;
-  Scoreboard board_{PathMtu::kOverhead};
+  Scoreboard board_;
   RttEstimator rtt_;
   Rack rack_;
   LossRun loss_run_;
@@ -205,8 +205,8 @@ class Sender {
   size_t report_packets_ = 0;
   AckFields ack_;
   uint32_t peer_window_ = 4 << 20;  // until the peer says: libudx's default
-  Seq window_seq_ = 0;              // SND.WL1 and SND.WL2 of RFC 9293
-  Seq window_ack_ = 0;
+  Seq window_seq_;                  // SND.WL1 and SND.WL2 of RFC 9293
+  Seq window_ack_;
   Seq recovery_point_ = 0;
   Seq change_point_ = 0;
   Seq probe_end_ = 0;

@@ -21,8 +21,8 @@ StreamImpl::StreamImpl(MuxCore& core, uint32_t id, const StreamOptions& options)
     : core_(core),
       id_(id),
       options_(options),
-      rx_(core.blocks, options.receive_window),
-      tx_(core.batch, std::make_unique<cc::Bbr>(core.runtime.rng().u32()), options.dead_after),
+      rx_(core.blocks, options.receive_window, options.first_seq),
+      tx_(core.batch, std::make_unique<cc::Bbr>(core.runtime.rng().u32()), options.dead_after, options.first_seq),
       timer_(core.runtime.timers(), [this] { on_timer(); }),
       pace_timer_(core.runtime.timers(), [this] { core_.mark_dirty(*this); }),
       advertised_(rx_.window()) {

@@ -43,6 +43,7 @@ struct StreamOptions {
   /// Silence of the peer, while it owes an answer, after which the stream closes with ETIMEDOUT. (A peer that answers for 30 s without
   /// ever getting the oldest packet closes it likewise.)
   Duration dead_after = 8s;
+  uint32_t first_seq = 0;  // of both directions; on the wire every stream begins at 0, tests begin shortly before the wrap
 };
 
 /// Decides on a packet that arrives on another socket than the stream's own, as every packet does before
