@@ -15,6 +15,15 @@ constexpr size_t kMaxRepings = 3;
 constexpr size_t kEnoughNewSamples = 3;
 constexpr size_t kMaxVotes = 16;  // npm nat-sampler 1.0: samples that count
 
+/// How many votes a table can give: a public host has one, however many nodes it runs.
+size_t voices(const RoutingTable& table) {
+  std::unordered_set<uint32_t> hosts;
+  size_t count = 0;
+  for (const Contact& contact : table.by_age())
+    if (is_private(contact.address.address) || hosts.insert(contact.address.address).second) count++;
+  return count;
+}
+
 }  // namespace
 
 bool Node::filtered(const Endpoint& address) {
@@ -118,7 +127,7 @@ void Node::on_request_timeout(const Endpoint& to) {
   if (internals_->bootstrap) internals_->bootstrap->note_silent(to);
 }
 
-/// A host has one voice, however many nodes it runs.
+/// A host has one voice.
 bool Node::may_vote(const Endpoint& voter) {
   if (is_private(voter.address)) return true;
   auto& votes = internals_->votes;
@@ -138,7 +147,7 @@ void Node::add_nat_sample(const Endpoint& voter, const Endpoint& seen_as) {
   nat.add(seen_as);
   if (internals_->next_nat) {
     internals_->next_nat->add(seen_as);
-    if (internals_->next_nat->size() >= std::min(kEnoughNewSamples, table_.size())) return adopt_new_address();
+    if (internals_->next_nat->size() >= std::min(kEnoughNewSamples, voices(table_))) return adopt_new_address();
   }
   if (was_known != nat.known() || before != nat.address()) notify([](NodeListener& l) { l.on_nat_update(); });
 }

@@ -371,6 +371,24 @@ TEST(NodeMove, NewAddressIsLearntAndThePersistentNodeMoves) {
   EXPECT_EQ(*mover.id(), node_id(*mover.remote_address()));
 }
 
+TEST(NodeMove, NewAddressIsLearntFromNodesThatShareAHost) {
+  DhtNetwork net(3);
+  std::vector<std::unique_ptr<Node>> neighbours;
+  for (int i = 0; i < 4; ++i) {
+    neighbours.push_back(std::make_unique<Node>(*net.hosts[0], DhtNetwork::persistent_options()));
+    ASSERT_TRUE(neighbours.back()->start());
+    net.world.run_for(1s);
+  }
+  Node& mover = net.add_user();
+  ASSERT_TRUE(net.settle());
+  net.world.run_for(1min);
+  ASSERT_GE(mover.table_size(), 4u);
+  net.hosts.back()->set_address(*parse_ipv4("8.7.7.7"));
+  net.world.run_for(2min);
+  ASSERT_TRUE(mover.external_address());
+  EXPECT_EQ(mover.external_address()->host(), "8.7.7.7");
+}
+
 TEST(NodeStart, PortsFallThroughAndFailWhenExact) {
   sim::World world;
   sim::Host& host = world.add_host("8.0.0.1");
