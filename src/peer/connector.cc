@@ -226,6 +226,7 @@ void Connector::choose_path(UdpSocket* replied_on) {
   if (payload.firewall == wire::kFirewallOpen || (relayed && !punchable)) {
     const auto publicly = std::find_if(payload.addresses4.begin(), payload.addresses4.end(),
                                        [](const Endpoint& a) { return a.port != 0 && !nat::is_bogon(a.address); });
+    assumed_path_ = true;
     return connect_path(context_.node.socket(), publicly != payload.addresses4.end() ? *publicly : reached_->server_address);
   }
   if (own_firewall_ == wire::kFirewallOpen) {

@@ -40,6 +40,7 @@ class Connector final : public Attempt {
   ~Connector() override;
 
   Stage stage() const override { return path_found() ? Stage::kProving : reached_ ? Stage::kReached : Stage::kSearching; }
+  bool heard() const override { return path_found() && !assumed_path_; }
 
  private:
   struct Reached {
@@ -136,6 +137,7 @@ class Connector final : public Attempt {
 
   std::optional<Reached> reached_;
   noise::SessionKeys keys_;
+  bool assumed_path_ = false;
   std::unique_ptr<Proof> proof_;
 
   std::optional<SecurePayload> secure_;

@@ -91,6 +91,8 @@ class Attempt {
     kProving,  // a path was found; the peer may count on it already
   };
   virtual Stage stage() const = 0;
+  /// Proving, and the peer was heard on that path: not so where it says it is open, and is written to at its address.
+  virtual bool heard() const = 0;
 };
 
 struct HostCounters {

@@ -64,8 +64,10 @@ void Swarm::Impl::set_relay(const PublicKey& peer, const std::optional<PublicKey
 
 void Swarm::Impl::restart_without_relay() {
   std::vector<PublicKey> late;
-  for (const auto& [key, link] : links_)
-    if (link.attempt && !link.relay_offered && relays_.choose(key, 0)) late.push_back(key);
+  for (const auto& [key, link] : links_) {
+    if (!link.attempt || link.relay_offered || link.attempt->heard() || link.spare) continue;
+    if (relays_.choose(key, 0)) late.push_back(key);
+  }
   for (const PublicKey& key : late) {
     const auto record = records_.find(key);
     if (record == records_.end()) continue;

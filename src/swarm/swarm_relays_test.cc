@@ -120,6 +120,29 @@ TEST_F(SwarmRelays, ARelayThatIsFoundLaterHelpsAtOnce) {
   EXPECT_LT(took_, 2s) << "the pause after many failures is not waited for";
 }
 
+TEST_F(SwarmRelays, AnAttemptThatHeardThePeerIsNotRepeatedThroughANewRelay) {
+  constexpr Topic kOther{8};
+  Node& a = add(NatKind::kConsistent, 1);
+  Node& b = add(NatKind::kConsistent, 2);
+  Node& c = add({}, 3);
+  ASSERT_TRUE(net_.settle());
+  net_.world.set_one_way(net_.host_of(b.peer), net_.host_of(a.peer), {.delay = 4s});
+  c.serve_relay(30);
+  c.join();
+  a.join();
+  ASSERT_TRUE(until([&] { return a.link(c) != nullptr; }));
+  b.Member::join(kOther, {.server = true, .client = false});
+  net_.world.run_for(5s);
+  a.Member::join(kOther, {.server = false, .client = true});
+  ASSERT_TRUE(until([&] { return b.link(a) != nullptr; })) << "whose proof is under way to a";
+  const uint64_t attempts = a.peer.host->counters().connects;
+  a.swarm->set_relay(c.keys.public_key, c.blind_relay->public_key());
+  ASSERT_TRUE(until([&] { return a.link(b) != nullptr; }));
+  EXPECT_GT(took_, 3500ms) << "longer than the patience with an attempt that began without a relay";
+  EXPECT_FALSE(a.relayed_to(b));
+  EXPECT_EQ(a.peer.host->counters().connects, attempts) << "it went on";
+}
+
 TEST_F(SwarmRelays, BlockedUdpIsGoneAround) {
   for (const auto kind : {std::optional(NatKind::kConsistent), std::optional<NatKind>()}) {
     SCOPED_TRACE(kind ? "behind NATs" : "open");
