@@ -41,7 +41,7 @@ bool RelayRole::reachable() const {
 void RelayRole::review() {
   if (stopping_) return;
   review_.arm(loop_.now() + kReviewEvery);
-  if (!network_.dht().ready() || reachable() == (server_ != nullptr)) return;
+  if (!network_.dht().ready() || reachability_.review(reachable(), loop_.now()) == (server_ != nullptr)) return;
   server_ ? retire() : serve();
 }
 

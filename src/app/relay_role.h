@@ -1,7 +1,7 @@
 // A member's part as a blind relay for other members: on while the process can be reached, unless told not to (--noRelay).
 //
 //   reachable (open, or the same port for everybody) ─▶ serve under a fresh key, tell every peer
-//   random NAT, address unknown ─▶ stop, tell every peer
+//   random NAT, address unknown, for a while (reachability.h) ─▶ stop, tell every peer
 //
 // Members who have a session with us may use it, and go through it to whomever they like. Owned by Member; Network and tunnel node
 // outlive it. One thread.
@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "app/network.h"
+#include "app/reachability.h"
 #include "tunnel/node.h"
 
 namespace hg::app {
@@ -47,6 +48,7 @@ class RelayRole final : private dht::NodeListener {
   const uint64_t bandwidth_;
   std::unique_ptr<peer::BlindRelayServer> server_;
   peer::BlindRelayCounters former_;  // of servers that have retired
+  Reachability reachability_;
   bool stopping_ = false;
   Timer review_;
 };
