@@ -255,6 +255,23 @@ TEST_F(BlindRelay, SessionsPathsSpareLookupAndPunching) {
   server.host->set_relays(nullptr);
 }
 
+TEST_F(BlindRelay, OneHostDoesNotTakeEveryPlaceAtAServersRelays) {
+  auto [relay, server, client] = trio(NatKind::kRandom);
+  Peer& other = add(NatKind::kRandom);
+  ASSERT_TRUE(net_.settle());
+  std::vector<std::unique_ptr<Attempt>> attempts;
+  for (int i = 0; i < 32; ++i) {
+    ConnectOptions options = through_relay(Relaying::kFirst);
+    options.key_pair = key(4);
+    options.relay_through = key(5).public_key;  // whom the server looks for in vain
+    attempts.push_back(other.host->connect(kServer.public_key, std::move(options), [](auto) {}));
+    net_.world.run_for(50ms);
+  }
+  auto made = connect(client, kServer.public_key, through_relay());
+  ASSERT_TRUE(made) << made.error().code << ": " << made.error().message;
+  EXPECT_LT(took_, 3s);
+}
+
 TEST_F(BlindRelay, StrangersAreRefused) {
   Peer& relay = add({});
   Peer& server = add(NatKind::kRandom);

@@ -49,6 +49,7 @@ class ServerImpl final : public Server {
   static constexpr Duration kPunchDeadline = 60s;
   static constexpr Duration kRelayAfter = 1500ms;  // less than the client's: it may have tried everything else already
   static constexpr size_t kMaxRelayed = 32;        // slots that go through a relay at a time
+  static constexpr size_t kMaxRelayedPerHost = 8;  // of these; of a private host all
 
   ServerImpl(Context& context, ServerRegistry& registry, const KeyPair& key_pair, ListenOptions options);
   ~ServerImpl() override;

@@ -1,7 +1,6 @@
 // The server's way through a relay: whose offer counts, when to begin, what happens to the stream.
-#include <algorithm>
-
 #include "base/log.h"
+#include "nat/address.h"
 #include "peer/server.h"
 #include "peer/server_slot.h"
 
@@ -35,8 +34,15 @@ void ServerImpl::plan_relay(Slot& slot, bool at_once) {
 void ServerImpl::start_relay(Slot& slot) {
   slot.relay_timer.disarm();
   if (slot.phase != Slot::Phase::kWaiting || slot.relay) return;
-  const auto busy = std::count_if(slots_.begin(), slots_.end(), [](const auto& other) { return other && other->relay; });
-  if (static_cast<size_t>(busy) >= kMaxRelayed) return;
+  size_t busy = 0;
+  size_t of_host = 0;
+  for (const auto& other : slots_) {
+    if (!other || !other->relay) continue;
+    busy++;
+    if (other->origin.host == slot.origin.host) of_host++;
+  }
+  const size_t most_of_host = nat::is_private(slot.origin.host) ? kMaxRelayed : kMaxRelayedPerHost;
+  if (busy >= kMaxRelayed || of_host >= most_of_host) return;
   HG_LOG(kDebug, "peer", "client {}: going through relay {}", slot.client.to_string(), to_hex(ByteView(slot.relay_setup->relay).first(4)));
   const TimePoint until = context_.now() + BlindRelayClient::kTimeout + 1s;
   if (slot.timer.deadline() < until) slot.timer.arm(until);
