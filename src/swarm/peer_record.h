@@ -1,7 +1,8 @@
 // What the swarm remembers of a peer it found, and when to try it again.
 //
-// Retry rules of npm hyperswarm 4.17 (lib/peer-info, lib/retry-timer), except that no peer is ever given
-// up while lookups still show it: beyond three attempts the long delay stays. Plain data, owned by the swarm.
+// Retry rules of npm hyperswarm 4.17 (lib/peer-info, lib/retry-timer), with two exceptions. No peer is ever given
+// up while lookups still show it: beyond three attempts the long delay stays. And a failure ranks high only where a
+// connection was confirmed before: anybody can announce keys that lead nowhere. Plain data, owned by the swarm.
 #pragma once
 
 #include <vector>
@@ -34,6 +35,7 @@ struct PeerRecord {
 
   /// Higher goes first.
   int priority() const {
+    if (!proven) return attempts == 0 ? 2 : attempts == 1 ? 1 : 0;
     switch (attempts) {
       case 0:
         return 2;

@@ -42,7 +42,7 @@ struct PeerInfo {
 struct SwarmOptions {
   KeyPair key_pair;
   size_t max_peers = 64;    // confirmed connections and those being made (hyperswarm 4.17); twice as many may come to us
-  size_t max_parallel = 3;  // connects at a time (hyperswarm 4.17)
+  size_t max_parallel = 3;  // connects at a time (hyperswarm 4.17), not counting those that take long
   /// True refuses the key, in both directions; a refused server handshake is never answered.
   std::function<bool(const PublicKey&)> firewall;
 };

@@ -18,6 +18,7 @@ Swarm::Impl::Impl(Runtime& runtime, peer::Host& host, SwarmOptions options)
       options_(std::move(options)),
       relays_(runtime.network()),
       retry_(runtime.timers(), [this] { on_retry(); }),
+      slow_timer_(runtime.timers(), [this] { connect_some(); }),
       heirs_timer_(runtime.timers(),
                    [this] {
                      for (auto& heir : std::exchange(heirs_, {})) on_incoming(std::move(heir));
@@ -83,7 +84,7 @@ void Swarm::Impl::on_peer(const Topic& topic, const wire::Peer& peer) {
   if (closed_ || peer.public_key == public_key() || bans_.contains(peer.public_key)) return;
   auto found = records_.find(peer.public_key);
   if (found == records_.end()) {
-    if (records_.size() >= kMaxRecords) return;
+    if (!room_for_record()) return;
     found = records_.emplace(peer.public_key, PeerRecord{}).first;
     found->second.key = peer.public_key;
   }
@@ -96,11 +97,25 @@ void Swarm::Impl::on_peer(const Topic& topic, const wire::Peer& peer) {
   record.add_topic(topic);
   if (links_.contains(record.key) || record.queued) return;
   if (was_long_unseen) {
-    record.attempts = 0;
+    record.attempts = record.proven ? 0 : std::min(record.attempts, 1);
     record.retry_at = now;
   }
   if (record.retry_at > now) return arm_retry();
   enqueue(record);
+}
+
+/// Makes room, if need be, at the cost of the key that was tried in vain most often.
+bool Swarm::Impl::room_for_record() {
+  if (records_.size() < kMaxRecords) return true;
+  auto worst = records_.end();
+  for (auto at = records_.begin(); at != records_.end(); ++at) {
+    const PeerRecord& record = at->second;
+    if (record.proven || record.attempts == 0 || links_.contains(at->first)) continue;
+    if (worst == records_.end() || record.attempts > worst->second.attempts) worst = at;
+  }
+  if (worst == records_.end()) return false;
+  records_.erase(worst);
+  return true;
 }
 
 void Swarm::Impl::enqueue(PeerRecord& record) {
@@ -127,7 +142,7 @@ PeerRecord* Swarm::Impl::next_in_queue() {
 void Swarm::Impl::connect_some() {
   while (!closed_ && room_for_client()) {
     PeerRecord* record = next_in_queue();
-    if (record == nullptr) return;
+    if (record == nullptr) break;
     record->queued = false;
     if (links_.contains(record->key)) continue;
     if (refused(record->key)) {
@@ -136,6 +151,7 @@ void Swarm::Impl::connect_some() {
       connect(*record);
     }
   }
+  arm_slow_timer();
 }
 
 void Swarm::Impl::connect(PeerRecord& record) {
@@ -143,6 +159,7 @@ void Swarm::Impl::connect(PeerRecord& record) {
   connecting_++;
   Link& link = links_[record.key];
   link.client = true;
+  link.since = runtime_.now();
   peer::ConnectOptions connect;
   connect.key_pair = options_.key_pair;
   connect.relay_addresses = record.relay_addresses;
@@ -366,6 +383,7 @@ void Swarm::Impl::close(std::function<void()> done) {
   if (closed_) return;
   closed_ = true;
   retry_.disarm();
+  slow_timer_.disarm();
   relay_timer_.disarm();
   closed_done_ = std::move(done);
   close_timer_.arm(runtime_.now() + kCloseTimeout);

@@ -54,6 +54,8 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   static constexpr size_t kMaxStrangers = 32;   // unconfirmed connections in each direction: a hello takes a round trip
   static constexpr size_t kMaxStrangersPerHost = 8;
   static constexpr Duration kCloseTimeout = 4s;
+  static constexpr Duration kSlow = 10s;        // an attempt that takes longer leaves its turn to another,
+  static constexpr size_t kMaxConnecting = 24;  // up to so many in all
   static constexpr Duration kRetryGrain = 50ms;
   static constexpr Duration kRelayPatience = 3s;  // with an attempt that began before any relay was known
   static constexpr int kRelayTries = 3;           // in a row and at once; then with the usual pauses
@@ -67,7 +69,7 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
     bool client = false;
     bool confirmed = false;
     bool crowded_out = false;                        // `connection` is being destroyed to make room
-    TimePoint since{};                               // when `connection` was handed out
+    TimePoint since{};                               // when `attempt` began or `connection` was handed out
     std::unique_ptr<peer::Attempt> attempt;          // while connecting
     bool relay_offered = false;                      // by that attempt
     noise::SecureConnection* connection = nullptr;   // while open; owned by the receiver
@@ -85,6 +87,7 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   void on_peer(const Topic& topic, const wire::Peer& peer);
   bool refused(const PublicKey& key) const;
   void enqueue(PeerRecord& record);
+  bool room_for_record();
   void connect_some();
   PeerRecord* next_in_queue();
   void connect(PeerRecord& record);
@@ -112,6 +115,7 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   // Strangers (swarm_strangers.cc).
   size_t confirmed_links() const;
   bool room_for_client() const;
+  void arm_slow_timer();
   bool room_for_server() const { return confirmed_links() < options_.max_peers * kIncomingFactor; }
   /// Destroys the oldest unconfirmed connection of that direction where there are too many, of all hosts or of this one.
   void make_room(const noise::SecureConnection& newcomer, bool client);
@@ -155,6 +159,7 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   std::function<void()> closed_done_;
   std::vector<std::unique_ptr<noise::SecureConnection>> heirs_;
   Timer retry_;
+  Timer slow_timer_;  // the attempt that becomes slow next
   Timer heirs_timer_;
   Timer relay_timer_;
   Timer escorts_timer_;

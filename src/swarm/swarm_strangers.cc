@@ -1,5 +1,6 @@
 // Connections that nobody has confirmed. Who knows a topic, and that is no secret, can connect with any number of keys: such connections
-// must not take the members' place, nor does their end make us look for others.
+// must not take the members' place, nor does their end make us look for others. Nor may keys that are announced and lead nowhere keep us
+// from the others.
 #include <algorithm>
 
 #include "nat/address.h"
@@ -18,7 +19,17 @@ size_t Swarm::Impl::confirmed_links() const {
 }
 
 bool Swarm::Impl::room_for_client() const {
-  return connecting_ < options_.max_parallel && confirmed_links() + connecting_ < options_.max_peers;
+  const TimePoint slow = runtime_.now() - kSlow;
+  const auto quick = std::count_if(links_.begin(), links_.end(), [&](const auto& l) { return l.second.attempt && l.second.since > slow; });
+  return static_cast<size_t>(quick) < options_.max_parallel && connecting_ < kMaxConnecting &&
+         confirmed_links() + connecting_ < options_.max_peers;
+}
+
+void Swarm::Impl::arm_slow_timer() {
+  std::optional<TimePoint> next;
+  for (const auto& [key, link] : links_)
+    if (link.attempt && link.since + kSlow > runtime_.now() && (!next || link.since + kSlow < *next)) next = link.since + kSlow;
+  if (next) slow_timer_.arm(*next);
 }
 
 void Swarm::Impl::make_room(const noise::SecureConnection& newcomer, bool client) {

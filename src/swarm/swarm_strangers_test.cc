@@ -1,6 +1,7 @@
 // Strangers who connect and say nothing: they take no member's place.
 #include <gtest/gtest.h>
 
+#include "dht/operations.h"
 #include "support/swarm_member.h"
 
 namespace hg::swarm {
@@ -104,6 +105,55 @@ TEST_F(Strangers, WhoGoCauseNoLookups) {
   }
   EXPECT_LT(a.peer.node.counters().requests_sent - before, 120u) << "the pings of three relays, and little else";
   EXPECT_EQ(a.handed_out, 21);
+}
+
+/// Keys in the topic whose process answers handshakes, and then nothing more.
+class DeadEnds : public Strangers {
+ protected:
+  static constexpr size_t kKeys = 30;
+
+  void announce(const Topic& topic, Peer& from) {
+    for (size_t i = 0; i < kKeys; ++i) {
+      const KeyPair keys = stranger_key(1000 + i);
+      listening_.push_back(std::move(*from.host->listen(keys, {})));
+      listening_.back()->on_listening([this, topic, keys, &from, server = listening_.back().get()] {
+        announces_.push_back(dht::announce(from.node, topic, keys, server->relay_addresses(), {}, {}, [this](auto) { announced_++; }));
+      });
+    }
+    ASSERT_TRUE(net_.world.run_until([&] { return announced_ == kKeys; }, 60s));
+  }
+  void TearDown() override {
+    announces_.clear();
+    listening_.clear();
+    Strangers::TearDown();
+  }
+
+  std::vector<std::unique_ptr<peer::Server>> listening_;
+  std::vector<dht::QueryHandle> announces_;
+  size_t announced_ = 0;
+};
+
+TEST_F(DeadEnds, DoNotKeepMembersApart) {
+  Peer& junk = net_.add_behind_nat(sim::NatKind::kConsistent);
+  for (const sim::Host* host : net_.hosts) net_.world.set_path(*host, net_.host_of(junk), {.delay = 400ms});
+  std::vector<Peer*> places;
+  for (int i = 0; i < 5; ++i) {
+    places.push_back(&net_.add_behind_nat(sim::NatKind::kConsistent));
+    net_.block(*places.back(), junk);
+  }
+  ASSERT_TRUE(net_.settle());
+  announce(topic(1), junk);
+  members_.push_back(std::make_unique<Member>(*places[0], key(1)));
+  Member& server = *members_.back();
+  server.join(topic(1), {.server = true, .client = false});
+  net_.world.run_for(5s);
+  for (uint8_t i = 1; i < 5; ++i) {
+    members_.push_back(std::make_unique<Member>(*places[i], key(static_cast<uint8_t>(i + 1))));
+    members_.back()->join(topic(1), {.server = false, .client = true});
+  }
+  // Each of the 30 once, three at a time, 10 s for a turn.
+  ASSERT_TRUE(net_.world.run_until([&] { return server.open() == 4; }, 105s));
+  EXPECT_EQ(members_.back()->swarm->stats().known_peers, kKeys + 1);
 }
 
 }  // namespace
