@@ -264,6 +264,12 @@ void TcpLink::flush() {
   after_flush();
 }
 
+size_t TcpLink::queued_bytes() const {
+  size_t bytes = 0;
+  for (size_t i = queue_head_; i < queue_.size(); ++i) bytes += queue_[i].size();
+  return bytes - head_offset_;
+}
+
 void TcpLink::drop_front() {
   head_offset_ = 0;
   Bytes().swap(queue_[queue_head_++]);
@@ -292,7 +298,6 @@ void TcpLink::on_channel_end() {
 void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
   if (finished_) return;
   using tunnel::CloseReason;
-  const size_t queued = channel_->unconsumed();
   channel_.reset();
   const bool orderly = reason == CloseReason::kRemote || (reason == CloseReason::kStopping && remote_ended_);
   if (socket_ == nullptr) return finish();
@@ -308,7 +313,7 @@ void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
   socket_->watch_read(false);
   if (queue_.empty()) return after_flush();
   Remainder::Owner& owner = *this;
-  remainder_ = std::make_unique<Remainder>(context_.left_behind, owner, queued);
+  remainder_ = std::make_unique<Remainder>(context_.left_behind, owner, queued_bytes());
   context_.left_behind.make_room();
 }
 

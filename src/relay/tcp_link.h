@@ -65,6 +65,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   void go_on_reading();
   bool over_burst() const;
   void drop_front();
+  size_t queued_bytes() const;
   void discard();
   void queue(ByteView data);
   void flush();
