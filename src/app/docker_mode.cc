@@ -153,9 +153,7 @@ void DockerMode::follow_routes() {
   std::erase_if(local_until_, [&](const auto& entry) { return entry.second <= now; });
   for (const auto& [host, until] : local_until_) look_again = std::min(look_again, until);
 
-  std::set<std::string> routed;
-  for (const tunnel::PeerInfo& peer : node_->peers())
-    for (const tunnel::Service& service : peer.offers) routed.insert(service.service_host);
+  const std::set<std::string> routed = offered_.of(node_->peers());
   for (const std::string& host : routed) linger_until_[host] = TimePoint::max();
   std::set<std::string> wanted;
   for (auto entry = linger_until_.begin(); entry != linger_until_.end();) {

@@ -3,9 +3,9 @@
 //   provider: Watcher ─containers─▶ discover() ─▶ Provider::set_services()      channels go to the container's address on the network
 //   gateway:  routes learned, less local hosts ─▶ Helpers::want()
 //
-// A host whose routes go keeps its helper for kLinger (a provider that restarts); one that becomes local loses it at once. One that was
-// local a moment ago gets none for kSettle: its provider is about to withdraw it. Owned by Member, which calls routes_changed(); must go
-// before the Node. One thread.
+// A host whose routes go keeps its helper for kLinger (a provider that restarts), and while a provider that fell silent is waited for; one
+// that becomes local loses it at once. One that was local a moment ago gets none for kSettle: its provider is about to withdraw it. Owned
+// by Member, which calls routes_changed(); must go before the Node. One thread.
 #pragma once
 
 #include <map>
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "app/offered_hosts.h"
 #include "base/timer.h"
 #include "docker/discovery.h"
 #include "docker/engine.h"
@@ -65,6 +66,7 @@ class DockerMode final : public tunnel::ServiceConnector {
   std::unique_ptr<docker::Watcher> watcher_;
   std::unique_ptr<docker::Helpers> helpers_;
   docker::Discovery found_;
+  OfferedHosts offered_;
   std::map<docker::Discovery::Key, size_t> turns_;  // of services with several containers
   std::map<std::string, TimePoint> local_until_;    // hosts that were local
   std::map<std::string, TimePoint> linger_until_;   // wanted hosts, and until when without a route
