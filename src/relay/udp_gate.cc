@@ -62,14 +62,6 @@ class UdpGate final : public GateListener {
     stopped_ = false;
     return {};
   }
-  Expected<void> bind(const io::SocketAddress& address) {
-    auto socket = io::udp_bind(context_.loop, address);
-    if (!socket) return socket.error();
-    socket_ = std::move(*socket);
-    address_ = socket_->local_address().to_string();
-    socket_->set_handler([this](const io::SocketAddress& from, ByteView data) { from_client({from, socket_->arrived_at()}, data); });
-    return {};
-  }
   std::string address() const override { return address_; }
   size_t clients() const override { return flows_.size(); }
   void stop_listening() override {
@@ -107,6 +99,14 @@ class UdpGate final : public GateListener {
   io::LocalUdp& socket() { return *socket_; }
 
  private:
+  Expected<void> bind(const io::SocketAddress& address) {
+    auto socket = io::udp_bind(context_.loop, address);
+    if (!socket) return socket.error();
+    socket_ = std::move(*socket);
+    address_ = socket_->local_address().to_string();
+    socket_->set_handler([this](const io::SocketAddress& from, ByteView data) { from_client({from, socket_->arrived_at()}, data); });
+    return {};
+  }
   void free_port() {
     if (stopped_ && flows_.empty() && dropped_.empty()) socket_.reset();
   }
