@@ -1,42 +1,65 @@
 #include "io/helpers.h"
 
-#include <atomic>
-#include <boost/asio/post.hpp>
+#include <condition_variable>
+#include <deque>
 #include <mutex>
+#include <thread>
 
 #include "io/loop.h"
 
 namespace hg::io {
 
-/// What threads that outlive us may touch.
 struct Helpers::Shared {
+  struct Call {
+    std::function<void()> work;
+    std::function<void()> done;
+  };
   std::mutex mutex;
+  std::condition_variable changed;
   Loop* loop;  // nullptr: gone
-  std::atomic<size_t> busy = 0;
+  std::deque<Call> waiting;
+  size_t idle = 0;  // threads
 };
 
-Helpers::Helpers(Loop& loop, size_t threads)
-    : shared_(std::make_shared<Shared>()), threads_(std::make_unique<boost::asio::thread_pool>(threads)) {
-  shared_->loop = &loop;
-}
+Helpers::Helpers(Loop& loop, size_t threads) : most_threads_(threads), shared_(std::make_shared<Shared>()) { shared_->loop = &loop; }
 
 Helpers::~Helpers() {
+  std::deque<Shared::Call> dropped;
   {
     const std::lock_guard lock(shared_->mutex);
     shared_->loop = nullptr;
+    dropped.swap(shared_->waiting);
   }
-  threads_->stop();
-  if (shared_->busy > 0) threads_.release();  // joining it would wait
+  shared_->changed.notify_all();
 }
 
 void Helpers::run(std::function<void()> work, std::function<void()> done) {
-  boost::asio::post(*threads_, [shared = shared_, work = std::move(work), done = std::move(done)]() mutable {
-    ++shared->busy;
-    work();
-    const std::lock_guard lock(shared->mutex);
-    if (shared->loop != nullptr) shared->loop->post_from_thread(std::move(done));
-    --shared->busy;
-  });
+  bool more;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->waiting.push_back({std::move(work), std::move(done)});
+    more = shared_->idle < shared_->waiting.size() && threads_ < most_threads_;
+  }
+  if (!more) return shared_->changed.notify_one();
+  ++threads_;
+  std::thread([shared = shared_] { serve(*shared); }).detach();
+}
+
+void Helpers::serve(Shared& shared) {
+  std::unique_lock lock(shared.mutex);
+  for (;;) {
+    ++shared.idle;
+    shared.changed.wait(lock, [&] { return shared.loop == nullptr || !shared.waiting.empty(); });
+    --shared.idle;
+    if (shared.loop == nullptr) return;
+    Shared::Call call = std::move(shared.waiting.front());
+    shared.waiting.pop_front();
+    lock.unlock();
+    call.work();
+    call.work = {};
+    lock.lock();
+    if (shared.loop != nullptr) shared.loop->post_from_thread(std::move(call.done));
+  }
 }
 
 }  // namespace hg::io

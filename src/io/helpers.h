@@ -3,10 +3,11 @@
 //   run(work, done) ─▶ work on a thread of ours ─▶ done on the loop
 //
 // A name server that is silent keeps getaddrinfo for a minute, and must not keep the program from stopping: a call that is under way when
-// Helpers goes is left to itself, what still waits is dropped, and neither has its `done` called. Owned by Loop.
+// Helpers goes is left to itself, what still waits is dropped, and neither has its `done` called. A thread is started when a call finds
+// none that is idle. Owned by Loop.
 #pragma once
 
-#include <boost/asio/thread_pool.hpp>
+#include <cstddef>
 #include <functional>
 #include <memory>
 
@@ -16,6 +17,7 @@ class Loop;
 
 class Helpers {
  public:
+  /// At most `threads` calls at a time.
   Helpers(Loop& loop, size_t threads);
   ~Helpers();
 
@@ -24,8 +26,11 @@ class Helpers {
 
  private:
   struct Shared;
-  std::shared_ptr<Shared> shared_;
-  std::unique_ptr<boost::asio::thread_pool> threads_;
+  static void serve(Shared& shared);
+
+  const size_t most_threads_;
+  size_t threads_ = 0;
+  std::shared_ptr<Shared> shared_;  // with the threads, which may outlive us
 };
 
 }  // namespace hg::io
