@@ -99,6 +99,7 @@ TEST_F(Peers, ReceiveWindowsAreSmallUntilTheOtherSideIsProven) {
   auto c = connect(b, key(1).public_key);
   ASSERT_TRUE(c) << c.error().code;
   expect_echo(std::move(*c), 1 << 20);
+  net_.world.tap = {};
   ASSERT_EQ(windows.size(), 2u);
   for (const auto& [address, seen] : windows) {
     EXPECT_EQ(seen.front(), noise::SecureConnection::kUnprovenWindow);
