@@ -10,13 +10,22 @@ using namespace test;
 // 10 KB of burst pass, 10 KB more wait, and what comes on top ends the flow.
 constexpr const char* kSmallBurst = R"({"defaults":{"bandwidthLimit":{"mbps":0.8,"burstMbps":0.08}}})";
 
-TEST_F(RelayTest, AUdpFlowThatOverfillsItsBurstOnTheWayUpIsDropped) {
-  std::unique_ptr<io::LocalUdp> service = std::move(*io::udp_bind(loop_, loopback(0)));
+/// A UDP service whose clients are limited so.
+class LimitedUdp : public RelayTest {
+ protected:
+  void serve_limited(io::LocalUdp::Handler handler) {
+    service_ = std::move(*io::udp_bind(loop_, loopback(0)));
+    service_->set_handler(std::move(handler));
+    udp_service_port_ = service_->local_address().port();
+    start();
+    set_policy(kSmallBurst);
+  }
+  std::unique_ptr<io::LocalUdp> service_;
+};
+
+TEST_F(LimitedUdp, AFlowThatOverfillsItsBurstOnTheWayUpIsDropped) {
   size_t arrived = 0;
-  service->set_handler([&](const io::SocketAddress&, ByteView) { ++arrived; });
-  udp_service_port_ = service->local_address().port();
-  start();
-  set_policy(kSmallBurst);
+  serve_limited([&](const io::SocketAddress&, ByteView) { ++arrived; });
   auto client = std::move(*io::udp_connect(loop_, loopback(udp_port_)));
   client->send(Bytes(1000));
   ASSERT_TRUE(wait([&] { return arrived == 1; }));
@@ -26,14 +35,10 @@ TEST_F(RelayTest, AUdpFlowThatOverfillsItsBurstOnTheWayUpIsDropped) {
   EXPECT_LT(arrived, 20u);
 }
 
-TEST_F(RelayTest, AUdpFlowThatOverfillsItsBurstOnTheWayDownIsDropped) {
-  std::unique_ptr<io::LocalUdp> service = std::move(*io::udp_bind(loop_, loopback(0)));
-  service->set_handler([&](const io::SocketAddress& from, ByteView) {
-    for (int i = 0; i < 24; ++i) service->send_to(from, Bytes(1000));
+TEST_F(LimitedUdp, AFlowThatOverfillsItsBurstOnTheWayDownIsDropped) {
+  serve_limited([&](const io::SocketAddress& from, ByteView) {
+    for (int i = 0; i < 24; ++i) service_->send_to(from, Bytes(1000));
   });
-  udp_service_port_ = service->local_address().port();
-  start();
-  set_policy(kSmallBurst);
   auto client = std::move(*io::udp_connect(loop_, loopback(udp_port_)));
   size_t answers = 0;
   client->set_handler([&](const io::SocketAddress&, ByteView) { ++answers; });
@@ -44,13 +49,9 @@ TEST_F(RelayTest, AUdpFlowThatOverfillsItsBurstOnTheWayDownIsDropped) {
   EXPECT_LT(answers, 20u);
 }
 
-TEST_F(RelayTest, AllUdpFlowsOfALimitedClientShareOneQueue) {
-  std::unique_ptr<io::LocalUdp> service = std::move(*io::udp_bind(loop_, loopback(0)));
+TEST_F(LimitedUdp, AllFlowsOfAClientShareOneQueue) {
   size_t arrived = 0;
-  service->set_handler([&](const io::SocketAddress&, ByteView) { ++arrived; });
-  udp_service_port_ = service->local_address().port();
-  start();
-  set_policy(kSmallBurst);
+  serve_limited([&](const io::SocketAddress&, ByteView) { ++arrived; });
   std::vector<std::unique_ptr<io::LocalUdp>> clients;
   for (int i = 0; i < 20; ++i) {
     clients.push_back(std::move(*io::udp_connect(loop_, loopback(udp_port_))));

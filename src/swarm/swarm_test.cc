@@ -196,13 +196,20 @@ TEST_F(Swarms, TheWholeDhtMayRestart) {
   ASSERT_TRUE(until([&] { return a.talks_to(key(2)) && b.talks_to(key(1)); }, 60s));
 }
 
-TEST_F(Swarms, TheWholeDhtMayRestartWhileItsMembersAreConnected) {
-  Member& a = add(net_.add_behind_nat(NatKind::kConsistent), key(1));
-  Member& b = add(net_.add_behind_nat(NatKind::kConsistent), key(2));
-  ASSERT_TRUE(net_.settle());
-  a.join(topic(1));
-  b.join(topic(1));
-  ASSERT_TRUE(until([&] { return a.talks_to(key(2)) && b.talks_to(key(1)); }));
+/// Two members behind NATs that have found each other.
+class ConnectedPair : public Swarms {
+ protected:
+  void SetUp() override {
+    Member& a = add(net_.add_behind_nat(NatKind::kConsistent), key(1));
+    Member& b = add(net_.add_behind_nat(NatKind::kConsistent), key(2));
+    ASSERT_TRUE(net_.settle());
+    a.join(topic(1));
+    b.join(topic(1));
+    ASSERT_TRUE(until([&] { return a.talks_to(key(2)) && b.talks_to(key(1)); }));
+  }
+};
+
+TEST_F(ConnectedPair, OutlivesARestartOfTheWholeDhtAndIsFound) {
   net_.world.run_for(std::chrono::minutes(62));
   for (size_t i = 0; i < 12; ++i) net_.restart(i);
   net_.world.run_for(10s);
@@ -212,16 +219,10 @@ TEST_F(Swarms, TheWholeDhtMayRestartWhileItsMembersAreConnected) {
   EXPECT_LT(took_, 20s);
 }
 
-TEST_F(Swarms, WhoIsConnectedRenewsItsRecordsEveryFiveMinutes) {
-  Member& a = add(net_.add_behind_nat(NatKind::kConsistent), key(1));
-  Member& b = add(net_.add_behind_nat(NatKind::kConsistent), key(2));
-  ASSERT_TRUE(net_.settle());
-  a.join(topic(1));
-  b.join(topic(1));
-  ASSERT_TRUE(until([&] { return a.talks_to(key(2)) && b.talks_to(key(1)); }));
+TEST_F(ConnectedPair, RenewsItsRecordsEveryFiveMinutes) {
   net_.world.run_for(std::chrono::minutes(60));
   for (size_t i = 0; i < 12; ++i)
-    for (Member* member : {&a, &b}) net_.peers[i]->node.storage().unannounce(topic(1), member->swarm->public_key());
+    for (const uint8_t member : {1, 2}) net_.peers[i]->node.storage().unannounce(topic(1), key(member).public_key);
   net_.world.run_for(std::chrono::seconds(302));
   size_t records = 0;
   for (size_t i = 0; i < 12; ++i) records += net_.peers[i]->node.storage().record_count();
