@@ -38,8 +38,9 @@ namespace hg::noise {
 
 /// What one end tells the other of a connection that is to go on over the path of a fresh one.
 struct Continuation {
-  Hash32 session{};               // SecureConnection::session_id() of the older one
-  uint32_t remote_stream_id = 0;  // its UDX stream at the other end
+  Hash32 session{};                           // SecureConnection::session_id() of the older one
+  uint32_t remote_stream_id = 0;              // its UDX stream at the other end
+  std::optional<ByteArray<32>> pair_token{};  // should the fresh one's path be a relay's: under which that stream is paired there, too
 };
 
 enum class PathEvent { kMovable, kSilent, kAnswering };
@@ -132,6 +133,8 @@ class SecureConnection final : public Connection, private ByteStreamHandler {
   /// Goes on over the path of `fresh`, whose continuation() names this connection; what was under way is sent again. `fresh` can be let go
   /// of some time later.
   void move_to(SecureConnection& fresh);
+  /// Goes on over `path`, where the other end is stream `remote_stream_id`, likewise; `attachment` belongs to that path.
+  void move_to(const Path& path, uint32_t remote_stream_id, std::shared_ptr<void> attachment);
 
  private:
   // ByteStreamHandler, from the UDX stream

@@ -56,11 +56,15 @@ void SecureConnection::relocate(UdpSocket& socket, const Endpoint& remote, uint3
 }
 
 void SecureConnection::move_to(SecureConnection& fresh) {
-  if (!movable() || destroyed_ || closed_ || !fresh.continuation_ || fresh.stream_->socket() == nullptr) return;
+  if (fresh.continuation_) move_to(fresh.path(), fresh.continuation_->remote_stream_id, fresh.attachment_);
+}
+
+void SecureConnection::move_to(const Path& path, uint32_t remote_stream_id, std::shared_ptr<void> attachment) {
+  if (!movable() || destroyed_ || closed_ || path.socket == nullptr) return;
   leave_path();
-  attachment_ = fresh.attachment_;
-  relay_ = fresh.relay_;
-  relocate(*fresh.stream_->socket(), fresh.stream_->remote(), fresh.continuation_->remote_stream_id);
+  attachment_ = std::move(attachment);
+  relay_.reset();
+  relocate(*path.socket, path.remote, remote_stream_id);
   liveness_.suspect(runtime_.now());
 }
 

@@ -33,9 +33,9 @@ bool BlindRelayClient::is_relay(const UdpSocket& socket, const Endpoint& from) c
 
 void BlindRelayClient::attach(const std::shared_ptr<BlindRelayClient>& client, noise::SecureConnection& connection) {
   connection.set_relay(client->setup_.relay);
-  // A connection that has moved to another path keeps the client for a while, and has nothing to lose with it.
-  client->on_lost_ = [&connection, relay = client->setup_.relay] {
-    if (connection.stats().relay == relay) connection.destroy(Error{"RELAY_LOST", "the relay is gone"});
+  // One that has moved to another path keeps the client for a while; being asked whether that path works does it no harm.
+  client->on_lost_ = [&connection] {
+    connection.movable() ? connection.test_path() : connection.destroy(Error{"RELAY_LOST", "the relay is gone"});
   };
   if (client->control_->closed()) client->lost_.arm(client->context_.now());
 }

@@ -23,6 +23,8 @@ class BlindRelayClient final : private ByteStreamHandler {
   static constexpr Duration kLook = 250ms;   // for a path
   static constexpr Duration kTryAgain = 2s;
   static constexpr int kMaxTries = 4;
+  // How long a connection that has lost its path waits for a direct one, in place of kRelayAfter: relayed, it goes on looking.
+  static constexpr Duration kMoveAfter = 1s;
 
   struct Setup {
     KeyPair key_pair;
@@ -41,8 +43,8 @@ class BlindRelayClient final : private ByteStreamHandler {
   BlindRelayClient(Context& context, const Setup& setup, Done done);
   ~BlindRelayClient() override;
 
-  /// `connection` runs through `client`, which it holds as its attachment: it is marked, and destroyed when the relay is lost
-  /// while it still runs through it.
+  /// `connection` runs through `client`, which it holds as its attachment: it is marked, and when the relay is lost it looks for
+  /// another path, or is destroyed if it cannot move.
   static void attach(const std::shared_ptr<BlindRelayClient>& client, noise::SecureConnection& connection);
 
   /// Whether a packet that came like this came through the relay.

@@ -274,7 +274,7 @@ void Connector::run_on(UdpSocket& socket, const Endpoint& to, uint32_t id, std::
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(raw_), keys_, std::move(attachment));
   if (relay_) BlindRelayClient::attach(relay_, *connection);
   if (const auto& move = reached_->payload.move; move && options_.move && move->session == options_.move->session)
-    connection->set_continuation(noise::Continuation{move->session, static_cast<uint32_t>(move->udx_id)});
+    connection->set_continuation(noise::Continuation{move->session, static_cast<uint32_t>(move->udx_id), move->pair_token});
   proof_ = std::make_unique<Proof>(context_.runtime, std::move(connection), [this](auto proven) {
     if (finished_) return;
     if (!proven && proven.error().code == "ETIMEDOUT") return fail(proven.error());

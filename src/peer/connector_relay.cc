@@ -19,7 +19,7 @@ void Connector::plan_relay() {
   relay_setup_->stream_id = raw_->id();
   if (relay_setup_->relay == remote_ || relay_setup_->relay == options_.key_pair.public_key) return relay_setup_.reset();
   if (options_.relaying == Relaying::kFirst || context_.randomized()) return start_relay();
-  relay_timer_.arm(context_.now() + kRelayAfter);
+  relay_timer_.arm(context_.now() + (options_.move ? BlindRelayClient::kMoveAfter : kRelayAfter));
 }
 
 void Connector::start_relay() {

@@ -5,6 +5,7 @@
 #include "peer/connector.h"
 #include "peer/context.h"
 #include "peer/registry.h"
+#include "peer/relayed_move.h"
 #include "peer/router.h"
 #include "peer/server.h"
 
@@ -57,6 +58,19 @@ Expected<std::unique_ptr<Server>> Host::listen(const KeyPair& key_pair, ListenOp
 std::unique_ptr<Attempt> Host::connect(const PublicKey& remote, ConnectOptions options,
                                        std::function<void(Expected<std::unique_ptr<noise::SecureConnection>>)> callback) {
   return std::make_unique<Connector>(impl_->context(), remote, std::move(options), std::move(callback));
+}
+
+std::unique_ptr<RelayedMove> Host::move_onto_relay(const KeyPair& key_pair, noise::SecureConnection& old,
+                                                   const noise::SecureConnection& fresh, std::function<void(bool moved)> done) {
+  BlindRelayClient::Setup setup;
+  setup.key_pair = key_pair;
+  setup.relay = *fresh.stats().relay;
+  setup.token = *fresh.continuation()->pair_token;
+  setup.is_initiator = fresh.is_initiator();
+  setup.stream_id = old.udx_id();
+  auto move = std::make_unique<RelayedMoveImpl>(impl_->context(), setup, old, std::move(done));
+  crypto::wipe(setup.key_pair.secret_key);
+  return move;
 }
 
 void Host::set_relays(RelaySource* relays) { impl_->context().relays = relays; }

@@ -95,6 +95,12 @@ class Attempt {
   virtual bool heard() const = 0;
 };
 
+/// A connection that is being moved onto a relay; destroying it gives up without a callback.
+class RelayedMove {
+ public:
+  virtual ~RelayedMove() = default;
+};
+
 struct HostCounters {
   uint64_t handshakes_received = 0;
   uint64_t handshakes_refused = 0;  // undecodable, forged, firewalled or over a limit
@@ -121,6 +127,12 @@ class Host {
   /// Calls back exactly once (never from inside this call) unless the attempt is destroyed before. Error codes are hyperdht's names.
   std::unique_ptr<Attempt> connect(const PublicKey& remote, ConnectOptions options,
                                    std::function<void(Expected<std::unique_ptr<noise::SecureConnection>>)> callback);
+
+  /// Moves `old` onto the relay that `fresh` runs through: its stream is paired there as well, under the token of fresh's continuation(),
+  /// as the peer does at the same time. Calls back once, never from inside this call; false: no pair came about in some seconds, and `old`
+  /// is where it was. `key_pair` is that of both connections; `old` outlives what is returned.
+  std::unique_ptr<RelayedMove> move_onto_relay(const KeyPair& key_pair, noise::SecureConnection& old, const noise::SecureConnection& fresh,
+                                               std::function<void(bool moved)> done);
 
   /// What this process knows of relays (nullptr: nothing). Must outlive the Host or be taken back.
   void set_relays(RelaySource* relays);

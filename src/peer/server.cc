@@ -215,7 +215,7 @@ std::optional<RoutedReply> ServerImpl::answer(Slot& slot, noise::IkHandshake& ha
     slot.gate->on_packet = [this, &slot](UdpSocket& socket, const Endpoint& from) { on_path(slot, socket, from); };
     if (theirs.move && options_.find_session) {
       if (const auto stream = options_.find_session(handshake.remote_key(), theirs.move->session)) {
-        slot.move = wire::MoveInfo{theirs.move->session, *stream};
+        slot.move = wire::MoveInfo{theirs.move->session, *stream, theirs.move->pair_token};
         slot.move_remote_id = static_cast<uint32_t>(theirs.move->udx_id);
       }
     }
@@ -278,7 +278,7 @@ void ServerImpl::run_on(Slot& slot, UdpSocket& socket, const Endpoint& to, uint3
   slot.raw->connect(socket, to, id);
   auto connection = std::make_unique<noise::SecureConnection>(context_.runtime, std::move(slot.raw), slot.keys, std::move(attachment));
   if (slot.relay) BlindRelayClient::attach(slot.relay, *connection);
-  if (slot.move) connection->set_continuation(noise::Continuation{slot.move->session, slot.move_remote_id});
+  if (slot.move) connection->set_continuation(noise::Continuation{slot.move->session, slot.move_remote_id, slot.move->pair_token});
   slot.timer.arm(context_.now() + Proof::kTimeout + 1s);
   slot.proof =
       std::make_unique<Proof>(context_.runtime, std::move(connection), [this, &slot](auto proven) { on_proven(slot, std::move(proven)); });

@@ -28,7 +28,8 @@ void ServerImpl::offer_relay(Slot& slot, const PublicKey& client, const std::opt
 void ServerImpl::plan_relay(Slot& slot, bool at_once) {
   if (!slot.relay_setup) return;
   slot.relay_setup->stream_id = slot.raw->id();
-  slot.relay_timer.arm(context_.now() + (at_once || context_.randomized() ? Duration::zero() : kRelayAfter));
+  const Duration patience = slot.move ? BlindRelayClient::kMoveAfter : kRelayAfter;
+  slot.relay_timer.arm(context_.now() + (at_once || context_.randomized() ? Duration::zero() : patience));
 }
 
 void ServerImpl::start_relay(Slot& slot) {

@@ -25,8 +25,8 @@ std::optional<PublicKey> RelayBook::choose(const PublicKey& target, size_t tries
   std::vector<std::tuple<bool, bool, Duration, PublicKey>> found;  // the first is the best
   for (const auto& [peer, entry] : entries_) {
     if (peer == target || entry.relay == target || !entry.usable()) continue;
-    found.emplace_back(entry.relay == doubtful, neighbour(entry.connection->path().remote.address), entry.connection->stats().smoothed_rtt,
-                       entry.relay);
+    found.emplace_back(entry.relay == doubtful || !entry.connection->answering(), neighbour(entry.connection->path().remote.address),
+                       entry.connection->stats().smoothed_rtt, entry.relay);
   }
   if (found.empty()) return std::nullopt;
   std::sort(found.begin(), found.end());

@@ -26,8 +26,8 @@ class RelayBook {
   bool set(const PublicKey& peer, noise::SecureConnection* connection, const std::optional<PublicKey>& relay);
   void forget(const PublicKey& peer) { entries_.erase(peer); }
   void clear() { entries_.clear(); }
-  /// A relay on the way to `target` that is somebody else and to which a direct path runs; nullopt: none. `doubtful`: only if there is no
-  /// other.
+  /// A relay on the way to `target` that is somebody else and to which a direct path runs; nullopt: none. `doubtful`, or silent:
+  /// only if there is no other.
   std::optional<PublicKey> choose(const PublicKey& target, size_t tries, const std::optional<PublicKey>& doubtful = {}) const;
   /// The open connection to the process that relays under `relay`.
   noise::SecureConnection* connection_to(const PublicKey& relay) const;

@@ -77,6 +77,9 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
     std::unique_ptr<noise::SecureConnection> spare;  // incoming; takes over if `attempt` comes to nothing
     std::unique_ptr<Timer> spare_timer;
     std::unique_ptr<Mover> mover;  // when `connection` may move
+    // While `connection` moves onto the relay that this one runs through.
+    std::unique_ptr<noise::SecureConnection> relayed_fresh;
+    std::unique_ptr<peer::RelayedMove> relayed_move;
   };
   struct Escort {
     std::unique_ptr<noise::SecureConnection> connection;
@@ -128,6 +131,9 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   void on_fresh(const PublicKey& key, std::unique_ptr<noise::SecureConnection> fresh);
   /// True when `fresh` only brings a path, which has been taken, or is of no use any more.
   bool take_path(std::unique_ptr<noise::SecureConnection>& fresh);
+  void take_direct_path(Link& link, std::unique_ptr<noise::SecureConnection> fresh);
+  void take_relayed_path(Link& link, std::unique_ptr<noise::SecureConnection> fresh);
+  void on_relayed_move_over(const PublicKey& key, bool moved);
   void escort(std::unique_ptr<noise::SecureConnection> fresh);
   void on_escorts_due();
 

@@ -2,9 +2,8 @@
 //
 //   silent or relayed ─▶ Mover: fresh connect, its handshake names the old session
 //   fresh, agreed on   ─▶ the old one moves to its path; the fresh one stays as an escort for a few seconds, then goes
-//   fresh, not agreed  ─▶ the peer has lost the old one: the fresh one takes its place
-//
-// A path through a relay belongs to the fresh connection alone (the relay knows its stream ids), so that one always takes the place.
+//     relayed          ─▶ first the old one's stream is paired at that relay as well (both ends, peer/relayed_move.h)
+//   fresh, not agreed  ─▶ the peer has lost the old one: the fresh one takes its place; so, too, where that pair does not come about
 #include <algorithm>
 
 #include "base/log.h"
@@ -49,9 +48,11 @@ std::unique_ptr<peer::Attempt> Swarm::Impl::start_move(const PublicKey& key, Mov
   peer::ConnectOptions options;
   options.key_pair = options_.key_pair;
   options.move = wire::MoveInfo{old.session_id(), old.udx_id()};
-  // A relayed path would take the connection's place, with all its channels; without an offer of ours the peer makes none.
-  if (why == Mover::Why::kSilent) options.relay_through = relays_.choose(key, 0, old.stats().relay);
-  if (why == Mover::Why::kSilent && old.relayed()) options.relaying = peer::Relaying::kFirst;
+  if (why == Mover::Why::kSilent) {  // who is relayed already seeks a direct path; without an offer of ours the peer makes none
+    options.relay_through = relays_.choose(key, 0, old.stats().relay);
+    options.move->pair_token = runtime_.rng().array<32>();
+    if (old.relayed()) options.relaying = peer::Relaying::kFirst;
+  }
   if (const auto record = records_.find(key); record != records_.end()) options.relay_addresses = record->second.relay_addresses;
   return host_.connect(key, std::move(options), std::move(callback));
 }
@@ -71,18 +72,53 @@ bool Swarm::Impl::take_path(std::unique_ptr<noise::SecureConnection>& fresh) {
     fresh->destroy();
     return true;
   }
-  if (fresh->relayed()) {
-    fresh->set_continuation(std::nullopt);
-    replace(links_.at(key), std::move(fresh));
-    return true;
-  }
   Link& link = links_.at(key);
+  fresh->relayed() ? take_relayed_path(link, std::move(fresh)) : take_direct_path(link, std::move(fresh));
+  return true;
+}
+
+void Swarm::Impl::take_direct_path(Link& link, std::unique_ptr<noise::SecureConnection> fresh) {
+  link.relayed_move.reset();
+  link.relayed_fresh.reset();
   link.connection->move_to(*fresh);
   if (link.mover) tell_mover(link);
   stats_.moves++;
   HG_LOG(kDebug, "swarm", "connection moved to {}", fresh->stats().remote.to_string());
   escort(std::move(fresh));
-  return true;
+}
+
+void Swarm::Impl::take_relayed_path(Link& link, std::unique_ptr<noise::SecureConnection> fresh) {
+  const PublicKey key = fresh->remote_key();
+  if (!fresh->continuation()->pair_token) {  // one of the two does not know how
+    fresh->set_continuation(std::nullopt);
+    return replace(link, std::move(fresh));
+  }
+  // Where both have brought a path at the same time, both take that of the larger key.
+  const auto preferred = [&](const noise::SecureConnection& one) { return one.is_initiator() == (public_key() > key); };
+  if (link.relayed_move && preferred(*link.relayed_fresh) && !preferred(*fresh)) return;
+  link.relayed_move = host_.move_onto_relay(options_.key_pair, *link.connection, *fresh, [this, key](bool moved) {
+    const PublicKey peer = key;  // the callback may go with what it ends
+    on_relayed_move_over(peer, moved);
+  });
+  link.relayed_fresh = std::move(fresh);
+}
+
+void Swarm::Impl::on_relayed_move_over(const PublicKey& key, bool moved) {
+  Link& link = links_.at(key);
+  const auto move = std::move(link.relayed_move);
+  auto fresh = std::move(link.relayed_fresh);
+  if (!moved && !link.connection->answering() && !fresh->closed()) {
+    HG_LOG(kDebug, "swarm", "the connection could not be moved onto the relay: a new one takes its place");
+    fresh->set_continuation(std::nullopt);
+    return replace(link, std::move(fresh));
+  }
+  if (link.mover) tell_mover(link);
+  if (!moved) return;
+  stats_.moves++;
+  stats_.relayed++;
+  HG_LOG(kInfo, "swarm", "no direct path to {}: the connection goes on through relay {}", to_hex(ByteView(key).first(4)),
+         to_hex(ByteView(*link.connection->stats().relay).first(4)));
+  escort(std::move(fresh));
 }
 
 void Swarm::Impl::escort(std::unique_ptr<noise::SecureConnection> fresh) {

@@ -15,6 +15,7 @@ constexpr uint64_t kHasSecretStream = 16;
 constexpr uint64_t kHasRelayThrough = 32;
 constexpr uint64_t kHasRelayAddresses = 64;
 constexpr uint64_t kHasMove = 1 << 16;  // ours, far from the reference's
+constexpr uint64_t kHasPairToken = 1 << 17;
 // holepunchPayload
 constexpr uint64_t kConnected = 1;
 constexpr uint64_t kPunching = 2;
@@ -152,7 +153,7 @@ Bytes encode(const NoisePayload& m) {
   e.uint(m.version);
   e.uint((m.holepunch ? kHasHolepunch : 0) | (m.addresses4.empty() ? 0 : kHasAddresses4) | (m.addresses6.empty() ? 0 : kHasAddresses6) |
          (m.udx ? kHasUdx : 0) | (m.secret_stream ? kHasSecretStream : 0) | (m.relay_through ? kHasRelayThrough : 0) |
-         (m.relay_addresses ? kHasRelayAddresses : 0) | (m.move ? kHasMove : 0));
+         (m.relay_addresses ? kHasRelayAddresses : 0) | (m.move ? kHasMove : 0) | (m.move && m.move->pair_token ? kHasPairToken : 0));
   e.uint(m.error);
   e.uint(m.firewall);
   if (m.holepunch) put(e, *m.holepunch);
@@ -165,6 +166,7 @@ Bytes encode(const NoisePayload& m) {
   if (m.move) {
     e.raw(m.move->session);
     e.uint(m.move->udx_id);
+    if (m.move->pair_token) e.raw(*m.move->pair_token);
   }
   return e.take();
 }
@@ -188,6 +190,7 @@ std::optional<NoisePayload> decode_noise_payload(ByteView in) {
     m.move.emplace();
     m.move->session = d.fixed<32>();
     m.move->udx_id = d.uint();
+    if (flags & kHasPairToken) m.move->pair_token = d.fixed<32>();
   }
   return checked(d, std::move(m));
 }

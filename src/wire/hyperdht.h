@@ -91,8 +91,9 @@ struct RelayThrough {
 
 /// Between two peers of ours only: this handshake is to bring a path for an older connection. Behind all of the reference's fields.
 struct MoveInfo {
-  Hash32 session{};     // which connection
-  uint64_t udx_id = 0;  // the sender's stream of it
+  Hash32 session{};                           // which connection
+  uint64_t udx_id = 0;                        // the sender's stream of it
+  std::optional<ByteArray<32>> pair_token{};  // of a pair for that stream, should the path be a relay's; the answer repeats it
   bool operator==(const MoveInfo&) const = default;
 };
 

@@ -110,6 +110,11 @@ TEST(Hyperdht, AMoveComesBehindAllThatTheReferenceReads) {
   const size_t flags = 5 - 1;  // the longer form of the flags
   EXPECT_TRUE(std::equal(without.begin() + 2, without.end(), wire.begin() + 2 + flags));
   EXPECT_FALSE(decode_noise_payload(ByteView(wire).first(wire.size() - 1)));
+  moving.move->pair_token = ByteArray<32>{9};
+  const Bytes longer = encode(moving);
+  EXPECT_EQ(decode_noise_payload(longer), moving);
+  EXPECT_EQ(longer.size(), wire.size() + 32);
+  EXPECT_FALSE(decode_noise_payload(ByteView(longer).first(longer.size() - 1)));
 }
 TEST(HyperdhtVectors, HolepunchPayload) {
   check(

@@ -148,9 +148,10 @@ struct Peer {
 /// A DHT of persistent nodes that also relay, and peers of every kind.
 class PeerNetwork {
  public:
+  static constexpr Path kPath{.delay = 10ms};
   explicit PeerNetwork(uint64_t seed = 1, size_t nodes = 12) : world(seed) {
     crypto::init();
-    world.set_default_path({.delay = 10ms});
+    world.set_default_path(kPath);
     dht::NodeOptions bootstrap = DhtNetwork::persistent_options();
     bootstrap.bootstrap = {};
     bootstrap.host = parse_ipv4("8.0.0.1");
@@ -187,6 +188,7 @@ class PeerNetwork {
   }
   /// Nothing gets through between the two; everything else does.
   void block(const Peer& a, const Peer& b) { world.set_path(host_of(a), host_of(b), {.loss = 1}); }
+  void unblock(const Peer& a, const Peer& b) { world.set_path(host_of(a), host_of(b), kPath); }
   /// A node of the DHT starts over with nothing remembered.
   void restart(size_t index) {
     const dht::NodeOptions options = peers[index]->node.options();

@@ -60,8 +60,9 @@ struct Member {
     return c != nullptr && c->connection->stats().relayed;
   }
   /// Relays for whom it is connected to.
-  void serve_relay(uint8_t n) {
+  void serve_relay(uint8_t n, size_t max_pairs = 64) {
     peer::BlindRelayOptions options;
+    options.max_pairs = max_pairs;
     options.key_pair = key(n);
     options.admit = [this](const PublicKey& who) { return links.contains(who) && !links.at(who)->closed; };
     blind_relay = std::move(*peer.host->serve_relay(std::move(options)));

@@ -10,6 +10,8 @@ import { channelBroken, channelGoesOn, openTunnel, recovered, wholeInTheEnd } fr
 const skip = (await unavailable()) ?? false
 const RATE = 300000 // bytes a second each way, well within what a relay gives one pair
 const DIRECT_LIMIT_MS = 90000
+const RECOVERY_LIMIT_MS = 15000
+const NEW_RELAY_LIMIT_MS = 30000
 const CALM_MS = 3000
 const QUIET_BYTES = 20000 // in CALM_MS: keepalives, announcements; the channel alone would be fifty times that
 let lab
@@ -87,24 +89,46 @@ test('doctor, scan, metrics and statistics tell of the relay', { skip }, async (
   await it.members[0].line(/stats.*relaying for [1-9]\d* pairs, \d+ in all, \d{6,} bytes/)
 })
 
-test('the relay dies: new requests work again through another member', { skip }, async (t) => {
-  const it = await relayedTunnel(t, 'port-cone', 2)
+const relayOf = async (it) => {
   const [, key] = await it.gateway.line(/connected through relay ([0-9a-f]{8})/)
-  const dying = it.members.find((member) => member.lines.some((line) => line.includes(`relaying for members`) && line.includes(key)))
-  dying.child.kill('SIGKILL')
+  return it.members.find((member) => member.lines.some((line) => line.includes(`relaying for members`) && line.includes(key)))
+}
+
+/** After the event: new requests work again soon, and the open channel has lost nothing. */
+async function goesOn (t, it, what, limit) {
   const ms = await recovered(it.client, Date.now())
   assert.notEqual(ms, null, 'never again')
-  t.diagnostic(`new requests work ${(ms / 1000).toFixed(2)} s after the relay died; the open channel ${channelBroken(it.client) ? 'ended' : 'goes on'}`)
-  assert.ok(ms < 30000)
+  t.diagnostic(`new requests work ${(ms / 1000).toFixed(2)} s after ${what}`)
+  assert.ok(ms < limit)
+  assert.ok(await channelGoesOn(it.client))
+  t.diagnostic(`${await wholeInTheEnd(it.client)} bytes came back as they were sent, by SHA-256`)
+}
+
+for (const [what, signal] of [['dies', 'SIGKILL'], ['stops politely', 'SIGTERM']]) {
+  test(`the relay ${what}: new requests and an open channel go on through another member`, { skip }, async (t) => {
+    const it = await relayedTunnel(t, 'port-cone', 2)
+    const relay = await relayOf(it)
+    relay.child.kill(signal)
+    await goesOn(t, it, `the relay ${what}`, RECOVERY_LIMIT_MS)
+    await it.gateway.line(/the connection goes on through relay/)
+  })
+}
+
+test('the direct path is blocked: new requests and an open channel go on through a relay', { skip }, async (t) => {
+  t.after(() => lab.removeHomes())
+  for (const [home, kind] of [['a', 'port-cone'], ['b', 'port-cone'], ['c', 'none']]) await lab.addHome(home, kind)
+  const it = await openTunnel(lab, RATE, { relays: 1 })
+  await lab.blockUdp()
+  await goesOn(t, it, 'the direct path is blocked', RECOVERY_LIMIT_MS)
+  const after = await passing()
+  assert.equal(after.bytes, 0, 'nothing goes between the homes themselves')
 })
 
-test('the only relay dies: new requests work again once another is there', { skip }, async (t) => {
+test('the only relay dies: new requests and an open channel go on once another is there', { skip }, async (t) => {
   const it = await relayedTunnel(t, 'port-cone', 1)
   it.members[0].child.kill('SIGKILL')
   await timeout(15000)
   const next = it.startRelay()
   await next.line(/relaying for members/)
-  const ms = await recovered(it.client, Date.now())
-  assert.notEqual(ms, null, 'never again')
-  t.diagnostic(`new requests work ${(ms / 1000).toFixed(2)} s after the next relay serves`)
+  await goesOn(t, it, 'the next relay serves', NEW_RELAY_LIMIT_MS)
 })
