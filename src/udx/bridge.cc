@@ -7,10 +7,9 @@
 namespace hg::udx {
 namespace {
 
-constexpr size_t kStreamIdOffset = 4;       // in a UDX header
-constexpr Duration kShortestWait = 500us;   // for its own rate
-constexpr size_t kMaxRunBytes = 60 * 1024;  // of one send
-constexpr size_t kPacketOverhead = 64;      // what an entry of the queue costs beside its bytes
+constexpr size_t kStreamIdOffset = 4;      // in a UDX header
+constexpr Duration kShortestWait = 500us;  // for its own rate
+constexpr size_t kPacketOverhead = 64;     // what an entry of the queue costs beside its bytes
 
 void put_u32(uint8_t* out, uint32_t value) {
   for (int i = 0; i < 4; ++i) out[i] = static_cast<uint8_t>(value >> (8 * i));
@@ -94,15 +93,11 @@ bool Bridge::serve() {
 }
 
 void Bridge::hand_on(size_t to, ByteView datagram) {
-  Run& run = runs_[to];
-  if (!run.bytes.empty() && (run.closed || datagram.size() > run.segment || run.bytes.size() + datagram.size() > kMaxRunBytes ||
-                             run.bytes.size() / run.segment >= SendBatch::kMaxSegments))
-    send(to);
-  if (run.bytes.empty()) run.segment = datagram.size();
-  run.closed = datagram.size() < run.segment;
-  const size_t at = run.bytes.size();
-  append_bytes(run.bytes, datagram);
-  put_u32(run.bytes.data() + at + kStreamIdOffset, options_.remote_ids[to]);
+  DatagramRun& run = runs_[to];
+  if (!run.fits(datagram.size())) send(to);
+  const MutableBytes copy = run.add(datagram.size());
+  std::copy(datagram.begin(), datagram.end(), copy.begin());
+  put_u32(copy.data() + kStreamIdOffset, options_.remote_ids[to]);
   core_.touch(*this);
 }
 
@@ -112,27 +107,19 @@ void Bridge::flush() {
 }
 
 void Bridge::send(size_t to) {
-  Run& run = runs_[to];
-  if (run.bytes.empty()) return;
+  DatagramRun& run = runs_[to];
+  if (run.empty()) return;
   BridgePlace place = places_[to];
   if (place.socket == nullptr) place = options_.where(to).value_or(BridgePlace{});
-  const size_t packets = (run.bytes.size() + run.segment - 1) / run.segment;
-  bool sent = false;
-  if (place.socket != nullptr) {
-    const ByteView all(run.bytes);
-    const size_t most = std::max<size_t>(1, std::min(place.socket->max_segments(), place.socket->max_segment_bytes() / run.segment));
-    for (size_t at = 0; at < all.size(); at += most * run.segment) {
-      const ByteView part = all.subspan(at, std::min(most * run.segment, all.size() - at));
-      sent = place.socket->send_segments(place.remote, {&part, 1}, run.segment) == SendResult::kSent;
-    }
-  }
-  if (sent) {
+  const size_t packets = run.datagrams();
+  const size_t bytes = run.bytes();
+  if (place.socket != nullptr && run.send(*place.socket, place.remote)) {
     count(&BridgeCounters::packets, packets);
-    count(&BridgeCounters::bytes, run.bytes.size());
+    count(&BridgeCounters::bytes, bytes);
   } else {
     count(&BridgeCounters::dropped, packets);
+    run.clear();
   }
-  run.bytes.clear();
 }
 
 }  // namespace hg::udx

@@ -19,6 +19,7 @@
 
 #include "base/runtime.h"
 #include "udx/bandwidth.h"
+#include "udx/datagram_run.h"
 
 namespace hg::udx {
 
@@ -72,12 +73,6 @@ class Bridge final : private SharedBandwidth::Waiter {
     size_t to;
     Bytes datagram;
   };
-  /// Equally long datagrams to one side, the last may be shorter.
-  struct Run {
-    Bytes bytes;
-    size_t segment = 0;
-    bool closed = false;
-  };
 
   bool admits(size_t side, UdpSocket& socket, const Endpoint& from);
   bool pass_now(size_t bytes, TimePoint now);
@@ -95,7 +90,7 @@ class Bridge final : private SharedBandwidth::Waiter {
   BridgeOptions options_;
   std::array<uint32_t, 2> ids_{};
   std::array<BridgePlace, 2> places_{};
-  std::array<Run, 2> runs_;
+  std::array<DatagramRun, 2> runs_;
   std::deque<Packet> queue_;
   size_t queued_ = 0;  // bytes
   BridgeCounters counters_;

@@ -100,6 +100,7 @@ void StreamImpl::destroy() {
 
 void StreamImpl::connect(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id) {
   if (closed_) return;
+  send_messages();
   tx_.set_place({&socket, remote, remote_id});
   place_heard_ = false;
   core_.mark_dirty(*this);
@@ -107,6 +108,7 @@ void StreamImpl::connect(UdpSocket& socket, const Endpoint& remote, uint32_t rem
 
 void StreamImpl::change_remote(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id, std::function<void()> done) {
   if (closed_) return;
+  send_messages();
   on_remote_changed_ = std::move(done);
   tx_.change_place({&socket, remote, remote_id}, std::make_unique<cc::Bbr>(core_.runtime.rng().u32()));
   place_heard_ = false;
@@ -115,6 +117,7 @@ void StreamImpl::change_remote(UdpSocket& socket, const Endpoint& remote, uint32
 
 void StreamImpl::relocate(UdpSocket& socket, const Endpoint& remote, uint32_t remote_id) {
   if (closed_) return;
+  send_messages();
   core_.forget_waiting(*this);
   tx_.relocate({&socket, remote, remote_id}, std::make_unique<cc::Bbr>(core_.runtime.rng().u32()), core_.runtime.now());
   place_heard_ = false;
@@ -129,15 +132,32 @@ void StreamImpl::retry_now() {
   timer_.arm(core_.runtime.now());
 }
 
-bool StreamImpl::send_message(ByteView message) { return connected() && send_message_to(*tx_.place().socket, tx_.place().remote, message); }
+bool StreamImpl::send_message(ByteView message) {
+  if (!connected() || message.size() > tx_.mtu().max_payload()) return false;
+  const size_t size = wire::kUdxHeaderSize + message.size();
+  if (!messages_.fits(size)) send_messages();
+  const MutableBytes datagram = messages_.add(size);
+  wire::encode_udx_header(message_header(), datagram.data());
+  std::copy(message.begin(), message.end(), datagram.begin() + wire::kUdxHeaderSize);
+  core_.mark_dirty(*this);
+  return true;
+}
+
+void StreamImpl::send_messages() {
+  if (!messages_.empty()) messages_.send(*tx_.place().socket, tx_.place().remote);
+}
 
 bool StreamImpl::send_message_to(UdpSocket& socket, const Endpoint& to, ByteView message) {
   if (!connected() || message.size() > tx_.mtu().max_payload()) return false;
   ByteArray<wire::kUdxHeaderSize> header;
-  wire::encode_udx_header({wire::kUdxMessage, 0, tx_.place().stream_id, rx_.window(), tx_.next_seq(), rx_.ack()}, header.data());
+  wire::encode_udx_header(message_header(), header.data());
   const std::array<ByteView, 2> slices{ByteView(header), message};
   socket.send_segments(to, slices, header.size() + message.size());
   return true;
+}
+
+wire::UdxHeader StreamImpl::message_header() const {
+  return {wire::kUdxMessage, 0, tx_.place().stream_id, rx_.window(), tx_.next_seq(), rx_.ack()};
 }
 
 void StreamImpl::probe_peer() {
@@ -245,6 +265,7 @@ void StreamImpl::flush() {
     handler_->on_end();
   }
   if (closed_ || !connected()) return;
+  send_messages();
   const Sender::SendReport report = tx_.transmit(core_.runtime.now(), {rx_.ack(), rx_.window()});
   if (report.packets > 0) {
     advertised_ = rx_.window();
@@ -319,6 +340,7 @@ void StreamImpl::on_timer() {
   if (!next) {
     tx_.release_idle();
     rx_.release_idle();
+    messages_.release();
     return;
   }
   if (*next > now) {
@@ -345,6 +367,7 @@ void StreamImpl::on_timer() {
 
 void StreamImpl::close(std::optional<Error> error, uint8_t last_word_flags, bool linger) {
   if (connected()) {
+    send_messages();
     const Place& place = tx_.place();
     if (last_word_flags & wire::kUdxDestroy) send_bare(last_word_flags);
     if (linger) core_.linger(id_, place.remote, {last_word_flags, 0, place.stream_id, rx_.window(), tx_.next_seq(), rx_.ack()});

@@ -11,6 +11,7 @@
 // Owner: whoever created it. One thread.
 #pragma once
 
+#include "udx/datagram_run.h"
 #include "udx/mux_core.h"
 #include "udx/receiver.h"
 #include "udx/sender.h"
@@ -76,6 +77,8 @@ class StreamImpl final : public Stream {
   size_t sack_ranges_allowed() const;
   void send_ack();
   bool send_bare(uint8_t flags);
+  wire::UdxHeader message_header() const;
+  void send_messages();
   bool window_update_due() const;
   size_t high_water() const;
   void close(std::optional<Error> error, uint8_t last_word_flags, bool linger);
@@ -91,6 +94,7 @@ class StreamImpl final : public Stream {
   std::function<void()> on_remote_changed_;
   Receiver rx_;
   Sender tx_;
+  DatagramRun messages_;  // of this turn
   Timer timer_;
   Timer pace_timer_;
 

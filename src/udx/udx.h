@@ -68,9 +68,10 @@ class Stream : public ByteStream {
   virtual UdpSocket* socket() const = 0;
   virtual Endpoint remote() const = 0;
   virtual uint32_t remote_id() const = 0;
-  /// An unordered, unacknowledged datagram (UDX MESSAGE). False: longer than a packet takes, or not connected.
+  /// An unordered, unacknowledged datagram (UDX MESSAGE). It leaves at the end of the turn, equally long ones in one call. False: longer
+  /// than a packet takes, or not connected.
   virtual bool send_message(ByteView message) = 0;
-  /// The same to another place than the stream's.
+  /// The same to another place than the stream's, and at once.
   virtual bool send_message_to(UdpSocket& socket, const Endpoint& to, ByteView message) = 0;
   virtual void set_message_handler(std::function<void(ByteView)> handler) = 0;
   /// Called before every packet of this stream. `fits`: the peer may well have sent these numbers; one who only knows the id would hardly
