@@ -389,6 +389,18 @@ TEST(NodeMove, NewAddressIsLearntFromNodesThatShareAHost) {
   EXPECT_EQ(mover.external_address()->host(), "8.7.7.7");
 }
 
+TEST(NodeMove, AnOpenNodeIsOpenAtItsNewAddress) {
+  DhtNetwork net;
+  net.add_persistent(10);
+  Node& node = net.add_user();
+  ASSERT_TRUE(net.settle());
+  net.world.run_for(2min);
+  ASSERT_TRUE(node.remote_address());
+  net.hosts.back()->set_address(*parse_ipv4("8.7.7.7"));
+  net.world.run_for(2min);
+  EXPECT_EQ(node.remote_address(), (Endpoint{net.hosts.back()->address(), 49737}));
+}
+
 TEST(NodeStart, PortsFallThroughAndFailWhenExact) {
   sim::World world;
   sim::Host& host = world.add_host("8.0.0.1");

@@ -132,7 +132,11 @@ void Node::adopt_new_address() {
   notify([](NodeListener& l) { l.on_nat_update(); });
   if (!moved) return;
   HG_LOG(kInfo, "dht", "our address is now {}", in.nat->address().host());
-  firewalled_ = options_.firewalled;
+  if (const bool was = std::exchange(firewalled_, options_.firewalled); was != options_.firewalled) {
+    // The other socket has another port: what was seen of this one does not count for it.
+    resample_address();
+    in.nat = std::move(in.next_nat);
+  }
   in.tested_host.reset();
   in.force_ticks = 0;
   become_ephemeral();
