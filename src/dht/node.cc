@@ -199,7 +199,11 @@ void Node::on_request(IncomingRequest& request) {
   request.error(wire::kUnknownCommand);
 }
 
-void Node::on_response(const Response& response) { learn(response.from, response.id, response.to, response.socket == current_socket()); }
+void Node::on_response(const Response& response) {
+  const bool ours = response.socket == current_socket();
+  learn(response.from, response.id, response.to, ours);
+  if (ours) note_seen_at(response.from, response.to);
+}
 
 void Node::send_response(const IncomingRequest& request, const Endpoint& to, uint64_t error, std::optional<Bytes> value,
                          const ReplyOptions& options) {

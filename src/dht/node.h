@@ -230,6 +230,7 @@ class Node final : public UdpReceiver {
   void on_request_timeout(const Endpoint& to);
   void add_nat_sample(const Endpoint& voter, const Endpoint& seen_as);
   bool may_vote(const Endpoint& voter);
+  void note_seen_at(const Endpoint& by, const Endpoint& seen_as);
   void add_sample_without_id(const Endpoint& from, const Endpoint& to);
 
   // Ticks and network state (node_ticks.cc).

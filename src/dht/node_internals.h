@@ -46,7 +46,9 @@ struct Node::Internals {
     uint32_t host;
     uint64_t tick;
   };
-  std::deque<Vote> votes;  // public hosts whose view was used last, as many as the sampler holds
+  std::deque<Vote> votes;                  // public hosts whose view was used last, as many as the sampler holds
+  std::optional<Endpoint> open_at;         // where a firewall test found us reachable
+  std::unordered_set<Endpoint> elsewhere;  // who has seen us at another address since somebody last saw us there
   std::vector<uint32_t> interfaces;
   std::optional<uint32_t> tested_host;  // of the last full network state update
   bool updating_network_state = false;

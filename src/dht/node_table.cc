@@ -1,6 +1,7 @@
 // Upkeep of the routing table and of what others tell about our address (npm dht-rpc 6.27).
 #include <algorithm>
 
+#include "base/log.h"
 #include "dht/node_internals.h"
 #include "dht/private_address.h"
 
@@ -137,6 +138,18 @@ bool Node::may_vote(const Endpoint& voter) {
   if (votes.size() == kMaxVotes) votes.pop_front();
   votes.push_back({voter.address, tick});
   return true;
+}
+
+/// A router that gets another public address, or maps our port anew, changes none of our interfaces, and we would go on telling everybody
+/// the old address. Those who answer us see it at once, long before each of them has its next vote.
+void Node::note_seen_at(const Endpoint& by, const Endpoint& seen_as) {
+  Internals& in = *internals_;
+  if (!in.open_at || in.next_nat || is_private(seen_as.address) != is_private(in.open_at->address)) return;
+  if (seen_as == *in.open_at) return in.elsewhere.clear();
+  in.elsewhere.insert(is_private(by.address) ? by : Endpoint{by.address, 0});
+  if (in.elsewhere.size() < std::min(kEnoughNewSamples, voices(table_))) return;
+  HG_LOG(kInfo, "dht", "others see us at {} now", seen_as.to_string());
+  resample_address();
 }
 
 void Node::add_nat_sample(const Endpoint& voter, const Endpoint& seen_as) {

@@ -122,21 +122,25 @@ void Node::resample_address() {
   internals_->next_nat = std::make_unique<NatSampler>();
   internals_->samples_without_id.clear();
   internals_->votes.clear();
+  internals_->elsewhere.clear();
   for (Contact& contact : table_.by_age()) contact.sampled = 0;
 }
 
 void Node::adopt_new_address() {
   Internals& in = *internals_;
-  const bool moved = in.nat->known() && in.next_nat->known() && in.nat->address().address != in.next_nat->address().address;
+  const NatSampler& next = *in.next_nat;
+  const bool other_host = in.nat->known() && next.known() && in.nat->address().address != next.address().address;
+  const bool moved = other_host || (in.open_at && (!next.known() || next.address() != *in.open_at));
   in.nat = std::move(in.next_nat);
   notify([](NodeListener& l) { l.on_nat_update(); });
   if (!moved) return;
-  HG_LOG(kInfo, "dht", "our address is now {}", in.nat->address().host());
+  HG_LOG(kInfo, "dht", "our address is now {}", in.nat->known() ? in.nat->address().to_string() : "unknown");
   if (const bool was = std::exchange(firewalled_, options_.firewalled); was != options_.firewalled) {
     // The other socket has another port: what was seen of this one does not count for it.
     resample_address();
     in.nat = std::move(in.next_nat);
   }
+  in.open_at.reset();
   in.tested_host.reset();
   in.force_ticks = 0;
   become_ephemeral();
@@ -197,6 +201,7 @@ void Node::finish_network_update(bool only_firewall, const Endpoint& seen_as, st
                                  std::function<void(bool)> done) {
   Internals& in = *internals_;
   firewalled_ = false;
+  if (probed) in.open_at = probed->address();
   if (!ephemeral_ || !in.nat->known() || in.nat->address() != seen_as) return done(false);
   const Endpoint address = probed ? probed->address() : seen_as;
   if (probed) {
