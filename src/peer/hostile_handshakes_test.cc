@@ -1,0 +1,190 @@
+// A server that is lied to, and one that is sent more handshakes than it serves.
+#include <gtest/gtest.h>
+
+#include "noise/handshake.h"
+#include "support/listening_peers.h"
+
+namespace hg::peer {
+namespace {
+
+using sim::NatKind;
+using sim::Peer;
+using sim::PeerNetwork;
+
+TEST_F(Peers, NothingMalformedDoesHarm) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  const Hash32 target = dht::hash_target(key(1).public_key);
+  const std::vector<Endpoint> places{a.node.socket().local_endpoint(), server_->relay_addresses()[0],
+                                     net_.peers[3]->node.socket().local_endpoint()};
+  SeededRng rng(5);
+  for (int i = 0; i < 3000; ++i) {
+    dht::Command command;
+    command.command = i % 2 == 0 ? wire::kPeerHandshake : wire::kPeerHolepunch;
+    if (i % 7 != 0) command.target = target;
+    Bytes body(rng.below(200));
+    rng.fill(body);
+    const uint64_t mode = rng.below(6);
+    std::optional<Endpoint> peer, relay;
+    if (rng.below(2) == 0) peer = Endpoint{b.node.socket().local_endpoint().address, static_cast<uint16_t>(rng.below(3))};
+    if (rng.below(2) == 0) relay = places[rng.below(3)];
+    switch (rng.below(4)) {
+      case 0:
+        command.value = body;
+        break;
+      case 1:
+        command.value = Bytes{};
+        break;
+      default:
+        command.value = command.command == wire::kPeerHandshake ? wire::encode(wire::Handshake{mode, body, peer, relay})
+                                                                : wire::encode(wire::Holepunch{mode, rng.below(5), body, peer});
+    }
+    dht::RequestOptions options;
+    options.retries = 0;
+    b.node
+        .request(
+            places[rng.below(3)], std::move(command), [](auto) {}, std::move(options))
+        .detach();
+    net_.world.run_for(5ms);
+  }
+  EXPECT_GT(a.host->counters().handshakes_refused, 50u);
+  net_.world.run_for(30s);
+  auto made = connect(b, key(1).public_key);
+  ASSERT_TRUE(made) << made.error().code;
+  expect_echo(std::move(*made));
+}
+
+TEST_F(Peers, PayloadsThatLieAreRefusedOrSurvived) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  const Hash32 target = dht::hash_target(key(1).public_key);
+  wire::NoisePayload good;
+  good.udx = wire::UdxInfo{.id = 77};
+  good.secret_stream = wire::SecretStreamInfo{};
+  wire::NoisePayload other_version = good, no_udx = good, odd_firewall = good, open = good, many = good;
+  other_version.version = 2;
+  no_udx.udx.reset();
+  odd_firewall.firewall = 1234567;
+  open.firewall = wire::kFirewallOpen;
+  for (uint16_t i = 0; i < 150; ++i) many.addresses4.push_back({0x0a000001, i});
+  for (const wire::NoisePayload& payload : {other_version, no_udx, odd_firewall, open, many}) {
+    auto handshake = noise::IkHandshake::initiator(key(98), key(1).public_key, noise::dht_namespace(wire::kPeerHandshake), b.runtime.rng());
+    dht::Command command;
+    command.command = wire::kPeerHandshake;
+    command.target = target;
+    command.value = wire::encode(wire::Handshake{wire::kFromClient, *handshake.write_message(wire::encode(payload)), {}, {}});
+    std::optional<wire::NoisePayload> answer;
+    const auto request = b.node.request(a.node.socket().local_endpoint(), std::move(command), [&](Expected<dht::Response> r) {
+      ASSERT_TRUE(r) << r.error().code;
+      const auto reply = wire::decode_handshake(r->value.value_or(Bytes{}));
+      ASSERT_TRUE(reply);
+      const auto plain = handshake.read_message(reply->noise);
+      ASSERT_TRUE(plain);
+      answer = wire::decode_noise_payload(*plain);
+    });
+    net_.world.run_for(3s);
+    ASSERT_TRUE(answer);
+    const uint64_t expected = payload.version != 1 ? wire::kErrorVersionMismatch : !payload.udx ? wire::kErrorAborted : wire::kErrorNone;
+    EXPECT_EQ(answer->error, expected);
+  }
+  net_.world.run_for(60s);
+  EXPECT_TRUE(served_.empty());
+  EXPECT_EQ(a.mux.stream_count(), 0u);
+}
+
+/// Sends handshakes, each a new one: straight, or as if a relay passed them on for some client.
+class Flood {
+ public:
+  static constexpr Duration kApart = 8ms;
+
+  Flood(PeerNetwork& net, Peer& from, const PublicKey& server, const Endpoint& at, bool as_relay)
+      : net_(net), from_(from), server_(server), at_(at), as_relay_(as_relay) {}
+
+  void send(
+      int count, const std::function<bool()>& enough = [] { return false; }) {
+    for (int i = 0; i < count && !enough(); ++i) {
+      send_one();
+      net_.world.run_for(kApart);
+    }
+  }
+
+ private:
+  void send_one() {
+    wire::NoisePayload payload;
+    payload.udx = wire::UdxInfo{.id = 77};
+    payload.firewall = as_relay_ ? wire::kFirewallUnknown : wire::kFirewallOpen;
+    auto handshake = noise::IkHandshake::initiator(key(98), server_, noise::dht_namespace(wire::kPeerHandshake), from_.runtime.rng());
+    wire::Handshake message{wire::kFromClient, *handshake.write_message(wire::encode(payload)), {}, {}};
+    if (as_relay_) {
+      message.mode = wire::kFromRelay;
+      message.peer_address = Endpoint{rng_.u32(), static_cast<uint16_t>(1 + rng_.below(60000))};
+    }
+    dht::Command command;
+    command.command = wire::kPeerHandshake;
+    command.target = dht::hash_target(server_);
+    command.value = wire::encode(message);
+    dht::RequestOptions options;
+    options.retries = 0;
+    from_.node
+        .request(
+            at_, std::move(command), [](auto) {}, std::move(options))
+        .detach();
+  }
+
+  PeerNetwork& net_;
+  Peer& from_;
+  PublicKey server_;
+  Endpoint at_;
+  bool as_relay_;
+  SeededRng rng_{5};
+};
+
+TEST_F(Peers, AFloodOfHandshakesIsBounded) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  Flood(net_, b, key(1).public_key, a.node.socket().local_endpoint(), false).send(600);
+  EXPECT_LE(a.mux.stream_count(), 32u);
+  net_.world.run_for(60s);
+  EXPECT_EQ(a.mux.stream_count(), 0u);
+}
+
+TEST_F(Peers, AFloodThatNamesOtherClientsLocksNobodyOut) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  Peer& c = net_.add_behind_nat(NatKind::kConsistent);
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  for (const Endpoint& at : {a.node.socket().local_endpoint(), server_->relay_addresses().back()}) {
+    Flood flood(net_, b, key(1).public_key, at, true);
+    flood.send(1500);
+    EXPECT_LE(a.mux.stream_count(), 32u);
+    std::unique_ptr<noise::SecureConnection> made;
+    const auto attempt = c.host->connect(key(1).public_key, {key(99), {}}, [&](auto result) {
+      if (result) made = std::move(*result);
+    });
+    flood.send(600, [&] { return made != nullptr; });
+    ASSERT_TRUE(made);
+    expect_echo(std::move(made));
+  }
+}
+
+TEST_F(Peers, ManyOfOneHostAreServedOneAfterTheOther) {
+  Peer& a = net_.add_open();
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  listen(a, key(1));
+  for (size_t i = 1; i <= 50; ++i) {
+    const auto made = connect(b, key(1).public_key, 5s);
+    ASSERT_TRUE(made) << made.error().code;
+    ASSERT_TRUE(net_.world.run_until([&] { return served_.size() == i; }, 1s)) << i;
+  }
+}
+
+}  // namespace
+}  // namespace hg::peer
