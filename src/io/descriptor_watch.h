@@ -24,10 +24,12 @@ class DescriptorWatch {
   void watch_write(bool on);
   /// From the next readiness on; allowed inside a callback.
   void set_callbacks(Callback on_readable, Callback on_writable);
+  /// One call when the descriptor is in error or hung up (urgent data, too), also if it is so already.
+  void watch_failure(Callback on_failure);
 
  private:
   struct State;
-  enum class Direction { kRead, kWrite };
+  enum class Direction { kRead, kWrite, kFailure };
   static void wait(const std::shared_ptr<State>& state, Direction direction);
 
   int fd_;

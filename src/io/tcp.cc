@@ -35,6 +35,13 @@ void set_stream_options(int fd, int family) {
   set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
 }
 
+int pending_error(int fd) {
+  int number = 0;
+  socklen_t length = sizeof number;
+  getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &length);
+  return number;
+}
+
 SocketAddress bound_address(int fd) {
   sockaddr_storage storage{};
   socklen_t length = sizeof storage;
@@ -58,6 +65,11 @@ class KernelTcpSocket final : public TcpSocket {
   void set_handler(TcpHandler* handler) override { handler_ = handler; }
   void watch_read(bool on) override { watch_->watch_read(on); }
   void watch_write(bool on) override { watch_->watch_write(on); }
+  void watch_failure() override {
+    watch_->watch_failure([this] {
+      if (handler_ != nullptr && pending_error(watch_->fd()) != 0) handler_->on_failure();
+    });
+  }
 
   IoResult read(MutableBytes into) override {
     const ssize_t got = ::recv(watch_->fd(), into.data(), into.size(), MSG_DONTWAIT);
@@ -182,10 +194,8 @@ class AddressConnect final : public TcpConnect {
   }
   void completed() {
     watch_->watch_write(false);
-    int number = 0;
-    socklen_t length = sizeof number;
-    getsockopt(watch_->fd(), SOL_SOCKET, SO_ERROR, &number, &length);
-    if (number != 0) return finish(errno_error(number, "connect to " + address_.to_string()));
+    if (const int number = pending_error(watch_->fd()); number != 0)
+      return finish(errno_error(number, "connect to " + address_.to_string()));
     finish(std::unique_ptr<TcpSocket>(std::make_unique<KernelTcpSocket>(std::move(watch_), address_)));
   }
   void finish(Expected<std::unique_ptr<TcpSocket>> result) {

@@ -24,6 +24,8 @@ class TcpHandler {
   /// Level-triggered: called once per turn while data (or end, or an error) waits and watch_read is on.
   virtual void on_readable() = 0;
   virtual void on_writable() = 0;
+  /// What watch_failure() asked for.
+  virtual void on_failure() {}
 };
 
 struct IoResult {
@@ -39,6 +41,8 @@ class TcpSocket {
   virtual void set_handler(TcpHandler* handler) = 0;
   virtual void watch_read(bool on) = 0;
   virtual void watch_write(bool on) = 0;
+  /// From now on on_failure() is called, once, when the connection breaks: for who does not read any more.
+  virtual void watch_failure() = 0;
   virtual IoResult read(MutableBytes into) = 0;
   /// Writes as much of the slices (at most 64) as the kernel takes.
   virtual IoResult write(std::span<const ByteView> slices) = 0;

@@ -119,6 +119,26 @@ TEST_F(RelayTest, AClientThatLeavesBeforeItsChannelOpensIsForgottenAtOnce) {
   ASSERT_TRUE(wait([&] { return provider_->counters().channels_open == 0 && links_->links() == 0; }));
 }
 
+// Nothing is read any more from who has ended, and nothing may be there to write: the break says itself.
+TEST_F(RelayTest, WhoHasEndedAndBreaksIsNoticed) {
+  start();
+  auto c = client();
+  c->end();
+  ASSERT_TRUE(wait([&] { return served_.size() == 1 && served_[0]->ended; }));
+  c->socket->reset_on_close();
+  c.reset();
+  ASSERT_TRUE(wait([&] { return gates_->clients() == 0; }));
+  ASSERT_TRUE(wait([&] { return links_->links() == 0; }));
+
+  auto other = client();
+  ASSERT_TRUE(wait([&] { return served_.size() == 2; }));
+  served_[1]->end();
+  ASSERT_TRUE(wait([&] { return other->ended; }));
+  served_[1]->socket->reset_on_close();
+  served_.clear();
+  EXPECT_TRUE(wait([&] { return links_->links() == 0; }));
+}
+
 TEST_F(RelayTest, IdleClientsExpire) {
   serve_udp_echo();
   tunnel::Limits limits;

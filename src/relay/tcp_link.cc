@@ -160,6 +160,7 @@ TcpLink::Pulled TcpLink::pull() {
     case Kind::kEnd:
       local_ended_ = true;
       socket_->watch_read(false);
+      socket_->watch_failure();
       channel_->end();
       finish_when_done();
       return Pulled::kStopped;

@@ -56,6 +56,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
 
   void on_readable() override;
   void on_writable() override;
+  void on_failure() override { socket_failed(); }
   size_t under_way() const override { return socket_->unacknowledged(); }
   bool held_back() const override { return shaped_ != nullptr && shaped_->down.waiting(); }
   void cut_off() override;
