@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "base/log.h"
 #include "crypto/crypto.h"
@@ -47,11 +49,18 @@ std::string find_token(const Request& request, const Target& target) {
   return std::string(body);
 }
 
+/// A number, or one in quotes, as `jq --arg` writes it.
 std::optional<int64_t> read_time(const json::object& object) {
   const json::value* value = object.if_contains("timestamp");
   if (value == nullptr) value = object.if_contains("ts");
-  if (value == nullptr || !value->is_number()) return std::nullopt;
-  const double number = value->to_number<double>();
+  if (value == nullptr) return std::nullopt;
+  double number = std::numeric_limits<double>::quiet_NaN();
+  if (value->is_number()) number = value->to_number<double>();
+  if (value->is_string()) {
+    const std::string_view text = value->get_string();
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (failure != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  }
   return std::isfinite(number) && std::abs(number) < 9e15 ? std::optional(static_cast<int64_t>(number)) : std::nullopt;
 }
 

@@ -62,6 +62,7 @@ TEST_F(UnlimitedTest, GrantsThirtyMinutesToTheCaller) {
   EXPECT_EQ(200, post("{\"payload\":\"" + token(host_.wall_ms(), "203.0.113.10") + "\"}").status);
   EXPECT_EQ(200, post("a=b&payload=" + token(host_.wall_ms(), "203.0.113.10")).status);
   EXPECT_EQ(200, get(sealed("{\"ts\":" + std::to_string(host_.wall_ms()) + ",\"ip\":\"203.0.113.10\"}")).status);
+  EXPECT_EQ(200, get(sealed("{\"timestamp\":\"" + std::to_string(host_.wall_ms()) + "\",\"ip\":\"203.0.113.10\"}")).status);
 }
 
 TEST_F(UnlimitedTest, ATokenCountsOnceInWhateverSpelling) {
@@ -84,6 +85,7 @@ TEST_F(UnlimitedTest, RefusesWrongTimesAddressesAndContent) {
   EXPECT_EQ(403, get(token(now + 301'000, "203.0.113.10")).status);
   EXPECT_EQ(R"({"ok":false,"error":"ip_mismatch","callerIp":"203.0.113.10"})", get(token(now, "203.0.113.11")).body);
   EXPECT_EQ(R"({"ok":false,"error":"invalid_payload"})", get(sealed("{}")).body);
+  EXPECT_EQ(R"({"ok":false,"error":"invalid_payload"})", get(sealed(R"({"ts":"now","ip":"203.0.113.10"})")).body);
   EXPECT_EQ(R"({"ok":false,"error":"missing_payload"})", post("").body);
   EXPECT_TRUE(grants_.empty());
 }
