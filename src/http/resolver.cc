@@ -143,12 +143,13 @@ Response Resolver::answer(const Request& request) const {
 }
 
 Response Resolver::resolve(const Target& target) const {
-  const std::string protocol = lower(first_of(target.query, {"proto", "protocol"}));
+  std::string protocol = lower(first_of(target.query, {"proto", "protocol"}));
+  if (protocol.empty()) protocol = "tcp";
   const std::string remote_ip = first_of(target.query, {"remote_addr", "remoteAddr"});
   const std::string remote_port = first_of(target.query, {"remote_port", "remotePort"});
   const std::string server_ip = first_of(target.query, {"server_addr", "serverAddr", "local_addr", "localAddr"});
   const std::string server_port = first_of(target.query, {"server_port", "serverPort", "local_port", "localPort"});
-  if (protocol.empty() || remote_ip.empty() || remote_port.empty() || server_ip.empty() || server_port.empty())
+  if (remote_ip.empty() || remote_port.empty() || server_ip.empty() || server_port.empty())
     return json_response(400, R"({"error":"missing_tuple_params"})");
   const std::string key = key_of(protocol, canonical(remote_ip), remote_port, canonical(server_ip), server_port);
   const auto found = index_.find(key);

@@ -4,9 +4,9 @@
 //   GET /resolve?proto=&remote_addr=&remote_port=&server_addr=&server_port=   200 the record · 400 · 404
 //   GET /all                                                             an array of all records        (both: password, if there is one)
 //
-// remote is the provider's socket, server the service. Answers to /resolve also carry X-Client-IP, X-Client-Port and X-Ingress-Labels, for
-// nginx' auth_request. A record lives as long as its socket and max(idle time-out + 60 s, 120 s) after its last traffic, after the socket
-// closed 120 s; at most kMaxRecords, the oldest go first. One thread.
+// proto is tcp where it is left out; remote is the provider's socket, server the service. Answers to /resolve also carry X-Client-IP,
+// X-Client-Port and X-Ingress-Labels, for nginx' auth_request. A record lives as long as its socket and max(idle time-out + 60 s, 120 s)
+// after its last traffic, after the socket closed 120 s; at most kMaxRecords, the oldest go first. One thread.
 #pragma once
 
 #include <list>

@@ -56,6 +56,7 @@ TEST_F(ResolverTest, ResolvesBySpellingsOfTheTuple) {
   EXPECT_EQ(200, get(query(5000, "%3A%3Affff%3A127.0.0.1", "::ffff:127.0.0.1")).status);
   EXPECT_EQ(200, get(query(5001, "0:0:0:0:0:0:0:1", "::1")).status);
   EXPECT_EQ(200, get("/resolve?protocol=TCP&remoteAddr=127.0.0.1&remotePort=5000&localAddr=127.0.0.1&local_port=80").status);
+  EXPECT_EQ(200, get("/resolve?remote_addr=127.0.0.1&remote_port=5000&server_addr=127.0.0.1&server_port=80").status);
   const Response missing = get(query(5002));
   EXPECT_EQ(404, missing.status);
   EXPECT_EQ(R"({"error":"not_found","key":"tcp|127.0.0.1|5002|127.0.0.1|80"})", missing.body);
