@@ -67,10 +67,11 @@ Expected<uint16_t> parse_port(const std::string& option, const std::string& text
 
 Expected<bool> parse_switch(const std::string& option, const RawOptions& raw, bool fallback) {
   if (!raw.has(option)) return fallback;
-  const std::string text = raw.last(option);
+  std::string text = raw.last(option);
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (text.empty() || text == "true" || text == "1" || text == "yes" || text == "on") return true;
   if (text == "false" || text == "0" || text == "no" || text == "off") return false;
-  return usage("--" + option + ": '" + text + "' is not a switch; give true or false, or nothing");
+  return usage("--" + option + ": '" + raw.last(option) + "' is not a switch; give true or false, or nothing");
 }
 
 Expected<std::string> read_router_file(const std::string& path) {
@@ -408,7 +409,7 @@ class Builder {
   Expected<void> read_unlimited() {
     if (!raw_.has("unlimitedSecret")) {
       for (const char* flag : {"unlimitedHost", "unlimitedPort", "unlimitedPublic"})
-        if (raw_.has(flag)) return usage(std::string("--") + flag + ": needs a secret; add --unlimitedSecret");
+        if (raw_.typed(flag)) return usage(std::string("--") + flag + ": needs a secret; add --unlimitedSecret");
       return {};
     }
     config_.endpoints.unlimited_secret = raw_.last("unlimitedSecret");

@@ -27,6 +27,24 @@ TEST(Config, BothRolesInOneProcess) {
   EXPECT_TRUE(config->filters.empty());
 }
 
+// As YAML and Python write it, and the TypeScript program reads it.
+TEST(Config, SwitchesAreReadInEitherCase) {
+  const auto config = make_config(raw("gateway", {{"router", {kSecret}}, {"verbose", {"True"}}, {"noRelay", {"FALSE"}}}));
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_TRUE(config->verbose);
+  EXPECT_TRUE(config->relay);
+}
+
+// A compose file that names them, and a secret that may be empty.
+TEST(Config, WhatTheEnvironmentSaysOfUnlimitedIsNothingWithoutASecret) {
+  RawOptions options = raw("gateway", {{"router", {kSecret}}, {"unlimitedHost", {"127.0.0.1"}}, {"unlimitedPort", {"8091"}}});
+  EXPECT_FALSE(make_config(options).ok());
+  options.from_environment = {"unlimitedHost", "unlimitedPort"};
+  const auto config = make_config(options);
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_FALSE(config->endpoints.unlimited);
+}
+
 TEST(Config, AllDigitSecretIsASecret) { EXPECT_TRUE(make_config(raw("gateway", {{"router", {std::string(64, '7')}}})).ok()); }
 
 TEST(Config, LimitsAreSetAndBounded) {
