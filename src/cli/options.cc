@@ -77,7 +77,7 @@ constexpr Flag kFlags[] = {
     {"peerStaleMs", Takes::kValue, "MS", "Largest difference of two peers' clocks (900000)", kLimit},
     {"peerRefreshMs", Takes::kValue, "MS", "Interval of advertisements (5000)", kLimit},
     {"peerRefreshWaitMs", Takes::kValue, "MS", "Pause before a refresh that was asked for (100)", kLimit},
-    {"tcpSocketTimeoutMs", Takes::kValue, "MS", "Idle TCP channels end after this (3600000)", kLimit},
+    {"tcpSocketTimeoutMs", Takes::kValue, "MS", "Idle TCP channels end after this (never)", kLimit},
     {"udpSocketTimeoutMs", Takes::kValue, "MS", "Idle UDP flows end after this (3600000)", kLimit},
 };
 

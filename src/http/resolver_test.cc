@@ -89,6 +89,13 @@ TEST_F(ResolverTest, APasswordCoversAllButHealth) {
   EXPECT_EQ(200, locked.answer(request).status);
 }
 
+// An SSH session over the weekend: its connection stays, and who is behind it can be asked.
+TEST_F(ResolverTest, AnIdleTcpConnectionKeepsItsRecord) {
+  resolver_.on_service_flow(flow(1));
+  world_.run_for(60h);
+  EXPECT_EQ(200, get(query(1)).status);
+}
+
 TEST_F(ResolverTest, RecordsOutliveTheirSocketByTwoMinutes) {
   auto open = flow(1);
   auto closed = flow(2);

@@ -21,7 +21,9 @@ struct Limits {
   Duration peer_stale = 900s;  // largest difference of two clocks that a hello may show
   Duration peer_refresh = 5s;  // routes are advertised again this often
   Duration peer_refresh_wait = 100ms;
-  Duration tcp_socket_timeout = 1h;  // without a byte in either direction
+  // Without a byte in either direction; 21 years, as long as a TypeScript peer's TCP channels live: its flag of this name ends nothing
+  // either. Keepalive finds who is gone.
+  Duration tcp_socket_timeout = 21 * 360 * 24h;
   Duration udp_socket_timeout = 1h;
 
   Duration hello_timeout = 15s;       // a connection that says no hello is dropped
