@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "app/own_gate.h"
 #include "app/stats.h"
 #include "base/log.h"
 
@@ -55,6 +56,9 @@ void Member::join() {
   tunnel::NodeOptions options;
   options.gateway = plan_.config.gateway;
   options.filter = plan_.filter;
+  options.leads_back = [this](const tunnel::Service& service, const Endpoint& provider) {
+    return is_own_gate(plan_.config.listen, service, provider, loop_.network().interface_addresses());
+  };
   options.limits = plan_.config.limits;
   if (plan_.config.provider) {
     links_ = std::make_unique<relay::ServiceLinks>(loop_, plan_.config.limits);

@@ -1,5 +1,7 @@
 #include "tunnel/gateway.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -117,7 +119,7 @@ void Gateway::handle_routes(Session& session, ByteView json) {
   const TimePoint now = context_.runtime.now();
   const Hash32 hash = crypto::blake2b_256({json});
   if (hash == member->second.last_routes) return routes_.refresh(session.remote_key(), now);
-  const auto advertisement = decode_advertisement(as_text(json));
+  auto advertisement = decode_advertisement(as_text(json));
   if (!advertisement) {
     ++context_.counters.malformed_messages;
     HG_LOG(kWarn, kLog, "peer {}: {}", to_hex(ByteView(session.remote_key()).first(4)), advertisement.error().message);
@@ -129,6 +131,7 @@ void Gateway::handle_routes(Session& session, ByteView json) {
            advertisement->skipped);
   }
   member->second.last_routes = hash;
+  drop_loops(session, advertisement->routes);
   session.set_remote_features(advertisement->features);
   session.set_remote_relay(advertisement->relay);
   const uint64_t policies = routes_.policy_changes();
@@ -138,6 +141,21 @@ void Gateway::handle_routes(Session& session, ByteView json) {
   const std::vector<Gate> current = routes_.gates();
   std::erase_if(lingering_, [&](const auto& held) { return has_gate(current, held.first); });
   routes_changed();
+}
+
+/// One client of such a gate would fill both processes with connections to each other, and the service could not begin to listen.
+void Gateway::drop_loops(const Session& session, std::vector<Service>& routes) const {
+  const noise::ConnectionStats path = session.stats();
+  if (!leads_back_ || path.relayed) return;
+  std::erase_if(routes, [&](const Service& service) {
+    if (!routes_.wants(service) || !leads_back_(service, path.remote)) return false;
+    const std::string line = fmt::format(
+        "gate {}/{} stays closed: it would be {}:{} itself, the service of provider {} on this machine; give it another gatePort",
+        service.gate_port, protocol_name(service.protocol), service.service_host, service.service_port,
+        to_hex(ByteView(session.remote_key()).first(4)));
+    if (context_.notices.due(line, context_.runtime.now())) HG_LOG(kWarn, kLog, "{}", line);
+    return true;
+  });
 }
 
 void Gateway::set_answering(Session& session, bool answering) {

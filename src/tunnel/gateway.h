@@ -28,12 +28,17 @@ struct GateRequest {
   ClientAddress listener;  // the gate's own address
 };
 
+/// Whether the gate for `service` would be that service's own address: its provider, which is at `provider`, would connect to the gate, and
+/// that to the provider. Null: never.
+using LeadsBack = std::function<bool(const Service& service, const Endpoint& provider)>;
+
 class Gateway {
  public:
   explicit Gateway(const Context& context);
   ~Gateway();
 
   void set_filter(GateFilter filter);
+  void set_leads_back(LeadsBack leads_back) { leads_back_ = std::move(leads_back); }
   /// Called, never from inside another call into the gateway, when gates() may have changed.
   void on_gates_changed(std::function<void()> callback) { gates_changed_ = std::move(callback); }
   /// The gates that should be open now; none once stopping.
@@ -71,8 +76,10 @@ class Gateway {
   std::unique_ptr<Opening> release(Opening& opening);
   std::vector<Opening*> opening_list() const;
   void expire_lingering();
+  void drop_loops(const Session& session, std::vector<Service>& routes) const;
 
   const Context& context_;
+  LeadsBack leads_back_;
   RouteTable routes_;
   Admissions admissions_;
   std::unordered_map<PublicKey, Member, ArrayHash> members_;

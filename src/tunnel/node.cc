@@ -26,6 +26,7 @@ Node::Node(Runtime& runtime, const RouterKeys& router, NodeOptions options, Node
   if (options.gateway) {
     gateway_ = std::make_unique<Gateway>(context_);
     gateway_->set_filter(std::move(options.filter));
+    gateway_->set_leads_back(std::move(options.leads_back));
   }
   if (options.connector != nullptr) provider_ = std::make_unique<Provider>(context_, *options.connector);
   tick_timer_.arm(runtime.now() + limits_.peer_refresh);

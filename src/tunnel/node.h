@@ -37,6 +37,7 @@ struct NodeOptions {
   bool gateway = false;
   ServiceConnector* connector = nullptr;  // set: provider role
   GateFilter filter;
+  LeadsBack leads_back;
   Limits limits;
 };
 

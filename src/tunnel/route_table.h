@@ -44,6 +44,7 @@ class RouteTable {
 
   RouteTable(GateFilter filter, Duration expiration) : filter_(std::move(filter)), expiration_(expiration) {}
 
+  bool wants(const Service& service) const { return filter_.passes(service); }
   void set_filter(GateFilter filter) { filter_ = std::move(filter); }
   /// Replaces what `provider` offers. True when the set of gates or their owners may have changed.
   bool update(const PublicKey& provider, const Advertisement& advertisement, TimePoint now);
