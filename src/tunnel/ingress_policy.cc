@@ -314,4 +314,44 @@ Expected<std::string> merge_ingress_policies(std::span<const std::string> polici
   return json::serialize(merged);
 }
 
+namespace {
+
+void spell_out_ranges(json::object& rule, std::string_view key) {
+  json::value* value = rule.if_contains(key);
+  std::vector<PortRange> ranges;
+  if (value == nullptr || !read_ranges(*value, ranges) || ranges.size() != 1) return;
+  *value = json::array{ranges[0].from, ranges[0].to};
+}
+
+void spell_out_protocols(json::object& rule, std::string_view key) {
+  json::value* value = rule.if_contains(key);
+  std::vector<Protocol> protocols;
+  if (value == nullptr || value->is_null() || !read_protocols(*value, protocols)) return;
+  json::array names;
+  for (const Protocol protocol : protocols) names.emplace_back(protocol_name(protocol));
+  *value = std::move(names);
+}
+
+void spell_out_rule(json::value& value) {
+  json::object* rule = value.if_object();
+  if (rule == nullptr) return;
+  if (const json::value* allow = rule->if_contains("allow"); allow == nullptr || allow->is_null()) (*rule)["allow"] = true;
+  for (const char* key : {"onlyPorts", "excludePorts"}) spell_out_ranges(*rule, key);
+  for (const char* key : {"onlyProtocols", "excludeProtocols"}) spell_out_protocols(*rule, key);
+}
+
+}  // namespace
+
+std::string spell_out_ingress_policy(const std::string& policy) {
+  auto parsed = parse_json(policy, "ingressPolicy");
+  json::object* document = parsed ? parsed->if_object() : nullptr;
+  if (document == nullptr) return policy;
+  if (json::value* defaults = document->if_contains("defaults")) spell_out_rule(*defaults);
+  json::value* ips = document->if_contains("ips");
+  if (ips != nullptr && ips->is_object()) {
+    for (auto& [pattern, rule] : ips->get_object()) spell_out_rule(rule);
+  }
+  return json::serialize(*parsed);
+}
+
 }  // namespace hg::tunnel

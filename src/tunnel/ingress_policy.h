@@ -95,4 +95,8 @@ class IngressPolicy {
 /// Merges policies deeply, later ones win; a rule stays where it came first. The result is JSON text.
 Expected<std::string> merge_ingress_policies(std::span<const std::string> policies);
 
+/// The same policy as a TypeScript gateway reads it, which lets in only where "allow" is said, takes one range of ports, as [from, to], and
+/// protocols as a list in lower case. It knows no list of several ranges: those stay as they are.
+std::string spell_out_ingress_policy(const std::string& policy);
+
 }  // namespace hg::tunnel

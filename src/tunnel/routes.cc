@@ -49,7 +49,7 @@ class PolicyText {
   /// A text that is no JSON denies everybody, as gateways skip such a route: here that is a rule.
   static std::string merged(const std::vector<std::string>& parts) {
     auto policy = merge_ingress_policies(parts);
-    return policy ? std::move(*policy) : std::string(R"({"defaults":{"allow":false}})");
+    return policy ? spell_out_ingress_policy(*policy) : std::string(R"({"defaults":{"allow":false}})");
   }
 
   const std::string& common_;

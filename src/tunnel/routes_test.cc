@@ -76,13 +76,26 @@ TEST(Advertisement, ServicesBeyondTheBoundAreLeftOutAndTheRestKeepsItsPolicy) {
     EXPECT_TRUE(decoded->features.flow);
     if (!decoded->routes.empty()) {
       EXPECT_LE(fitted.body.size(), most);
-      EXPECT_EQ(R"({"ips":{"192.0.2.2":{"labels":["own"]},"192.0.2.1":{"allow":false}}})", decoded->routes[0].ingress_policy);
+      EXPECT_EQ(R"({"ips":{"192.0.2.2":{"labels":["own"],"allow":true},"192.0.2.1":{"allow":false}}})", decoded->routes[0].ingress_policy);
     }
     for (size_t i = 1; i < decoded->routes.size(); ++i) EXPECT_EQ(policy, decoded->routes[i].ingress_policy);
   }
   services[1].ingress_policy = "broken";
   const auto closed = decode_advertisement(fit_advertisement(services, policy, {}).body);
   EXPECT_EQ(R"({"defaults":{"allow":false}})", closed->routes.at(1).ingress_policy);
+}
+
+// TypeScript gateways turn away whom a matching rule does not name allowed, and read no other form of ports and protocols.
+TEST(Advertisement, PoliciesAreSpelledForTypeScriptGateways) {
+  Service service = tcp(80);
+  service.ingress_policy = R"({"defaults":{"bandwidthLimit":{"mbps":1}},"ips":{"192.0.2.1":{"labels":["a"],"onlyPorts":{"from":1,"to":9},
+    "excludePorts":[{"from":3,"to":4}],"onlyProtocols":"TCP","excludeProtocols":[1]},"192.0.2.2":{"allow":false,"onlyPorts":[[1,2],[4,5]]}}})";
+  const auto decoded = decode_advertisement(fit_advertisement(std::vector{service}, {}, {}).body);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(R"({"defaults":{"bandwidthLimit":{"mbps":1},"allow":true},"ips":{"192.0.2.1":{"labels":["a"],"onlyPorts":[1,9],)"
+            R"("excludePorts":[3,4],"onlyProtocols":["tcp"],"excludeProtocols":["udp"],"allow":true},)"
+            R"("192.0.2.2":{"allow":false,"onlyPorts":[[1,2],[4,5]]}}})",
+            decoded->routes.at(0).ingress_policy);
 }
 
 TEST(RouteTable, FirstServiceKeepsTheGateWhileItLives) {
