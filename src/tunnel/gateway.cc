@@ -127,8 +127,8 @@ void Gateway::handle_routes(Session& session, ByteView json) {
   }
   if (advertisement->skipped > 0) {
     context_.counters.routes_skipped += advertisement->skipped;
-    HG_LOG(kWarn, kLog, "peer {}: {} advertised routes cannot be used", to_hex(ByteView(session.remote_key()).first(4)),
-           advertisement->skipped);
+    HG_LOG(kWarn, kLog, "peer {}: {} of {} advertised routes cannot be used: {}", to_hex(ByteView(session.remote_key()).first(4)),
+           advertisement->skipped, advertisement->skipped + advertisement->routes.size(), advertisement->why_skipped);
   }
   member->second.last_routes = hash;
   drop_loops(session, advertisement->routes);

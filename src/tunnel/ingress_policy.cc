@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t kMaxLabels = 256;
 constexpr double kMaxMbps = 1e6;
+using UnknownKeys = IngressPolicy::UnknownKeys;
 
 struct Fault {
   std::string path;
@@ -104,7 +105,10 @@ bool read_labels(const json::value& value, std::vector<std::string>& labels) {
   return true;
 }
 
-std::optional<Fault> read_rule_key(std::string_view key, const json::value& value, const std::string& path, IngressRule& rule) {
+bool is_comment(std::string_view key) { return key.starts_with('$') || key.starts_with('_'); }
+
+std::optional<Fault> read_rule_key(std::string_view key, const json::value& value, const std::string& path, UnknownKeys unknown,
+                                   IngressRule& rule) {
   constexpr std::string_view kPorts = "[from, to] or {\"from\", \"to\"} with ports from 1 to 65535, or a list of them";
   constexpr std::string_view kProtocols = "a list of \"tcp\" and \"udp\"";
   const auto wrong = [&](std::string_view accepted) { return Fault{path, &value, std::string(accepted)}; };
@@ -127,17 +131,17 @@ std::optional<Fault> read_rule_key(std::string_view key, const json::value& valu
     if (!read_protocols(value, key == "onlyProtocols" ? rule.only_protocols : rule.exclude_protocols)) return wrong(kProtocols);
   } else if (key == "desc") {
     if (value.is_string()) rule.desc = std::string(value.get_string());
-  } else if (!key.starts_with('$') && !key.starts_with('_')) {
+  } else if (unknown == UnknownKeys::kRefused && !is_comment(key)) {
     return wrong("known keys are allow, bandwidthLimit, expireAt, labels, onlyPorts, excludePorts, onlyProtocols, excludeProtocols, desc");
   }
   return std::nullopt;
 }
 
-std::optional<Fault> read_rule(const json::value& value, const std::string& path, IngressRule& rule) {
+std::optional<Fault> read_rule(const json::value& value, const std::string& path, UnknownKeys unknown, IngressRule& rule) {
   const json::object* object = value.if_object();
   if (object == nullptr) return Fault{path, &value, "a rule object"};
   for (const auto& [key, entry] : *object) {
-    if (auto fault = read_rule_key(key, entry, fmt::format("{}.{}", path, std::string_view(key)), rule)) return fault;
+    if (auto fault = read_rule_key(key, entry, fmt::format("{}.{}", path, std::string_view(key)), unknown, rule)) return fault;
   }
   return std::nullopt;
 }
@@ -221,7 +225,7 @@ void IngressPolicy::index(const Pattern& pattern, uint32_t rule) {
   *head = rule;
 }
 
-Expected<IngressPolicy> IngressPolicy::parse(std::string_view text, std::string_view name) {
+Expected<IngressPolicy> IngressPolicy::parse(std::string_view text, std::string_view name, UnknownKeys unknown) {
   auto parsed = parse_json(text, name);
   if (!parsed) return parsed.error();
   const json::object* document = parsed->if_object();
@@ -229,10 +233,10 @@ Expected<IngressPolicy> IngressPolicy::parse(std::string_view text, std::string_
   IngressPolicy policy;
   std::vector<Pattern> patterns;
   for (const auto& [key, value] : *document) {
-    if (value.is_null() || key.starts_with("$") || key.starts_with("_") || key == "desc") continue;
+    if (value.is_null() || is_comment(key) || key == "desc") continue;
     if (key == "defaults") {
       policy.defaults_.emplace().pattern = "defaults";
-      if (const auto fault = read_rule(value, "$.defaults", *policy.defaults_))
+      if (const auto fault = read_rule(value, "$.defaults", unknown, *policy.defaults_))
         return json_fault(name, fault->path, *fault->value, fault->accepted);
     } else if (key == "ips") {
       if (!value.is_object()) return json_fault(name, "$.ips", value, "an object of address patterns and rules");
@@ -244,12 +248,12 @@ Expected<IngressPolicy> IngressPolicy::parse(std::string_view text, std::string_
         if (!pattern) return json_fault(name, path, json::value(pattern_text), "an IPv4 or IPv6 address, a CIDR of either, or *");
         Entry entry;
         entry.rule.pattern = std::string(pattern_text);
-        if (const auto fault = read_rule(rule_value, path, entry.rule))
+        if (const auto fault = read_rule(rule_value, path, unknown, entry.rule))
           return json_fault(name, fault->path, *fault->value, fault->accepted);
         policy.rules_.push_back(std::move(entry));
         patterns.push_back(*pattern);
       }
-    } else {
+    } else if (unknown == UnknownKeys::kRefused) {
       return json_fault(name, fmt::format("$.{}", std::string_view(key)), value, "known keys are defaults and ips");
     }
   }

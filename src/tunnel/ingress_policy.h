@@ -48,8 +48,11 @@ class IngressPolicy {
  public:
   static constexpr size_t kMaxRules = 65536;
 
+  /// What becomes of keys that a rule, or the policy, does not have. A peer's are passed over, as TypeScript gateways do.
+  enum class UnknownKeys { kRefused, kIgnored };
+
   /// An error is one line: name, JSON path, value, what is accepted.
-  static Expected<IngressPolicy> parse(std::string_view json, std::string_view name);
+  static Expected<IngressPolicy> parse(std::string_view json, std::string_view name, UnknownKeys unknown = UnknownKeys::kRefused);
 
   /// The rule for a client, nullptr when there is none (let in). `ip` as text; IPv4-mapped IPv6 counts as IPv4, a zone is cut off. A text
   /// that is no address is matched by "*" only.

@@ -84,7 +84,7 @@ bool RouteTable::put(const PublicKey& provider, const Service& service, TimePoin
     route->policy_text = service.ingress_policy;
     route->policy.reset();
     ++policy_changes_;
-    if (auto policy = IngressPolicy::parse(service.ingress_policy, "ingressPolicy"))
+    if (auto policy = IngressPolicy::parse(service.ingress_policy, "ingressPolicy", IngressPolicy::UnknownKeys::kIgnored))
       route->policy = std::make_shared<IngressPolicy>(std::move(*policy));
   }
   return is_new || moved;

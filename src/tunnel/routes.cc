@@ -1,5 +1,8 @@
 #include "tunnel/routes.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <limits>
 #include <optional>
 
@@ -11,6 +14,8 @@ namespace hg::tunnel {
 namespace json = boost::json;
 
 namespace {
+
+constexpr size_t kMaxWhy = 256;  // bytes
 
 /// Without its last brace, for the policy.
 std::string encode_entry(const Service& service) {
@@ -73,35 +78,45 @@ std::string encode_end(const Features& features, const std::optional<PublicKey>&
   return end + "}";
 }
 
-/// False when the entry does not fit.
-bool decode_entry(const json::value& value, Service& service) {
+/// A peer wrote parts of it: at most that much, and nothing that a terminal takes for a command.
+std::string shown(std::string text) {
+  text.resize(std::min(text.size(), kMaxWhy));
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text;
+}
+
+/// Nothing when the entry fits, else why not.
+std::optional<std::string> decode_entry(const json::value& value, Service& service) {
   const json::object* entry = value.if_object();
-  if (entry == nullptr) return false;
+  if (entry == nullptr) return "not an object";
   const json::value* gate_port = entry->if_contains("gatePort");
   const json::value* service_port = entry->if_contains("servicePort");
   const json::value* host = entry->if_contains("serviceHost");
-  if (gate_port == nullptr || host == nullptr || !host->is_string()) return false;
+  if (gate_port == nullptr || host == nullptr || !host->is_string()) return "without gatePort or serviceHost";
   const auto port = json_port(*gate_port);
-  if (!port || host->get_string().size() > kMaxHostBytes) return false;
+  if (!port) return "its gatePort is none";
+  if (host->get_string().size() > kMaxHostBytes) return "its serviceHost is too long";
   service.gate_port = *port;
   service.service_host = std::string(host->get_string());
   service.service_port = service_port == nullptr ? 0 : json_port(*service_port).value_or(0);
   if (const json::value* protocol = entry->if_contains("protocol"); protocol != nullptr && !protocol->is_null()) {
     const auto parsed = json_protocol(*protocol);
-    if (!parsed) return false;
+    if (!parsed) return "its protocol is unknown";
     service.protocol = *parsed;
   }
   if (const json::value* tags = entry->if_contains("tags"); tags != nullptr && tags->is_string()) {
-    if (tags->get_string().size() > kMaxTagsBytes) return false;
+    if (tags->get_string().size() > kMaxTagsBytes) return "its tags are too long";
     service.tags = std::string(tags->get_string());
   }
   if (const json::value* early = entry->if_contains("early"); early != nullptr && early->is_bool()) service.early = early->get_bool();
   if (const json::value* policy = entry->if_contains("ingressPolicy"); policy != nullptr && !policy->is_null()) {
     // A policy that cannot be read must not open the route to everybody.
     service.ingress_policy = json::serialize(*policy);
-    if (!IngressPolicy::parse(service.ingress_policy, "ingressPolicy")) return false;
+    const auto read = IngressPolicy::parse(service.ingress_policy, "ingressPolicy", IngressPolicy::UnknownKeys::kIgnored);
+    if (!read) return read.error().message;
   }
-  return true;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -142,8 +157,9 @@ Expected<Advertisement> decode_advertisement(std::string_view text) {
   Advertisement advertisement;
   for (const json::value& entry : routes->get_array()) {
     Service service;
-    if (advertisement.routes.size() >= kMaxServices || !decode_entry(entry, service)) {
-      ++advertisement.skipped;
+    const bool full = advertisement.routes.size() >= kMaxServices;
+    if (auto fault = full ? fmt::format("more than {} of them", kMaxServices) : decode_entry(entry, service)) {
+      if (advertisement.skipped++ == 0) advertisement.why_skipped = shown(std::move(*fault));
     } else {
       advertisement.routes.push_back(std::move(service));
     }

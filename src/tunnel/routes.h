@@ -53,6 +53,7 @@ struct Advertisement {
   std::vector<Service> routes;
   Features features;
   size_t skipped = 0;              // entries that did not fit (port, host length, policy that cannot be read, more than kMaxServices)
+  std::string why_skipped;         // the first of them
   std::optional<PublicKey> relay;  // the key under which the sender relays
 };
 

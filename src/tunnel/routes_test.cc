@@ -57,8 +57,34 @@ TEST(Advertisement, SkipsWhatDoesNotFitAndIgnoresUnknownKeys) {
   ASSERT_TRUE(decoded);
   EXPECT_EQ(1u, decoded->routes.size());
   EXPECT_EQ(7u, decoded->skipped);
+  EXPECT_EQ("its gatePort is none", decoded->why_skipped);
   EXPECT_FALSE(decoded->features.flow);
   for (const char* bad : {"", "[]", "{}", R"({"routes":{}})", "{\"routes\":[}", "\xff"}) EXPECT_FALSE(decode_advertisement(bad)) << bad;
+}
+
+// A TypeScript provider's policy with somebody's notes in it: TypeScript gateways pass over them.
+TEST(Advertisement, APolicyMayHaveKeysThatItsRulesDoNotKnow) {
+  const auto decoded = decode_advertisement(R"({"routes":[{"gatePort":80,"serviceHost":"a","servicePort":1,"protocol":0,"routes":[],
+    "ingressPolicy":{"version":2,"ips":{"192.0.2.1":{"allow":false,"comment":"a stranger"}}}}]})");
+  ASSERT_TRUE(decoded);
+  ASSERT_EQ(1u, decoded->routes.size()) << decoded->why_skipped;
+  RouteTable table({}, 2min);
+  table.update(key(1), *decoded, kStart);
+  const auto pick = table.pick({80, Protocol::kTcp}, kStart, {});
+  ASSERT_TRUE(pick && pick->policy);
+  const IngressRule* rule = pick->policy->match("192.0.2.1", 80, Protocol::kTcp, 0);
+  ASSERT_NE(nullptr, rule);
+  EXPECT_FALSE(rule->allow);
+}
+
+TEST(Advertisement, SaysWhichPolicyCannotBeRead) {
+  const auto decoded = decode_advertisement(
+      R"({"routes":[{"gatePort":80,"serviceHost":"a","ingressPolicy":{"ips":{"192.0.2.1":{"bandwidthLimit":{"mbps":"10"}}}}}]})");
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(1u, decoded->skipped);
+  EXPECT_NE(std::string::npos, decoded->why_skipped.find(R"($.ips["192.0.2.1"].bandwidthLimit)")) << decoded->why_skipped;
+  const auto odd = decode_advertisement(R"({"routes":[{"gatePort":80,"serviceHost":"a","ingressPolicy":{"ips":{"\u001b[2J\u00e9":{}}}}]})");
+  EXPECT_NE(std::string::npos, odd->why_skipped.find(R"($.ips["?[2J??"])")) << odd->why_skipped;
 }
 
 TEST(Advertisement, ServicesBeyondTheBoundAreLeftOutAndTheRestKeepsItsPolicy) {
