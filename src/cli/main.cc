@@ -1,7 +1,9 @@
 // hypergate: reads what is asked, checks all of it, then runs it.
 // Exit status: 0 done, 1 failed while running, 2 asked for something that cannot be.
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
@@ -52,10 +54,17 @@ int written(int status) {
   std::_Exit(status);
 }
 
+/// Started with a standard descriptor closed, the first socket would get its number, and the log its place among a client's bytes.
+void open_standard_descriptors() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) ::open("/dev/null", O_RDWR);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader of the log that is gone must not end the tunnel
+  open_standard_descriptors();
   raise_descriptor_limit();
   keep_freed_memory();
   hg::crypto::init();

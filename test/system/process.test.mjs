@@ -1,6 +1,6 @@
 // The program as a process: signals, who reads its output, its limits.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
 import { binary, hypergate, Process, run, startDht, untilWorks } from './harness.mjs'
 
@@ -19,6 +19,13 @@ test('whose log nobody reads any more goes on, and stops politely', async (t) =>
   node.child.stderr.destroy()
   node.child.stdout.destroy()
   assert.equal(await node.stop('SIGTERM'), 0)
+})
+
+test('whose standard descriptors are closed does not give their numbers to sockets', async (t) => {
+  const node = started(t, throughShell('exec <&- >&- 2>&-', 'closed'))
+  await untilWorks(() => {
+    for (const fd of [0, 1, 2]) assert.equal(readlinkSync(`/proc/${node.pid}/fd/${fd}`), '/dev/null')
+  })
 })
 
 test('a hang-up stops it politely, unless it was started to survive one', async (t) => {
