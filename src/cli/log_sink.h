@@ -6,5 +6,7 @@
 namespace hg::cli {
 
 void install_log(app::LogFormat format, bool verbose);
+/// What is still to be written gets a moment for it.
+void finish_log();
 
 }  // namespace hg::cli

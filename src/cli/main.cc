@@ -50,6 +50,7 @@ int written(int status) {
 // Without destructors of statics: a helper thread may still be in a call that blocks.
 [[noreturn]] void leave(int status) {
   status = written(status);
+  hg::cli::finish_log();
   std::fflush(stderr);
   std::_Exit(status);
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
-import { binary, hypergate, Process, run, startDht, untilWorks } from './harness.mjs'
+import { binary, freePort, get, hypergate, newSecret, Process, run, startDht, startGateway, untilWorks } from './harness.mjs'
 
 const dht = ['dht', '--host', '127.0.0.1', '--port', '0', '--log', 'json']
 const throughShell = (first, name) => new Process('sh', ['-c', `${first}; exec "$0" "$@"`, binary, ...dht], { name })
@@ -21,11 +21,34 @@ test('whose log nobody reads any more goes on, and stops politely', async (t) =>
   assert.equal(await node.stop('SIGTERM'), 0)
 })
 
+test('whose log nobody reads for now goes on, and stops politely', async (t) => {
+  const network = await startDht(1)
+  t.after(() => network.stop())
+  const port = await freePort()
+  const gateway = started(t, startGateway(network, await newSecret(), { args: ['--metrics', `127.0.0.1:${port}`, '--statsIntervalMs', '1'] }))
+  await gateway.line(/"component":"stats"/)
+  gateway.child.stderr.pause()
+  // The socket to us takes less than a second of these lines.
+  await untilWorks(async () => assert.ok(Number(/^hypergate_uptime_seconds (\S+)/m.exec(await get(port, '/metrics', 2000))[1]) > 4), 10000)
+  assert.equal(await gateway.stop(), 0)
+})
+
 test('whose standard descriptors are closed does not give their numbers to sockets', async (t) => {
   const node = started(t, throughShell('exec <&- >&- 2>&-', 'closed'))
   await untilWorks(() => {
     for (const fd of [0, 1, 2]) assert.equal(readlinkSync(`/proc/${node.pid}/fd/${fd}`), '/dev/null')
   })
+})
+
+test('lines of a file or a pipe begin with the day', async (t) => {
+  const node = started(t, new Process(binary, dht.slice(0, -2), { name: 'text' }))
+  await node.line(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} info dht: listening on 127\.0\.0\.1/)
+})
+
+test('whatever is in a message, it stays one line', async (t) => {
+  const words = ['gateway', '--router', 'ab'.repeat(32), '--docker', '/nowhere\n2026-01-01 info forged: \x1b[31m', '--bootstrap', '127.0.0.1:9']
+  const member = started(t, new Process(binary, words, { name: 'text' }))
+  await member.line(/warning docker: Docker Engine at \/nowhere\?2026-01-01 info forged: \?\[31m: No such file/)
 })
 
 test('a hang-up stops it politely, unless it was started to survive one', async (t) => {
