@@ -227,7 +227,7 @@ class Node final : public UdpReceiver {
   void ping_and_replace(const Contact& candidate, const Contact& old);
   void check(Contact& contact);
   void ping_some();
-  void on_request_timeout(const Endpoint& to);
+  void on_request_timeout(const Endpoint& to, bool passed_on);
   void add_nat_sample(const Endpoint& voter, const Endpoint& seen_as);
   bool may_vote(const Endpoint& voter);
   void note_seen_at(const Endpoint& by, const Endpoint& seen_as);

@@ -6,7 +6,6 @@ namespace {
 
 constexpr ReplyOptions kBare{.token = false, .closer_nodes = false};
 constexpr ReplyOptions kWithNodes{.token = false, .closer_nodes = true};
-constexpr size_t kMaxChecks = 10;            // npm dht-rpc 6.27
 constexpr uint32_t kMaxPingDelayMs = 10000;  // npm dht-rpc 6.27 maxPingDelay
 constexpr size_t kMaxDelayedPings = 1024;
 constexpr size_t kDownHintsPerTick = 50;  // npm dht-rpc 6.27 downHintsRateLimit

@@ -16,6 +16,8 @@
 
 namespace hg::dht {
 
+constexpr size_t kMaxChecks = 10;  // nodes asked at a time whether they are there, for a hint or a doubt (npm dht-rpc 6.27)
+
 struct DelayedPing {
   DelayedPing(TimerQueue& timers, IncomingRequest r)
       : request(std::move(r)), timer(timers, [this] {

@@ -123,7 +123,13 @@ void Node::ping_some() {
     if (Contact* contact = table_.find(id)) check(*contact);
 }
 
-void Node::on_request_timeout(const Endpoint& to) {
+/// A node may be alive though the peer behind it, to whom it passed the request on, is not: it is asked itself.
+void Node::on_request_timeout(const Endpoint& to, bool passed_on) {
+  if (passed_on) {
+    Contact* contact = table_.find(node_id(to));
+    if (contact != nullptr && contact->pinged < internals_->tick && internals_->checks < kMaxChecks) check(*contact);
+    return;
+  }
   remove_contact(node_id(to));
   if (internals_->bootstrap) internals_->bootstrap->note_silent(to);
 }

@@ -321,6 +321,33 @@ TEST(NodeOutage, LongOutageEmptiesTheTableAndOldNodesBringItBack) {
   EXPECT_GE(user.table_size(), 10u);
 }
 
+// A request for a dead peer runs out of time at the living node that passes it on.
+TEST(NodeOutage, ADeadPeerTakesNoLivingNodeOutOfTheTable) {
+  Private net(1);
+  Node& user = net.add_user();
+  ASSERT_TRUE(net.settle());
+  ASSERT_EQ(user.table_size(), 2u);
+  for (const auto& node : net.nodes) node->set_command_handler(wire::kPeerHandshake, [](IncomingRequest&) {});
+  std::vector<RequestHandle> requests;
+  size_t unanswered = 0;
+  const auto ask_all = [&] {
+    const size_t before = unanswered;
+    for (const Endpoint& at : user.recent_nodes(2))
+      requests.push_back(
+          user.request(at, {.command = wire::kPeerHandshake, .target = Hash32{1}}, [&](Expected<Response> r) { unanswered += !r; }));
+    EXPECT_TRUE(net.world.run_until([&] { return unanswered == before + 2; }, 20s));
+  };
+  ask_all();
+  for (int i = 0; i < 100; ++i) {
+    net.world.run_for(100ms);
+    EXPECT_EQ(user.table_size(), 2u);
+  }
+  // A node that is dead indeed does not stay for that.
+  net.kill(1);
+  ask_all();
+  EXPECT_TRUE(net.world.run_until([&] { return user.table_size() == 1; }, 10s));
+}
+
 TEST(NodeOutage, QueriesSettleWhileOffline) {
   Private net(8);
   Node& user = net.add_user();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dht/private_address.h"
+#include "wire/hyperdht.h"
 
 namespace hg::dht {
 namespace {
@@ -10,6 +11,11 @@ namespace {
 constexpr Duration kAttemptTimeout = std::chrono::seconds(1);            // npm dht-rpc 6.27
 constexpr Duration kMinAttemptTimeout = std::chrono::milliseconds(250);  // above a busy remote event loop's delay
 constexpr int kFullRetries = 3;                                          // fewer attempts do not prove a node dead
+
+/// Only the peer it is for can answer it, through the node that was asked (npm hyperdht 6.34).
+bool passed_on(const Command& command) {
+  return !command.internal && (command.command == wire::kPeerHandshake || command.command == wire::kPeerHolepunch);
+}
 
 }  // namespace
 
@@ -122,7 +128,7 @@ void Rpc::on_timeout(uint16_t tid) {
   }
   ++counters.timeouts;
   window_.on_reply();
-  if (request->options.retries >= kFullRetries) node_.on_request_timeout(request->to);
+  if (request->options.retries >= kFullRetries) node_.on_request_timeout(request->to, passed_on(request->command));
   finish(request, Error{"REQUEST_TIMEOUT", "no answer from " + request->to.to_string()});
 }
 
