@@ -10,6 +10,7 @@ namespace hg::tunnel {
 namespace {
 
 constexpr size_t kShownBytes = 60;
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // RFC 8259, 8.1: may be passed over; some editors write it
 
 std::string position(std::string_view text, size_t offset) {
   const std::string_view before = text.substr(0, std::min(offset, text.size()));
@@ -22,6 +23,7 @@ std::string position(std::string_view text, size_t offset) {
 }  // namespace
 
 Expected<boost::json::value> parse_json(std::string_view text, std::string_view name) {
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   boost::json::stream_parser parser;
   boost::system::error_code failure;
   const size_t parsed = parser.write_some(text.data(), text.size(), failure);

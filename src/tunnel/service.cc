@@ -45,6 +45,13 @@ std::optional<Ports> parse_ports(const json::value& value) {
   return Ports{*from, *to};
 }
 
+/// Not the grammar of names: what is written as in a URL, with a port or with blanks, and would be refused with each connection only.
+bool plausible_host(std::string_view host) {
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const auto stray = [](unsigned char c) { return c <= ' ' || c == 0x7f || c == '/' || c == '[' || c == ']'; };
+  return std::none_of(host.begin(), host.end(), stray) && std::count(host.begin(), host.end(), ':') != 1;  // IPv6 has two at least
+}
+
 bool is_comment_key(std::string_view key) { return key.starts_with('$') || key.starts_with('_'); }
 
 /// Reads one entry key by key; the first fault wins. A range of ports, or both protocols, make several services of it.
@@ -70,6 +77,9 @@ class ServiceReader {
     if (!path.empty() && (udp || path.front() != '/' || path.size() > kMaxUnixPath))
       return json_fault(name_, path_ + ".serviceHost", json::value(service_.service_host),
                         "a Unix socket is a TCP service with an absolute path of at most 107 bytes");
+    if (path.empty() && !plausible_host(service_.service_host))
+      return json_fault(name_, path_ + ".serviceHost", json::value(service_.service_host),
+                        "a name or an IP address alone, such as db.lan, 127.0.0.1 or ::1 (the port is servicePort), or unix:/path");
     return expand();
   }
 

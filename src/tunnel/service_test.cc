@@ -1,5 +1,6 @@
 #include "tunnel/service.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace hg::tunnel {
@@ -53,6 +54,19 @@ TEST(Services, NothingGoesAheadWhereTheyDoNotWantIt) {
   EXPECT_FALSE(services->back().early);
   EXPECT_NE(std::string::npos, fault(R"([{"gatePort":80,"early":"no"}])").find("$[0].early"));
 }
+
+TEST(Services, AHostStandsAlone) {
+  const auto with_host = [](std::string_view host) { return fmt::format(R"([{{"gatePort":80,"serviceHost":"{}"}}])", host); };
+  for (const char* good : {"a", "db.hyper", "my_db-1", "127.0.0.1", "::1", "[::1]", "fe80::1%eth0", "xn--bcher-kva.example"})
+    EXPECT_TRUE(parse_services(with_host(good), "s.json").ok()) << good;
+  for (const char* bad : {"127.0.0.1:80", "db:5432", "[::1]:80", "[::1", "http://127.0.0.1", "a/b", " a", "a ", "a b", "a\\n"}) {
+    const auto services = parse_services(with_host(bad), "s.json");
+    ASSERT_FALSE(services.ok()) << bad;
+    EXPECT_NE(services.error().message.find("$[0].serviceHost"), std::string::npos) << services.error().message;
+  }
+}
+
+TEST(Services, AByteOrderMarkIsNoFault) { EXPECT_TRUE(parse_services("\xEF\xBB\xBF[{\"gatePort\":80}]", "s.json").ok()); }
 
 }  // namespace
 }  // namespace hg::tunnel

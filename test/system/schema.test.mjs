@@ -44,6 +44,7 @@ const good = [
   ['services', [{ gatePort: '8000-8010', servicePort: '9000-9010', protocol: 'tcp+udp', tags: 'a b', proxyProtocol: 'v2-each', _note: 1, $schema: '' }]],
   ['services', [{ gatePort: 80, serviceHost: 'unix:/run/app.sock', proxyProtocol: 'v1', ingressPolicy: { defaults: { allow: false } } }]],
   ['services', [{ servicePort: 80, ingressPolicy: null, proxyProtocol: null, early: false }]],
+  ...['db.hyper', '::1', '[::1]', 'fe80::1%eth0'].map((serviceHost) => ['services', [{ gatePort: 80, serviceHost }]]),
   ['filter', []],
   ['filter', [{ serviceHost: 'db.hyper', tags: 'docker' }, { gatePort: 80, protocol: 'udp' }, {}]],
   ['filter', { services: [{ serviceHost: 'db.hyper' }], name: 'x' }],
@@ -56,6 +57,7 @@ const good = [
 
 const bad = [
   ['services', 42], ['services', 'x'], ['services', {}], ['services', [42]], ['services', { services: {} }],
+  ...['127.0.0.1:80', '[::1]:80', 'http://a', ' a', 'a b'].map((serviceHost) => ['services', [{ gatePort: 80, serviceHost }]]),
   ['services', [{}]], ['services', [{ serviceHost: 'a', protocol: 'tcp', tags: 5 }]],
   ...[0, 70000, -1, 1.5, 'x', '80-', '-80', null, true, [80]].map((gatePort) => ['services', [{ gatePort, servicePort: 1 }]]),
   ['services', [{ gatePort: '80-70000' }], 'range'], ['services', [{ gatePort: '90-80' }], 'range'], ['services', [{ gatePort: '80-82', servicePort: 80 }], 'range'],
