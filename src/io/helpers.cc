@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "io/loop.h"
@@ -41,8 +42,19 @@ void Helpers::run(std::function<void()> work, std::function<void()> done) {
     more = shared_->idle < shared_->waiting.size() && threads_ < most_threads_;
   }
   if (!more) return shared_->changed.notify_one();
-  ++threads_;
-  std::thread([shared = shared_] { serve(*shared); }).detach();
+  try {
+    std::thread([shared = shared_] { serve(*shared); }).detach();
+    ++threads_;
+  } catch (const std::system_error&) {  // this user, or the container, may have no more of them
+    if (threads_ == 0) run_here();      // else one of ours takes it in time
+  }
+}
+
+void Helpers::run_here() {
+  Shared::Call call = std::move(shared_->waiting.back());
+  shared_->waiting.pop_back();
+  call.work();
+  shared_->loop->post_from_thread(std::move(call.done));
 }
 
 void Helpers::serve(Shared& shared) {

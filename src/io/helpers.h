@@ -4,7 +4,7 @@
 //
 // A name server that is silent keeps getaddrinfo for a minute, and must not keep the program from stopping: a call that is under way when
 // Helpers goes is left to itself, what still waits is dropped, and neither has its `done` called. A thread is started when a call finds
-// none that is idle. Owned by Loop.
+// none that is idle; where no thread can be had, and none is there, the loop waits for the call. Owned by Loop.
 #pragma once
 
 #include <cstddef>
@@ -27,6 +27,7 @@ class Helpers {
  private:
   struct Shared;
   static void serve(Shared& shared);
+  void run_here();
 
   const size_t most_threads_;
   size_t threads_ = 0;

@@ -71,6 +71,14 @@ test('it may open as many descriptors as the machine allows', async (t) => {
   assert.equal(soft, hard)
 })
 
+test('where no thread is to be had it goes on without', { skip: process.getuid() === 0 ? false : 'needs root, to be somebody with a limit' }, async (t) => {
+  const words = ['gateway', '--router', 'ab'.repeat(32), '--bootstrap', '127.0.0.1:9', '--log', 'json']
+  const member = started(t, new Process('sh', ['-c', 'ulimit -u 1; exec setpriv --reuid 65534 --regid 65534 --clear-groups "$0" "$@"', binary, ...words],
+    { name: 'threadless', cwd: '/' }))
+  await member.line(/joined as gateway/)
+  assert.equal(await member.stop(), 0)
+})
+
 test('what could not be written is not done', async () => {
   for (const asked of ['new', '--help']) {
     const { status, stderr } = await run('sh', ['-c', '"$0" "$1" > /dev/full', binary, asked])
