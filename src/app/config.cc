@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "app/option_scope.h"
 #include "base/endpoint.h"
 #include "crypto/crypto.h"
 #include "docker/engine.h"
@@ -15,8 +16,9 @@ namespace hg::app {
 namespace {
 
 constexpr size_t kKeyHexDigits = 64;
-constexpr size_t kMaxRouterFile = 4096;    // bytes
-constexpr size_t kLeastSecretDigits = 32;  // half a router secret
+constexpr size_t kMaxRouterFile = 4096;                      // bytes
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // some editors begin UTF-8 with it
+constexpr size_t kLeastSecretDigits = 32;                    // half a router secret
 
 Error usage(std::string message) { return {"USAGE", std::move(message)}; }
 
@@ -79,7 +81,10 @@ Expected<std::string> read_router_file(const std::string& path) {
   if (!file) return usage("--routerFile: cannot read '" + path + "'; give a readable file that holds the 64 digits of the router secret");
   std::string text(kMaxRouterFile, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.bad())
+    return usage("--routerFile: cannot read '" + path + "' (a directory?); give a file that holds the 64 digits of the router secret");
   text.resize(static_cast<size_t>(file.gcount()));
+  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
   return trimmed(text);
 }
 
@@ -152,9 +157,9 @@ class Builder {
 
  private:
   Expected<void> choose_command() {
-    if (raw_.has("help"))
+    if (raw_.verb == "help" || raw_.has("help"))
       config_.command = Command::kHelp;
-    else if (raw_.has("version"))
+    else if (raw_.verb == "version" || raw_.has("version"))
       config_.command = Command::kVersion;
     else if (raw_.verb == "new" || raw_.has("new"))
       config_.command = Command::kNew;
@@ -237,31 +242,10 @@ class Builder {
     return {};
   }
 
-  /// Options of a role that is not ours: refused if typed; of the environment they are for another program that shares it.
   Expected<void> leave_to_others() {
-    if (config_.command != Command::kRun) return {};
-    const bool docker = raw_.has("docker") && raw_.last("docker") != "false";
-    const struct {
-      bool ours;
-      const char* refusal;
-      std::vector<const char*> flags;
-    } groups[] = {
-        {config_.gateway,
-         "belongs to a gateway; add --gateway",
-         {"listen", "exposeOnlyServices", "exposeOnlyPublished", "unlimitedSecret", "unlimitedHost", "unlimitedPort", "unlimitedPublic"}},
-        {config_.provider,
-         "belongs to a provider; add --provider",
-         {"ingressPolicy", "ingressPolicyIntervalMs", "fingerprintResolverHost", "fingerprintResolverPort",
-          "fingerprintResolverBasicAuth"}},
-        {docker, "belongs to Docker mode; add --docker", {"network", "image", "refreshTime"}},
-    };
-    for (const auto& group : groups)
-      for (const char* flag : group.flags) {
-        if (group.ours || !raw_.has(flag)) continue;
-        if (raw_.typed(flag)) return usage(std::string("--") + flag + ": " + group.refusal);
-        raw_.values.erase(flag);
-      }
-    return {};
+    std::vector<const char*> limits;
+    for (const NumericLimit& limit : kLimits) limits.push_back(limit.flag);
+    return app::leave_to_others(raw_, config_.command, config_.provider, config_.gateway, limits);
   }
 
   Expected<void> read_listen() {

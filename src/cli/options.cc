@@ -1,5 +1,7 @@
 #include "cli/options.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstring>
 
@@ -81,7 +83,8 @@ constexpr Flag kFlags[] = {
     {"udpSocketTimeoutMs", Takes::kValue, "MS", "Idle UDP flows end after this (3600000)", kLimit},
 };
 
-constexpr const char* kVerbs[] = {"new", "provider", "gateway", "scan", "dht", "demo", "check", "doctor"};
+constexpr const char* kVerbs[] = {"new", "provider", "gateway", "scan", "dht", "demo", "check", "doctor", "help", "version"};
+constexpr size_t kLongestTypo = 16;  // a longer first word is no verb mistyped, but may be a secret
 
 // What is asked of one run. HYPERGATE_PORT is not ours either: Kubernetes sets it in the pods beside a service named hypergate.
 constexpr const char* kNoVariable[] = {"help", "version", "new", "scan", "json", "probe", "port", "host"};
@@ -105,10 +108,11 @@ bool has_variable(const Flag& flag) {
 
 void add_flags(CLI::App& parser, std::map<std::string, std::vector<std::string>>& values) {
   for (const Flag& flag : kFlags) {
-    CLI::Option* option = parser.add_option("--" + std::string(flag.name), values[flag.name], flag.help);
+    const bool help = std::strcmp(flag.name, "help") == 0;
+    CLI::Option* option = parser.add_option((help ? "-h,--" : "--") + std::string(flag.name), values[flag.name], flag.help);
     option->group(flag.group)->option_text(flag.value)->take_all()->allow_extra_args(false);
-    if (flag.takes == Takes::kNothing) option->expected(0);
-    if (flag.takes == Takes::kMaybe) option->expected(0, 1);
+    if (flag.takes == Takes::kNothing) option->type_name("")->expected(0);
+    if (flag.takes == Takes::kMaybe) option->option_text('[' + std::string(flag.value) + ']')->expected(0, 1);
     // A missing value is an empty text, which is then refused by name like any other wrong value.
     if (flag.takes == Takes::kValue || flag.takes == Takes::kList) option->expected(0, 1);
   }
@@ -141,6 +145,9 @@ bool is_router_secret(const std::string& word) {
 // May be a secret, whole or mistyped: such a word is in no message.
 std::string shown(const std::string& word) { return app::looks_secret(word) ? "(a value that is not shown)" : "'" + word + "'"; }
 
+/// The first word, where it is neither a verb nor (as the TypeScript program takes it) the router secret.
+bool mistyped_verb(const char* word) { return *word != '-' && *word != '\0' && std::strlen(word) <= kLongestTypo; }
+
 Expected<void> place_word(const std::string& word, app::RawOptions& raw) {
   auto& values = raw.values;
   const bool role = raw.verb == "provider" || raw.verb == "gateway" || raw.verb == "doctor";
@@ -169,6 +176,29 @@ bool alternative_typed(const Flag& flag, const app::RawOptions& raw) {
                      [&](const auto& pair) { return std::strcmp(pair.first, flag.name) == 0 && raw.typed(pair.second); });
 }
 
+// "HYPERGATE_INGRESSPOLICY" -> "INGRESSPOLICY", "ingressPolicy" -> the same
+std::string bare(std::string_view name) {
+  std::string out;
+  for (const char c : name)
+    if (c != '_') out.push_back(static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
+  return out;
+}
+
+/// A variable that differs from ours in case or underscores only: not read, what it says would be passed over without a word. (Others
+/// that begin like ours may be anybody's.)
+Expected<void> check_variable_names() {
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view text(*variable);
+    const std::string_view name = text.substr(0, text.find('='));
+    for (const Flag& flag : kFlags) {
+      const std::string ours = variable_name(flag.name);
+      if (has_variable(flag) && name != ours && bare(name) == bare(ours))
+        return Error{"USAGE", std::string(name) + ": this variable is not read; it is called " + ours};
+    }
+  }
+  return {};
+}
+
 void read_environment(app::RawOptions& raw) {
   for (const Flag& flag : kFlags) {
     if (!has_variable(flag) || raw.has(flag.name) || alternative_typed(flag, raw)) continue;
@@ -191,6 +221,9 @@ Expected<app::RawOptions> read_options(int argc, const char* const* argv) {
   if (argc > 1)
     for (const char* verb : kVerbs)
       if (std::strcmp(argv[1], verb) == 0) raw.verb = verb, first = 2;
+  if (argc > 1 && raw.verb.empty() && mistyped_verb(argv[1]))
+    return Error{"USAGE",
+                 shown(argv[1]) + ": no such verb; give new, provider, gateway, scan, doctor, dht, check or demo; see hypergate --help"};
 
   std::map<std::string, std::vector<std::string>> parsed;
   CLI::App parser;
@@ -210,6 +243,7 @@ Expected<app::RawOptions> read_options(int argc, const char* const* argv) {
   for (auto& [name, values] : parsed)
     if (parser.get_option("--" + name)->count() > 0) raw.values[name] = std::move(values);
   if (auto placed = place_words(words, raw); !placed) return placed.error();
+  if (auto checked = check_variable_names(); !checked) return checked.error();
   read_environment(raw);
   return raw;
 }

@@ -32,6 +32,8 @@ test('new prints a secret, another one each time', async () => {
 
 test('help and version', async () => {
   const help = await run(binary, ['--help'])
+  for (const way of ['-h', 'help']) assert.equal((await run(binary, [way])).stdout, help.stdout)
+  assert.match(help.stdout, /^ +-h,--help +Print/m)  // nothing to give with it
   assert.equal(help.status, 0)
   for (const word of ['provider', 'gateway', 'scan', 'dht', 'demo', '--routerFile', '--bootstrap', '--exposeOnlyServices']) assert.ok(help.stdout.includes(word), word)
   assert.match((await run(binary, ['--version'])).stdout, /^hypergate \d+\.\d+\.\d+\n$/)
@@ -120,6 +122,45 @@ test('what a shared environment says to other roles is passed over, what is type
   await refused(['gateway', '--log', 'xml'], ['--log'], others)
   await refused(['provider', '/nonexistent.json'], ['/nonexistent.json'], { ...others, HYPERGATE_INGRESS_POLICY: '{}' })
   await refused(['provider', '[{"gatePort":80}]', '--listen', '0.0.0.0'], ['--listen', '--gateway'], others)
+})
+
+test('what a command has no use for is refused where it is typed, and passed over in the environment', async () => {
+  const lines = [
+    [['dht', '--metrics', '127.0.0.1:9090'], '--metrics'],
+    [['dht', '--router', secret], '--router'],
+    [['dht', '--listen', '127.0.0.1'], '--listen'],
+    [['provider', '[{"gatePort":80}]', '--router', secret, '--port', '5000'], '--port'],
+    [['gateway', '--router', secret, '--host', '127.0.0.1'], '--host'],
+    [['gateway', '--router', secret, '--json'], '--json'],
+    [['scan', secret, '--ingressPolicy', '{}'], '--ingressPolicy'],
+    [['doctor', '--gateway'], '--gateway'],
+    [['new', '--statsIntervalMs', '5'], '--statsIntervalMs'],
+    [['check', file('none.json', '[]'), '--json'], '--json']
+  ]
+  for (const [line, option] of lines) await refused(line, [option + ':', 'leave it out'])
+  const shared = { HYPERGATE_METRICS: '127.0.0.1:9090', HYPERGATE_GATEWAY: 'true', HYPERGATE_ROUTER: secret, HYPERGATE_STATS_INTERVAL_MS: 'often' }
+  const made = await run(binary, ['new'], { env: { ...process.env, ...shared } })
+  assert.equal(made.status, 0, made.stderr)
+})
+
+test('a verb mistyped is named, unless it may be a secret', async () => {
+  await refused(['provide', 'services.json', '--routerFile', '/nonexistent'], ["'provide'", 'no such verb', 'provider, gateway'])
+  await refused(['gatway'], ["'gatway'", 'no such verb'])
+  const mistyped = await run(binary, [secret.slice(2) + 'x'])
+  assert.equal(mistyped.status, 2)
+  assert.ok(!mistyped.stderr.includes(secret.slice(2)))
+})
+
+test('a variable that is ours but for case and underscores is not passed over', async () => {
+  await refused(['new'], ['HYPERGATE_INGRESSPOLICY', 'HYPERGATE_INGRESS_POLICY'], { HYPERGATE_INGRESSPOLICY: '{}' })
+  await refused(['new'], ['hypergate_exposeOnlyServices', 'HYPERGATE_EXPOSE_ONLY_SERVICES'], { hypergate_exposeOnlyServices: 'a' })
+  const kubernetes = { HYPERGATE_PORT: 'tcp://10.0.0.1:80', HYPERGATE_PORT_80_TCP: 'x', HYPERGATE_SERVICE_HOST: '10.0.0.1', HYPERGATE_ROUTER_SERVICE_HOST: 'x' }
+  assert.equal((await run(binary, ['new'], { env: { ...process.env, ...kubernetes } })).status, 0)
+})
+
+test('secrets of editors that mark UTF-8, and folders that are no files', async () => {
+  await refused(['gateway', '--routerFile', file('marked', '\ufeff' + secret + '\r\n'), '--log', 'xml'], ['--log'])
+  await refused(['gateway', '--routerFile', files.folder], ['--routerFile', files.folder, 'directory'])
 })
 
 test('environment values are checked like flags', async () => {
