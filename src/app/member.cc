@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <set>
 
 #include "app/own_gate.h"
 #include "app/stats.h"
@@ -70,15 +71,18 @@ void Member::join() {
   }
   tunnel::NodeCallbacks callbacks;
   callbacks.ban = [this](const PublicKey& peer, const std::string& why) {
-    HG_LOG(kInfo, "hypergate", "peer {} banned: {}", short_key(peer), why);
+    HG_LOG(kDebug, "hypergate", "peer {} banned: {}", short_key(peer), why);  // the session has said it, where it is worth a line
     network_.swarm().ban(peer);
   };
   callbacks.peer_ready = [this](const PublicKey& peer, bool is_gateway) {
     network_.swarm().confirm(peer);
     HG_LOG(kInfo, "hypergate", "{} {} joined", is_gateway ? "gateway" : "provider", short_key(peer));
   };
-  callbacks.peer_lost = [this](const PublicKey& peer) {
-    HG_LOG(kInfo, "hypergate", "peer {} left", short_key(peer));
+  callbacks.peer_lost = [this](const PublicKey& peer, const std::optional<Error>& error) {
+    if (error)
+      HG_LOG(kWarn, "hypergate", "peer {} lost: {}", short_key(peer), error->message);
+    else
+      HG_LOG(kInfo, "hypergate", "peer {} left", short_key(peer));
     if (docker_) docker_->routes_changed();
   };
   callbacks.relay_learned = [this](const PublicKey& peer, const std::optional<PublicKey>& relay) {
@@ -162,16 +166,23 @@ void Member::leave_network() {
 
 void Member::log_gates() {
   std::vector<std::string> lines;
+  std::set<std::string> faults;
   for (const relay::GateStatus& status : gates_->status()) {
     const char* protocol = status.gate.key.protocol == tunnel::Protocol::kUdp ? "udp" : "tcp";
     std::string line =
         status.listening ? fmt::format("{} {} open for {}:{}", protocol, status.address, status.gate.service_host, status.gate.service_port)
                          : fmt::format("{} {} not open: {}", protocol, status.gate.key.port, status.fault);
     for (const std::string& other : status.gate.conflicts) line += fmt::format(" (in conflict: {})", other);
+    if (!status.listening || !status.gate.conflicts.empty()) faults.insert(line);
     lines.push_back(std::move(line));
   }
-  for (const std::string& line : lines)
-    if (std::find(gates_shown_.begin(), gates_shown_.end(), line) == gates_shown_.end()) HG_LOG(kInfo, "gate", "{}", line);
+  for (const std::string& line : lines) {
+    if (std::find(gates_shown_.begin(), gates_shown_.end(), line) != gates_shown_.end()) continue;
+    if (faults.contains(line))
+      HG_LOG(kWarn, "gate", "{}", line);
+    else
+      HG_LOG(kInfo, "gate", "{}", line);
+  }
   for (const std::string& line : gates_shown_)
     if (std::find(lines.begin(), lines.end(), line) == lines.end()) HG_LOG(kInfo, "gate", "no more: {}", line);
   gates_shown_ = std::move(lines);

@@ -83,6 +83,13 @@ void add_peers(Sheet& sheet, std::vector<tunnel::PeerInfo> peers) {
   const auto ready = std::count_if(peers.begin(), peers.end(), [](const auto& peer) { return peer.ready; });
   sheet.gauge("hypergate_peers", "Peers that proved to know the secret", static_cast<double>(gateways), {{"role", "gateway"}});
   sheet.gauge("hypergate_peers", "Peers that proved to know the secret", static_cast<double>(ready - gateways), {{"role", "provider"}});
+  const auto silent = [&](bool gateway) {
+    return static_cast<double>(std::count_if(
+        peers.begin(), peers.end(), [&](const auto& peer) { return peer.ready && !peer.answering && peer.is_gateway == gateway; }));
+  };
+  for (const bool gateway : {true, false})
+    sheet.gauge("hypergate_peers_silent", "Of these, peers that do not answer and are waited for", silent(gateway),
+                {{"role", gateway ? "gateway" : "provider"}});
   const auto name = [](const tunnel::PeerInfo& peer) { return to_hex(ByteView(peer.key).first(4)); };
   for (const auto& peer : peers)
     sheet.gauge("hypergate_peer_rtt_seconds", "Smoothed round trip", to_seconds(peer.stats.smoothed_rtt), {{"peer", name(peer)}});

@@ -207,7 +207,7 @@ void Node::on_session_stray_error(Session& session, const std::string& text) {
 void Node::on_session_closed(Session& session, const std::optional<Error>& error) {
   const PublicKey peer = session.remote_key();
   HG_LOG(kDebug, kLog, "peer {} gone: {}", to_hex(ByteView(peer).first(4)), error ? error->message : "closed");
-  if (error) ++counters_.sessions_lost;
+  if (error && session.met()) ++counters_.sessions_lost;
   if (provider_ != nullptr) provider_->remove_session(session);
   if (gateway_ != nullptr) gateway_->remove_session(session);
   statuses_.erase(peer);
@@ -221,7 +221,7 @@ void Node::on_session_closed(Session& session, const std::optional<Error>& error
       if (*alive) gone_.clear();
     });
   }
-  if (callbacks_.peer_lost) callbacks_.peer_lost(peer);
+  if (callbacks_.peer_lost && session.met()) callbacks_.peer_lost(peer, error);
   if (phase_ == Phase::kEnding && sessions_.empty()) shutdown_timer_.arm(context_.runtime.now());
 }
 

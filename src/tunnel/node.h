@@ -26,7 +26,8 @@ struct NodeCallbacks {
   std::function<void(const PublicKey& peer, const std::string& why)> ban;
   /// A peer proved that it knows the secret / its connection is gone.
   std::function<void(const PublicKey& peer, bool is_gateway)> peer_ready;
-  std::function<void(const PublicKey& peer)> peer_lost;
+  /// Of a peer that was ready; an error when its connection broke.
+  std::function<void(const PublicKey& peer, const std::optional<Error>& error)> peer_lost;
   /// A peer relays for others under this key / no longer.
   std::function<void(const PublicKey& peer, const std::optional<PublicKey>& relay)> relay_learned;
   /// A peer's routes were learned or changed (gateway role).

@@ -32,6 +32,10 @@ TEST_F(NodeTest, TwoProvidersBanEachOtherAndTwoGatewaysDoNot) {
   connect(one, 1, two, 2);
   run(100ms);
   EXPECT_EQ(1u, one.banned.size() + two.banned.size());
+  for (const Member* provider : {&one, &two}) {  // nothing was lost: such peers have nothing to do with each other
+    EXPECT_EQ(0, provider->lost);
+    EXPECT_EQ(0u, provider->node->counters().sessions_lost);
+  }
   EXPECT_TRUE(one.node->peers().empty());
 
   Member three(host_, true, false), four(host_, true, false);

@@ -185,9 +185,10 @@ void Session::handle_hello(const Message& message) {
   remote_is_gateway_ = message.channel != 0;
   if (!says_gateway_ && !remote_is_gateway_) {
     events_.on_session_ban(*this, "both are providers");
-    return fail("BOTH_PROVIDERS", "both are providers");
+    return fail("BOTH_PROVIDERS", "both are providers", log::Level::kDebug);  // as it should be: they share a service
   }
   state_ = State::kReady;
+  met_ = true;
   hello_timer_.disarm();
   reader_.set_limit(kMaxMessage);
   connection_->limit_messages(SIZE_MAX);

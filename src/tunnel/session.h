@@ -70,6 +70,8 @@ class Session final : public ByteStreamHandler {
 
   State state() const { return state_; }
   bool ready() const { return state_ == State::kReady; }
+  /// Its hello was accepted, whatever became of it since.
+  bool met() const { return met_; }
   /// The peer's hello is still waited for.
   bool greeting() const { return state_ == State::kHello && !failed_; }
   /// Ends it: others wait for their hello, too, and have come later.
@@ -172,6 +174,7 @@ class Session final : public ByteStreamHandler {
   HelloVerifier& verifier_;
   SessionEvents& events_;
   const bool says_gateway_;
+  bool met_ = false;
   State state_ = State::kHello;
   bool remote_is_gateway_ = false;
   bool backed_up_ = false;  // write() said so; on_drain() ends it

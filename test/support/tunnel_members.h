@@ -129,7 +129,7 @@ struct Member {
     NodeCallbacks callbacks;
     callbacks.ban = [this](const PublicKey& peer, const std::string&) { banned.push_back(peer); };
     callbacks.peer_ready = [this](const PublicKey&, bool) { ++ready; };
-    callbacks.peer_lost = [this](const PublicKey&) { ++lost; };
+    callbacks.peer_lost = [this](const PublicKey&, const std::optional<Error>&) { ++lost; };
     callbacks.relay_learned = [this](const PublicKey& peer, const std::optional<PublicKey>& relay) { relays[peer] = relay; };
     node = std::make_unique<Node>(runtime, keys, std::move(options), std::move(callbacks));
   }

@@ -181,3 +181,18 @@ test('a service that never answers its connect delays no other channel', async (
   for (let i = 0; i < 10; i++) assert.equal((await get(gate, '/', 2000)).toString(), 'alive')
   hangUp()
 })
+
+test('a gate that does not open is a warning, and two providers that meet are no loss', async () => {
+  const [secret, gate, port] = [await newSecret(), await freePort(), await freePort()]
+  const services = [service(gate, web.port)]
+  const first = startProvider(network, secret, services, { args: ['--metrics', `127.0.0.1:${port}`] })
+  const second = startProvider(network, secret, services)
+  const gateway = startGateway(network, secret, { args: ['--listen', '192.0.2.1'] })  // an address of documents, not ours
+  await providersSeen(gateway, 2)
+  await gateway.line(new RegExp(`"level":"warning","component":"gate","message":"tcp ${gate} not open: cannot listen on 192.0.2.1:${gate}`))
+  for (const provider of [first, second]) await provider.line(/gateway \w+ joined/)
+  const metrics = (await get(port, '/metrics')).toString()
+  assert.match(metrics, /^hypergate_sessions_lost_total 0$/m)
+  assert.match(metrics, /^hypergate_peers_silent{role="gateway"} 0$/m)
+  for (const provider of [first, second]) assert.ok(!/banned|both are|left|lost/.test(provider.lines.join('\n')), provider.tail())
+})
