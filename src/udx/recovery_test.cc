@@ -337,6 +337,22 @@ TEST(Recovery, KernelSaysTooBig) {
   EXPECT_TRUE(link.b.intact);
 }
 
+TEST(Recovery, ProbeThatMustGoInFragmentsHasNoPadding) {
+  Link link({.delay = 10ms});
+  link.a.send(5 * 1152);
+  link.world.run_for(5ms);
+  link.pa.socket->verdict = SendResult::kWouldBlock;
+  link.a.send(2 * 1152);
+  link.world.run_for(5ms);
+  link.a.send(10 * 1152);
+  link.world.run_for(20ms);  // the first are acknowledged: the next new packet is a probe, behind two that are refused
+  link.pa.socket->too_big_above = 1100;
+  link.pa.socket->verdict = SendResult::kSent;
+  link.pa.socket->become_writable();
+  ASSERT_TRUE(link.until_received(17 * 1152, 5s));
+  EXPECT_TRUE(link.b.intact);
+}
+
 TEST(Recovery, InterfaceLimitIsKept) {
   Link link({.delay = 10ms}, 1, {}, false);
   link.pa.socket->interface_mtu = 1400 - 28;

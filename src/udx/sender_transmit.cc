@@ -146,14 +146,16 @@ wire::UdxHeader Sender::header_of(const OutPacket& p, Seq seq, const Place& plac
 bool Sender::push(Seq seq, TimePoint now) {
   OutPacket& p = board_[seq];
   const Place& place = place_of(p);
+  const bool fragmentable = needs_fragmentation(p, seq);
+  if (fragmentable) strip_probe(p);
   const size_t datagram = wire::kUdxHeaderSize + p.padding + p.payload;
-  const bool alone = p.padding > 0 || p.old_path || needs_fragmentation(p, seq);
+  const bool alone = p.padding > 0 || p.old_path || fragmentable;
   if ((alone || !batch_.fits(datagram)) && !flush_batch(now)) {
     if (p.state == OutPacket::State::kCut) board_.to_resend(seq, false);
     return false;
   }
-  p.fragmentable = needs_fragmentation(p, seq);
-  if (p.fragmentable) return push_fragmentable(seq, now);
+  p.fragmentable = fragmentable;
+  if (fragmentable) return push_fragmentable(seq, now);
   if (batch_bytes_ == 0) batch_.begin(*place.socket, place.remote);
   board_.take(seq);
   batch_.add(header_of(p, seq, place), seq, p.payload);
