@@ -88,6 +88,7 @@ Sender::PacketResult Sender::on_packet(const wire::UdxPacket& packet, TimePoint 
     if (unanswered_ > 0 && outcome.rtt > rtt_.rto()) outcome.rtt = Duration::zero();
     if (outcome.rtt > Duration::zero()) {
       rtt_.add(outcome.rtt, now);
+      measured_at_ = now;
       probe_permitted_ = true;
     }
     outcome.lost = detect_losses(now);

@@ -58,7 +58,8 @@ class Sender {
   static constexpr int kMinUnanswered = 4;
   static constexpr int kLonelyEndSendings = 4;
   static constexpr int kWholeLosses = PathMtu::kBlackHoleSendings;  // with DF; then fragments are allowed, as the path may take less
-  static constexpr Seq kWholeEach = 64;  // where nothing but fragments arrives, one packet of so many is tried whole
+  static constexpr Duration kMeasureAfter = 500ms;  // at most, or a timeout: so long no round trip was measured, and repairs wait
+  static constexpr Seq kWholeEach = 64;             // where nothing but fragments arrives, one packet of so many is tried whole
   // The worst of the ladder's links (800 ms, a quarter lost in bursts of two seconds) asks for 8 sendings twice an hour, and holds a
   // packet back for 17 s at most.
   static constexpr int kStuckSendings = 8;
@@ -165,6 +166,7 @@ class Sender {
   void on_retransmission_timeout(TimePoint now);
   void send_tail_probe(TimePoint now);
   SendReport transmit_once(TimePoint now, const AckFields& ack);
+  bool measure_due(TimePoint now) const;
   bool window_allows(size_t payload) const;
   size_t unacknowledged_span() const;
   size_t most_behind_hole() const;
@@ -219,6 +221,7 @@ class Sender {
   TimePoint ask_at_{};
   TimePoint asked_at_{};  // when the first question of this silence left
   TimePoint unanswered_since_{};
+  TimePoint measured_at_{};       // when the round trip was measured last, or a packet was sent to do so
   TimePoint whole_arrived_at_{};  // the latest packet of at least the base size that was sent with DF
   Duration standstill_{};         // the peer has answered for so long without taking the oldest packet; of a silence kMaxTimeoutGap counts
   int unanswered_ = 0;

@@ -48,6 +48,10 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
       break;
     }
     ok = push(seq, now);
+    if (ok && measure_due(now) && in_flight() + mtu_.mtu() <= window) {
+      measured_at_ = now;
+      ok = push(cut_packet(), now);
+    }
   }
   const bool resend_done = board_.resend_empty();
   while (ok && resend_done && !waiting_for_pacing && has_new_data() && !board_.full()) {
@@ -73,6 +77,13 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
     persist_backoff_ = 0;
   }
   return report;
+}
+
+// What is sent again measures nothing (RFC 6298, 3). Where all that waits is such, after an outage or a change of path, what is known of
+// the path would stay what it was before for as long as that takes: a new packet goes between.
+bool Sender::measure_due(TimePoint now) const {
+  return now - measured_at_ >= std::min<Duration>(rtt_.rto(), kMeasureAfter) && queued_bytes() > 0 && !board_.full() &&
+         window_allows(std::min(queued_bytes(), mtu_.max_payload()));
 }
 
 bool Sender::window_allows(size_t payload) const {
@@ -316,6 +327,7 @@ void Sender::relocate(const Place& place, std::unique_ptr<cc::Controller> contro
     p.stale = p.sendings > 0;
     board_.to_resend(seq, false);
   }
+  measured_at_ = TimePoint{};
   changing_ = recovering_ = probe_in_flight_ = always_fragment_ = only_fragments_ = blocked_ = false;
   probe_permitted_ = true;
   copies_.clear();

@@ -1,0 +1,54 @@
+// What follows an outage or a change of path: much that was sent waits to be sent again, and the path is another one.
+#include <gtest/gtest.h>
+
+#include "sim/world.h"
+#include "udx/test_link.h"
+
+namespace hg::udx {
+namespace {
+
+using sim::Path;
+using Link = test::BasicLink<sim::World, sim::Host, Path>;
+
+/// A download that has filled a fast path when everything falls silent.
+struct Cut : Link {
+  Cut() : Link({.delay = 20ms, .rate_bps = 100e6, .queue_bytes = 500000}, 5) {
+    a.content = b.content = false;
+    a.send(1ull << 32);
+    world.run_for(5s);
+    cut(true);
+    world.run_for(3s);
+    cut(false);
+    before = b.received;
+  }
+  void go_on_over(const Path& path) {
+    world.set_path(ha, hb, path);
+    a.stream->relocate(*pa.socket, at_b(), b.stream->id());
+  }
+  uint64_t fresh() const { return b.received - before; }
+
+  uint64_t before = 0;
+};
+
+TEST(Relocation, TheNewPathIsMeasuredAtOnce) {
+  Cut link;
+  link.go_on_over({.delay = 100ms, .rate_bps = 100e6, .queue_bytes = 1000000});
+  link.world.run_for(500ms);
+  EXPECT_NEAR(to_seconds(link.a.stream->stats().smoothed_rtt), 0.2, 0.02);
+  link.world.run_for(4500ms);
+  EXPECT_GT(link.fresh(), 20u << 20);  // a fresh stream makes 39 million
+}
+
+TEST(Relocation, APathThatIsShorterAfterAnOutageIsNoticed) {
+  Link link({.delay = 100ms, .rate_bps = 64e3, .queue_bytes = 30000});
+  link.a.send(1 << 20);
+  link.world.run_for(20s);
+  link.cut(true);
+  link.world.run_for(3s);
+  link.cut(false);
+  link.world.set_path(link.ha, link.hb, {.delay = 10ms});
+  EXPECT_TRUE(link.until_received(1 << 20, 2s));
+}
+
+}  // namespace
+}  // namespace hg::udx
