@@ -39,6 +39,13 @@ TEST(Relocation, TheNewPathIsMeasuredAtOnce) {
   EXPECT_GT(link.fresh(), 20u << 20);  // a fresh stream makes 39 million
 }
 
+TEST(Relocation, WhatIsLostOnTheNewPathGoesBeforeWhatStillWaits) {
+  Cut link;
+  link.go_on_over({.delay = 50ms, .rate_bps = 2e6, .queue_bytes = 30000});
+  link.world.run_for(2s);
+  EXPECT_GT(link.fresh(), 250000u) << "in order, of the 500000 that the path carries";
+}
+
 TEST(Relocation, APathThatIsShorterAfterAnOutageIsNoticed) {
   Link link({.delay = 100ms, .rate_bps = 64e3, .queue_bytes = 30000});
   link.a.send(1 << 20);

@@ -27,6 +27,12 @@ void Scoreboard::to_resend(Seq seq, bool at_front) {
     link_back(resend_, seq);
 }
 
+void Scoreboard::to_resend_in_order(Seq seq) {
+  ring_[seq].state = OutPacket::State::kResend;
+  link_in_order(resend_, seq);
+  latest_ = seq;
+}
+
 void Scoreboard::take(Seq seq) {
   OutPacket& p = ring_[seq];
   if (p.state == OutPacket::State::kFlight) {
@@ -73,6 +79,19 @@ void Scoreboard::link_front(List& list, Seq seq) {
   ring_[list.head].prev = seq;
   ring_[seq].next = list.head;
   list.head = seq;
+}
+
+void Scoreboard::link_in_order(List& list, Seq seq) {
+  if (list.count == 0 || seq_before(list.tail, seq)) return link_back(list, seq);
+  if (seq_before(seq, list.head)) return link_front(list, seq);
+  const bool near = ring_.contains(latest_) && ring_[latest_].state == OutPacket::State::kResend && seq_before(latest_, seq);
+  Seq before = near ? latest_ : list.head;
+  while (seq_before(ring_[before].next, seq)) before = ring_[before].next;
+  ring_[seq].prev = before;
+  ring_[seq].next = ring_[before].next;
+  ring_[ring_[before].next].prev = seq;
+  ring_[before].next = seq;
+  ++list.count;
 }
 
 void Scoreboard::unlink(List& list, Seq seq) {

@@ -53,6 +53,8 @@ class Scoreboard {
   Seq add(uint64_t offset, uint16_t payload, bool end);
   void to_flight(Seq seq);
   void to_resend(Seq seq, bool at_front);
+  /// Among what waits already, before the first with a higher number.
+  void to_resend_in_order(Seq seq);
   void deliver(Seq seq);
   /// Takes a packet out of the resend list or the flight, to be put back by to_flight() or to_resend().
   void take(Seq seq);
@@ -81,12 +83,14 @@ class Scoreboard {
 
   void link_back(List& list, Seq seq);
   void link_front(List& list, Seq seq);
+  void link_in_order(List& list, Seq seq);
   void unlink(List& list, Seq seq);
 
   SeqRing<OutPacket> ring_;
   SeqRanges sacked_;
   List flight_;
   List resend_;
+  Seq latest_ = 0;  // that was put in order: the next usually comes behind it
   size_t flight_bytes_ = 0;
   size_t undelivered_payload_ = 0;
   size_t overhead_;

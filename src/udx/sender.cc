@@ -19,6 +19,7 @@ Sender::Sender(SendBatch& batch, std::unique_ptr<cc::Controller> controller, Dur
       controller_(std::move(controller)),
       board_(PathMtu::kOverhead, first),
       dead_after_(dead_after),
+      relocated_to_(first),
       window_seq_(first),
       window_ack_(first) {
   controller_->set_packet_size(mtu_.mtu());
@@ -188,7 +189,11 @@ size_t Sender::mark_lost(Seq seq, TimePoint now, bool first) {
     controller_->set_packet_size(mtu_.mtu());
   }
   if (p.losses < 255) ++p.losses;
-  board_.to_resend(seq, first);
+  // After a change of path all that was under way waits: what is lost again goes first, or nothing is delivered before all has been sent.
+  if (!first && seq_before(board_.una(), relocated_to_))
+    board_.to_resend_in_order(seq);
+  else
+    board_.to_resend(seq, first);
   return congestion_bytes;
 }
 

@@ -202,6 +202,7 @@ class Sender {
   Place old_place_;
   Duration dead_after_;
 
+  Seq relocated_to_;  // what comes before it was under way when the path changed last
   uint64_t cut_offset_ = 0;
   size_t batch_bytes_ = 0;  // IP bytes in batch_
   size_t report_packets_ = 0;

@@ -327,6 +327,7 @@ void Sender::relocate(const Place& place, std::unique_ptr<cc::Controller> contro
     p.stale = p.sendings > 0;
     board_.to_resend(seq, false);
   }
+  relocated_to_ = board_.nxt();
   measured_at_ = TimePoint{};
   changing_ = recovering_ = probe_in_flight_ = always_fragment_ = only_fragments_ = blocked_ = false;
   probe_permitted_ = true;
