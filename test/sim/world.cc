@@ -99,6 +99,8 @@ void World::set_one_way(const Host& from, const Host& to, const Path& path) {
   Lane& l = lane(from.address_, to.address_);
   l.path = path;
   l.explicit_path = true;
+  l.swing_now = {};
+  l.swing_until = {};
 }
 
 PathCounters World::counters(const Host& from, const Host& to) const {
