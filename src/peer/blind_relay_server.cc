@@ -71,7 +71,7 @@ BlindRelayServerImpl::BlindRelayServerImpl(Context& context, BlindRelayOptions o
     : context_(context),
       options_(std::move(options)),
       total_(std::make_shared<udx::SharedBandwidth>(context.runtime, options_.total_rate, burst_of(options_.total_rate))),
-      of_guests_(bandwidth(std::max<uint64_t>(1, std::min(options_.pair_rate, options_.total_rate / kGuestShare)))),
+      of_guests_(std::min(options_.pair_rate, options_.total_rate / kGuestShare)),
       sweep_(context.runtime.timers(), [this] { sweep(); }) {}
 
 BlindRelayServerImpl::~BlindRelayServerImpl() {
@@ -185,12 +185,13 @@ bool BlindRelayServerImpl::bridge(Pair& pair) {
     const auto path = session->control().path();
     return udx::BridgePlace{path.socket, path.remote, context_.punch_sockets.owner_of(*path.socket)};
   };
-  options.own = of_guest ? of_guests_ : bandwidth(options_.pair_rate);
+  options.own = pair.own = bandwidth(of_guest ? of_guests_ : options_.pair_rate);
   options.total = total_;
   options.totals = &counters_.traffic;
   options.on_destroyed = [this, &pair] { leave(pair); };
   pair.bridge = context_.mux.create_bridge(std::move(options));
   pair.of_guest = of_guest;
+  share_among_guests();
   counters_.pairs++;
   for (const bool initiator : {false, true}) {
     const size_t side = initiator ? 1 : 0;
@@ -222,6 +223,7 @@ void BlindRelayServerImpl::drop(Pairs::iterator at) {
     if (at->second.bridge && half.session->pairs == 0 && !half.session->closed) half.session->end();
   }
   pairs_.erase(at);
+  share_among_guests();
 }
 
 // --- time -------------------------------------------------------------------------------------------
@@ -237,8 +239,15 @@ void BlindRelayServerImpl::review_guests() {
     const auto of_member = [](const Half& half) { return half.session != nullptr && half.session->member; };
     if (!pair.of_guest || !std::all_of(pair.halves.begin(), pair.halves.end(), of_member)) continue;
     pair.of_guest = false;
-    pair.bridge->set_own(bandwidth(options_.pair_rate));
+    pair.own->set_rate(options_.pair_rate, burst_of(options_.pair_rate), context_.now());
   }
+  share_among_guests();
+}
+
+void BlindRelayServerImpl::share_among_guests() {
+  const uint64_t part = of_guests_ / std::max<size_t>(1, guest_pairs());
+  for (auto& [name, pair] : pairs_)
+    if (pair.of_guest) pair.own->set_rate(part, burst_of(part), context_.now());
 }
 
 void BlindRelayServerImpl::sweep() {

@@ -59,6 +59,7 @@ class BlindRelayServerImpl final : public BlindRelayServer {
     std::array<Half, 2> halves;  // [1] is the initiator's
     std::unique_ptr<udx::Bridge> bridge;
     bool of_guest = false;
+    std::shared_ptr<udx::Bandwidth> own;
     ByteArray<32> token{};
     TimePoint since{};
     std::optional<TimePoint> gone_at;
@@ -79,11 +80,13 @@ class BlindRelayServerImpl final : public BlindRelayServer {
   size_t waiting_halves() const;
   size_t guest_pairs() const;
   void review_guests();
+  /// Each pair with a guest has an equal part of their bandwidth: whoever was served first would leave nothing for the others.
+  void share_among_guests();
 
   Context& context_;
   BlindRelayOptions options_;
   std::shared_ptr<udx::SharedBandwidth> total_;
-  std::shared_ptr<udx::Bandwidth> of_guests_;  // all their pairs together
+  const uint64_t of_guests_;  // bytes a second, all their pairs together
   BlindRelayCounters counters_;
   std::unique_ptr<Server> server_;
   std::vector<std::unique_ptr<Session>> sessions_;

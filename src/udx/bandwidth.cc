@@ -18,6 +18,13 @@ Bandwidth::Bandwidth(uint64_t bytes_per_second, size_t burst)
       capacity_(static_cast<double>(std::max(burst, kLeastBurst))),
       tokens_(capacity_) {}
 
+void Bandwidth::set_rate(uint64_t bytes_per_second, size_t burst, TimePoint now) {
+  refill(now);
+  rate_ = static_cast<double>(std::max<uint64_t>(bytes_per_second, 1));
+  capacity_ = static_cast<double>(std::max(burst, kLeastBurst));
+  tokens_ = std::min(tokens_, capacity_);
+}
+
 void Bandwidth::refill(TimePoint now) {
   if (now <= filled_at_) return;
   if (filled_at_ != TimePoint{}) tokens_ = std::min(capacity_, tokens_ + to_seconds(now - filled_at_) * rate_);

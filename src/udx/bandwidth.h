@@ -18,6 +18,8 @@ class Bandwidth {
   /// Holds `burst` bytes, at least one datagram of any size a network carries unfragmented.
   Bandwidth(uint64_t bytes_per_second, size_t burst);
 
+  /// What it holds stays, as far as there is room.
+  void set_rate(uint64_t bytes_per_second, size_t burst, TimePoint now);
   size_t burst() const { return static_cast<size_t>(capacity_); }
   bool allows(size_t bytes, TimePoint now);
   void take(size_t bytes) { tokens_ -= static_cast<double>(bytes); }

@@ -43,7 +43,7 @@ struct BridgeOptions {
   std::array<uint32_t, 2> remote_ids{};
   /// Where a side's peer is now, as its control connection knows; nullopt once that is gone: the last place stays.
   std::function<std::optional<BridgePlace>(size_t side)> where;
-  std::shared_ptr<Bandwidth> own;          // of this pair, or of a few together
+  std::shared_ptr<Bandwidth> own;          // of this pair
   std::shared_ptr<SharedBandwidth> total;  // of all
   BridgeCounters* totals = nullptr;        // counted there too
   std::function<void()> on_destroyed{};    // a peer ended its stream at once; must not destroy the bridge
@@ -58,8 +58,6 @@ class Bridge final : private SharedBandwidth::Waiter {
 
   /// What the peer of that side (0 or 1) is to put into its packets.
   uint32_t id(size_t side) const { return ids_[side]; }
-  /// Another rate for this pair, from the next packet on.
-  void set_own(std::shared_ptr<Bandwidth> own) { options_.own = std::move(own); }
   const BridgeCounters& counters() const { return counters_; }
   TimePoint last_packet() const { return last_packet_; }
 
