@@ -90,6 +90,7 @@ Sender::PacketResult Sender::on_packet(const wire::UdxPacket& packet, TimePoint 
     if (outcome.rtt > Duration::zero()) {
       rtt_.add(outcome.rtt, now);
       measured_at_ = now;
+      unmeasured_ = false;
       probe_permitted_ = true;
     }
     outcome.lost = detect_losses(now);
@@ -361,6 +362,7 @@ void Sender::on_retransmission_timeout(TimePoint now) {
   }
   ++timeouts_;
   ++unanswered_;
+  unmeasured_ = true;
   if (ask_at_ == kNever) arm_ask(now, kAskAgain);
   backoff_ = std::min(backoff_ + 1, kSteadyTimeouts + 6);
   const Duration gap = rtt_.rto();

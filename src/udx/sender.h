@@ -223,6 +223,7 @@ class Sender {
   TimePoint asked_at_{};  // when the first question of this silence left
   TimePoint unanswered_since_{};
   TimePoint measured_at_{};       // when the round trip was measured last, or a packet was sent to do so
+  bool unmeasured_ = false;       // a timeout or another path, and no round trip measured since
   TimePoint whole_arrived_at_{};  // the latest packet of at least the base size that was sent with DF
   Duration standstill_{};         // the peer has answered for so long without taking the oldest packet; of a silence kMaxTimeoutGap counts
   int unanswered_ = 0;

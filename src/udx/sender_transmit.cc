@@ -82,7 +82,7 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
 // What is sent again measures nothing (RFC 6298, 3). Where all that waits is such, after an outage or a change of path, what is known of
 // the path would stay what it was before for as long as that takes: a new packet goes between.
 bool Sender::measure_due(TimePoint now) const {
-  return now - measured_at_ >= std::min<Duration>(rtt_.rto(), kMeasureAfter) && queued_bytes() > 0 && !board_.full() &&
+  return unmeasured_ && now - measured_at_ >= std::min<Duration>(rtt_.rto(), kMeasureAfter) && queued_bytes() > 0 && !board_.full() &&
          window_allows(std::min(queued_bytes(), mtu_.max_payload()));
 }
 
@@ -329,6 +329,7 @@ void Sender::relocate(const Place& place, std::unique_ptr<cc::Controller> contro
   }
   relocated_to_ = board_.nxt();
   measured_at_ = TimePoint{};
+  unmeasured_ = true;
   changing_ = recovering_ = probe_in_flight_ = always_fragment_ = only_fragments_ = blocked_ = false;
   probe_permitted_ = true;
   copies_.clear();
