@@ -10,14 +10,14 @@ namespace {
 using sim::Path;
 using Link = test::BasicLink<sim::World, sim::Host, Path>;
 
-/// A download that has filled a fast path when everything falls silent.
+/// A download that has filled a fast path when that is left, after a silence of so long.
 struct Cut : Link {
-  Cut() : Link({.delay = 20ms, .rate_bps = 100e6, .queue_bytes = 500000}, 5) {
+  explicit Cut(Duration silence = 3s) : Link({.delay = 20ms, .rate_bps = 100e6, .queue_bytes = 500000}, 5) {
     a.content = b.content = false;
     a.send(1ull << 32);
     world.run_for(5s);
     cut(true);
-    world.run_for(3s);
+    world.run_for(silence);
     cut(false);
     before = b.received;
   }
@@ -30,14 +30,18 @@ struct Cut : Link {
   uint64_t before = 0;
 };
 
-TEST(Relocation, TheNewPathIsMeasuredAtOnce) {
-  Cut link;
+class RelocationAfter : public ::testing::TestWithParam<Duration> {};
+
+TEST_P(RelocationAfter, TheNewPathIsMeasuredAtOnce) {
+  Cut link(GetParam());
   link.go_on_over({.delay = 100ms, .rate_bps = 100e6, .queue_bytes = 1000000});
   link.world.run_for(500ms);
   EXPECT_NEAR(to_seconds(link.a.stream->stats().smoothed_rtt), 0.2, 0.02);
   link.world.run_for(4500ms);
   EXPECT_GT(link.fresh(), 20u << 20);  // a fresh stream makes 39 million
 }
+
+INSTANTIATE_TEST_SUITE_P(Silences, RelocationAfter, ::testing::Values(20ms, 3s));  // before any timeout, and after many
 
 TEST(Relocation, WhatIsLostOnTheNewPathGoesBeforeWhatStillWaits) {
   Cut link;
