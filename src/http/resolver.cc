@@ -73,7 +73,9 @@ void add_client_headers(const json::value& fingerprint, Response& response) {
   if (labels == nullptr || !labels->is_array()) return;
   std::string joined;
   for (const json::value& label : labels->get_array()) {
-    if (label.is_string()) joined += (joined.empty() ? "" : ",") + std::string(label.get_string());
+    if (!label.is_string()) continue;
+    if (!joined.empty()) joined += ',';
+    joined += label.get_string();
   }
   response.headers["X-Ingress-Labels"] = header_text(joined);
 }

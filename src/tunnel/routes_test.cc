@@ -19,7 +19,11 @@ Service tcp(uint16_t gate, std::string host = "web", std::string tags = {}) {
   return {gate, std::move(host), 80, Protocol::kTcp, std::move(tags), {}};
 }
 
-Advertisement offer(std::vector<Service> services) { return {std::move(services), {}, 0}; }
+Advertisement offer(std::vector<Service> services) {
+  Advertisement made;
+  made.routes = std::move(services);
+  return made;
+}
 
 TEST(Advertisement, RoundTripsWithFeatures) {
   std::vector<Service> services = {tcp(8080),
