@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "base/log.h"
 #include "tunnel/proxy_protocol.h"
@@ -158,6 +159,10 @@ TcpLink::Pulled TcpLink::pull() {
     case Kind::kWouldBlock:
       return Pulled::kEmpty;
     case Kind::kEnd:
+      if (cut_short_) {
+        socket_failed();
+        return Pulled::kStopped;
+      }
       local_ended_ = true;
       socket_->watch_read(false);
       socket_->watch_failure();
@@ -181,6 +186,7 @@ void TcpLink::discard() {
 
 void TcpLink::on_channel_data(ByteView data) {
   if (finished_) return;
+  if (unwritable_) return channel_->consumed(data.size());
   touch(now());
   if (shaped_ != nullptr) {
     if (over_burst()) {
@@ -195,7 +201,7 @@ void TcpLink::on_channel_data(ByteView data) {
   }
   if (socket_ == nullptr || !queue_.empty()) return queue(data);
   const io::IoResult result = socket_->write({&data, 1});
-  if (result.kind == Kind::kError) return socket_failed();
+  if (result.kind == Kind::kError) return write_failed(result.error);
   if (result.bytes < data.size()) {
     queue(data.subspan(result.bytes));
     socket_->watch_write(true);
@@ -238,7 +244,7 @@ void TcpLink::flush() {
       }
     }
     const io::IoResult result = socket_->write(std::span(slices).first(count));
-    if (result.kind == Kind::kError) return socket_failed();
+    if (result.kind == Kind::kError) return write_failed(result.error);
     if (result.bytes == 0) {
       socket_->watch_write(true);
       return;
@@ -259,10 +265,15 @@ void TcpLink::flush() {
     if (remainder_ != nullptr) remainder_->wrote(result.bytes);
     if (finished_) return;
   }
+  drop_queue();
+  after_flush();
+}
+
+void TcpLink::drop_queue() {
   std::vector<Bytes>().swap(queue_);
   queue_head_ = 0;
+  head_offset_ = 0;
   socket_->watch_write(false);
-  after_flush();
 }
 
 size_t TcpLink::queued_bytes() const {
@@ -286,8 +297,10 @@ void TcpLink::after_flush() {
     if (!local_ended_) socket_->shutdown_write();  // both ended: closing the socket says it
   }
   remainder_.reset();
-  if (closing_) return linger();
-  finish_when_done();
+  if (!closing_) return finish_when_done();
+  if (!aborted_) return linger();
+  socket_->watch_failure();
+  farewell_ = std::make_unique<Farewell>(context_.loop, *socket_, [this] { finish(); });
 }
 
 void TcpLink::on_channel_end() {
@@ -300,8 +313,9 @@ void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
   if (finished_) return;
   using tunnel::CloseReason;
   channel_.reset();
-  const bool orderly = reason == CloseReason::kRemote || (reason == CloseReason::kStopping && remote_ended_);
-  if (socket_ == nullptr) return finish();
+  aborted_ = reason == CloseReason::kAborted;
+  const bool orderly = aborted_ || reason == CloseReason::kRemote || (reason == CloseReason::kStopping && remote_ended_);
+  if (socket_ == nullptr || unwritable_) return finish();
   if (!orderly) {
     // What was relayed may be cut short: the client must not take it for a whole answer.
     if (reason == CloseReason::kPeerLost || reason == CloseReason::kProtocol || reason == CloseReason::kDenied ||
@@ -310,7 +324,8 @@ void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
     return finish();
   }
   closing_ = true;
-  remote_ended_ = true;
+  remote_ended_ = !aborted_;
+  linger_timer_.reset();
   socket_->watch_read(false);
   if (queue_.empty()) return after_flush();
   Remainder::Owner& owner = *this;
@@ -344,6 +359,19 @@ void TcpLink::socket_failed() {
   finish();
 }
 
+/// Nothing more goes in, but what was said before may still be there: a service that answers, and closes with a request half read, resets.
+void TcpLink::write_failed(int error) {
+  if (closing_ || local_ended_) return socket_failed();
+  unwritable_ = true;
+  cut_short_ = error != EPIPE;  // EPIPE: the reset came behind a FIN
+  fin_sent_ = true;
+  drop_queue();
+  channel_->consumed(channel_->unconsumed());
+  linger_timer_ = std::make_unique<Timer>(context_.loop.timers(), [this] { socket_failed(); });
+  linger_timer_->arm(now() + kLingerTime);
+  socket_->watch_read(true);
+}
+
 void TcpLink::finish() {
   if (finished_) return;
   finished_ = true;
@@ -354,6 +382,7 @@ void TcpLink::finish() {
     socket_->watch_write(false);
   }
   linger_timer_.reset();
+  farewell_.reset();
   remainder_.reset();
   if (shaped_ != nullptr) shaped_->use(nullptr);
   owner_.release(*this);

@@ -8,7 +8,8 @@
 //   limited client (gateway): reads and writes wait for the bucket's turns; what waits is bounded by the channel's window, or, towards
 //   peers without windows, by the burst: beyond it the channel is dropped
 //   closed by the peer ─▶ queue written (LeftBehind bounds what waits in it) ─▶ FIN ─▶ what still comes is
-//   thrown away, up to kLingerTime ─▶ done
+//   thrown away, up to kLingerTime ─▶ done;  aborted there ─▶ queue written ─▶ Farewell: RST ─▶ done
+//   socket broken ─▶ Channel::close() without end(): an abort there, too. Where a write finds it, what came before can still be read
 //
 // Owned by a LinkSet. One thread.
 #pragma once
@@ -19,6 +20,7 @@
 
 #include "base/timer.h"
 #include "io/tcp.h"
+#include "relay/farewell.h"
 #include "relay/left_behind.h"
 #include "relay/link.h"
 #include "relay/link_context.h"
@@ -48,7 +50,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   void on_channel_closed(tunnel::CloseReason reason) override;
 
  private:
-  static constexpr Duration kLingerTime = 5s;
+  static constexpr Duration kLingerTime = 5s;    // of a socket that takes no more
   static constexpr int kMessagesPerTurn = 4;     // then other sockets get their turn
   static constexpr size_t kJoinedBytes = 65536;  // small pieces in the queue are joined up to this
 
@@ -73,6 +75,8 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   void after_flush();
   void finish_when_done();
   void socket_failed();
+  void write_failed(int error);
+  void drop_queue();
   void linger();
   void finish();
   TimePoint now() const { return context_.loop.now(); }
@@ -85,6 +89,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   std::unique_ptr<tunnel::Channel> channel_;
   std::unique_ptr<Remainder> remainder_;  // closing_, while something is queued
   std::unique_ptr<Timer> linger_timer_;
+  std::unique_ptr<Farewell> farewell_;
   std::unique_ptr<ShapedStream> shaped_;  // limited clients only
   std::vector<Bytes> queue_;
   size_t queue_head_ = 0;   // first unwritten element
@@ -92,7 +97,10 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   bool local_ended_ = false;
   bool remote_ended_ = false;
   bool fin_sent_ = false;
-  bool closing_ = false;  // the channel is gone, the queue is not
+  bool closing_ = false;     // the channel is gone, the queue is not
+  bool aborted_ = false;     // closing_, and the peer's socket broke
+  bool unwritable_ = false;  // broken, not read to its end
+  bool cut_short_ = false;   // unwritable_, and no end was received
   bool finished_ = false;
 };
 

@@ -16,6 +16,8 @@ std::string_view close_reason_text(CloseReason reason) {
   switch (reason) {
     case CloseReason::kRemote:
       return "closed by the peer";
+    case CloseReason::kAborted:
+      return "broken off at the peer";
     case CloseReason::kPeerLost:
       return "connection to the peer lost";
     case CloseReason::kProtocol:

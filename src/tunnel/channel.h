@@ -29,6 +29,7 @@ class Session;
 
 enum class CloseReason {
   kRemote,    // the peer closed it: pass on what is queued, then end the socket
+  kAborted,   // the same, but the peer's socket broke before its end: pass on what is queued, then reset the socket
   kPeerLost,  // the connection to the peer is gone: the data may be cut short, reset the socket
   kProtocol,  // the peer broke the rules
   kNoRoute,   // gateway: no provider within the time

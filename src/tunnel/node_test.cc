@@ -47,6 +47,7 @@ TEST_F(NodeTest, EndAndCloseComeBehindTheData) {
   EXPECT_EQ(3'000'000u, service.received);
   service.push(2'000'000);  // the other direction goes on: half-closed
   ASSERT_TRUE(wait([&] { return service.to_send == 0; }));
+  service.channel->end();
   service.channel->close();
   ASSERT_TRUE(wait([&] { return client->closed; }));
   EXPECT_EQ(2'000'000u, client->received);
@@ -54,6 +55,22 @@ TEST_F(NodeTest, EndAndCloseComeBehindTheData) {
   for (size_t i = 0; i < service.bytes.size(); ++i) ASSERT_EQ(static_cast<uint8_t>(i * 31), service.bytes[i]) << i;
   EXPECT_EQ(0u, gateway.node->channel_count());
   EXPECT_EQ(0u, provider.node->channel_count());
+}
+
+TEST_F(NodeTest, WhoClosesWithoutAnEndBrokeOff) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(8080)});
+  connect(gateway, 1, provider, 2);
+  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
+  auto client = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  client->channel->end();  // says nothing of the other direction
+  provider.connector.last().push(1000);
+  ASSERT_TRUE(wait([&] { return provider.connector.last().to_send == 0; }));
+  provider.connector.last().channel->close();
+  ASSERT_TRUE(wait([&] { return client->closed; }));
+  EXPECT_EQ(client->received, 1000u);
+  EXPECT_EQ(client->reason, CloseReason::kAborted);
 }
 
 TEST_F(NodeTest, NobodyGetsATurnBehindItsEnd) {
@@ -403,8 +420,11 @@ TEST_F(NodeTest, OfTwinsTheFirstIsOfferedWithItsPolicy) {
   ASSERT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() > 0; }));
   EXPECT_EQ(gateway.node->gateway()->routes().size(), 3u);
   const auto offers = gateway.node->gateway()->routes().offers_of(key(2));
-  for (const Service& offer : offers)
-    if (offer.gate_port == 8080 && offer.protocol == Protocol::kTcp) EXPECT_EQ(offer.ingress_policy, first.ingress_policy);
+  for (const Service& offer : offers) {
+    if (offer.gate_port == 8080 && offer.protocol == Protocol::kTcp) {
+      EXPECT_EQ(offer.ingress_policy, first.ingress_policy);
+    }
+  }
   auto client = open(gateway, 8080);
   ASSERT_TRUE(wait([&] { return client->closed; }));
   EXPECT_EQ(CloseReason::kDenied, client->reason);

@@ -295,9 +295,11 @@ void Session::handle_close(const Message& message) {
   if (channel == nullptr) return;
   ChannelHandler* handler = channel->handler_;
   ChannelOpener* opener = channel->opener_;
+  // Who has "flow" says end before close, unless the socket broke. A TypeScript peer may leave it out.
+  const bool aborted = channel->flow_ && !channel->end_received_;
   detach(*channel);
   if (opener != nullptr) return opener->on_open_refused("closed by the provider");
-  if (handler != nullptr) handler->on_channel_closed(CloseReason::kRemote);
+  if (handler != nullptr) handler->on_channel_closed(aborted ? CloseReason::kAborted : CloseReason::kRemote);
 }
 
 void Session::handle_end(const Message& message) {
