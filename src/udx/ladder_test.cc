@@ -91,6 +91,42 @@ INSTANTIATE_TEST_SUITE_P(Profiles, Ladder,
                                          Profile{"absurd", 0.256, 800, 150, 25, 40, 0.425}),
                          [](const auto& param) { return param.param.name; });
 
+// Both machines have other things to do four tenths of the time, as two cores with five who want them do: what the path could carry
+// meanwhile is lost only in part.
+class BusyMachines : public testing::TestWithParam<Profile> {
+ protected:
+  /// Share of the rate, mean of the seeds.
+  static double goodput(const Path& path, const sim::Busy& busy) {
+    constexpr int kSeeds = 12;
+    double share = 0;
+    for (int seed = 1; seed <= kSeeds; ++seed) {
+      Link link(path, static_cast<uint64_t>(seed), {}, true, busy);
+      link.a.content = link.b.content = false;
+      link.a.send(1ull << 40, false, 4096);
+      link.world.run_for(1s);
+      share += link.rate_over(8s) / path.rate_bps / kSeeds;
+    }
+    RecordProperty("goodput_permille", static_cast<int>(share * 1000));
+    return share;
+  }
+};
+
+TEST_P(BusyMachines, UseMostOfThePath) {
+  EXPECT_GE(goodput(path_of(GetParam()), {.between = 15ms, .longest = 20ms}), GetParam().least_goodput);
+}
+
+INSTANTIATE_TEST_SUITE_P(Profiles, BusyMachines,
+                         testing::Values(Profile{"good_wifi", 100, 16, 0, 0.1, 0, 0.75}, Profile{"fibre", 100, 40, 0, 1, 0, 0.76},
+                                         Profile{"congested_wifi", 25, 40, 12, 1, 6, 0.87}, Profile{"weak_4G", 8, 90, 15, 2, 8, 0.915}),
+                         [](const auto& param) { return param.param.name; });
+
+// More than half of the time: few round trips are the path's own, and who takes them for a queue yields to it again and again.
+using OverloadedMachines = BusyMachines;
+
+TEST_F(OverloadedMachines, DoNotYieldToThemselves) {
+  EXPECT_GE(goodput(path_of({"good_wifi", 100, 16, 0, 0.1, 0, 0}), {.between = 15ms, .longest = 40ms}), 0.3);
+}
+
 TEST(Standstill, IsNotWhatTheWorstLinkDoes) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     Link link(path_of({"absurd", 0.256, 800, 150, 25, 40, 0}), seed);

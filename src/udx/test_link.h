@@ -9,8 +9,15 @@ namespace hg::udx::test {
 
 template <class World, class Host, class Path>
 struct BasicLink {
-  explicit BasicLink(const Path& path, uint64_t seed = 1, const StreamOptions& options = {}, bool joined = true)
-      : world(seed), ha(world.add_host("10.0.0.1")), hb(world.add_host("10.0.0.2")), pa(ha), pb(hb), a(pa, options), b(pb, options) {
+  template <class... Busy>
+  explicit BasicLink(const Path& path, uint64_t seed = 1, const StreamOptions& options = {}, bool joined = true, const Busy&... busy)
+      : world(seed),
+        ha(world.add_host("10.0.0.1", busy...)),
+        hb(world.add_host("10.0.0.2", busy...)),
+        pa(ha),
+        pb(hb),
+        a(pa, options),
+        b(pb, options) {
     world.set_path(ha, hb, path);
     if (joined) join(a, b, ha.address(), hb.address());
   }

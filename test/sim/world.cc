@@ -45,12 +45,13 @@ class SimSocket final : public UdpSocket {
   UdpReceiver* receiver_ = nullptr;
 };
 
-Host::Host(World& world, uint32_t address, uint64_t seed) : world_(world), address_(address), rng_(seed) {}
+Host::Host(World& world, uint32_t address, uint64_t seed, const Busy& busy)
+    : world_(world), address_(address), rng_(seed), busy_(busy), busy_rng_(~seed) {}
 Host::~Host() = default;
 
 TimePoint Host::now() const { return world_.now(); }
 int64_t Host::wall_ms() const { return world_.wall_ms(); }
-TimerQueue& Host::timers() { return world_.timers_; }
+TimerQueue& Host::timers() { return busy_.between > Duration{} ? own_timers_ : world_.timers_; }
 void Host::post(std::function<void()> task) { world_.posted_.push_back(std::move(task)); }
 
 Expected<std::unique_ptr<UdpSocket>> Host::open_udp(const Endpoint& bind) {
@@ -74,6 +75,18 @@ void Host::resolve(const std::string& host, std::function<void(Expected<std::vec
   });
 }
 
+TimePoint Host::free_at() {
+  const TimePoint now = world_.now_;
+  if (busy_.between <= Duration{}) return now;
+  const auto part = [&] { return busy_rng_.u32() / 4294967296.0; };
+  if (busy_until_ == TimePoint{}) busy_until_ = now;
+  while (now >= busy_until_) {
+    busy_from_ = busy_until_ + Duration(static_cast<int64_t>(-to_seconds(busy_.between) * std::log(1 - part()) * 1e9));
+    busy_until_ = busy_from_ + Duration(static_cast<int64_t>(to_seconds(busy_.longest) * part() * 1e9));
+  }
+  return now >= busy_from_ ? busy_until_ : now;
+}
+
 void Host::set_address(uint32_t address) {
   world_.by_address_.erase(address_);
   address_ = address;
@@ -83,10 +96,11 @@ void Host::set_address(uint32_t address) {
 World::World(uint64_t seed) : rng_(seed) {}
 World::~World() = default;
 
-Host& World::add_host(const std::string& address) {
+Host& World::add_host(const std::string& address, const Busy& busy) {
   const uint32_t ip = parse_ipv4(address).value();
-  hosts_.push_back(std::make_unique<Host>(*this, ip, (static_cast<uint64_t>(rng_.u32()) << 32) | ip));
+  hosts_.push_back(std::make_unique<Host>(*this, ip, (static_cast<uint64_t>(rng_.u32()) << 32) | ip, busy));
   by_address_[ip] = hosts_.back().get();
+  if (busy.between > Duration{}) busy_hosts_.push_back(hosts_.back().get());
   return *hosts_.back();
 }
 
@@ -180,10 +194,15 @@ void World::fly(Lane& l, const Endpoint& from, const Endpoint& to, ByteView data
 void World::deliver_due() {
   std::vector<Endpoint> touched;
   while (!flights_.empty() && flights_.top().at <= now_) {
-    const Flight flight = flights_.top();
+    Flight flight = flights_.top();
     flights_.pop();
-    lane(flight.from.address, flight.to.address).counters.delivered++;
     const auto host = by_address_.find(flight.to.address);
+    if (host != by_address_.end() && host->second->free_at() > now_) {  // it waits in the socket
+      flight.at = host->second->free_at();
+      flights_.push(std::move(flight));
+      continue;
+    }
+    lane(flight.from.address, flight.to.address).counters.delivered++;
     if (host == by_address_.end() || !host->second->up_) continue;
     const auto socket = host->second->sockets_.find(flight.to.port);
     if (socket == host->second->sockets_.end() || socket->second->receiver() == nullptr) continue;
@@ -207,18 +226,27 @@ void World::run_posted() {
   }
 }
 
+TimePoint World::next_event() {
+  TimePoint next = timers_.next_deadline().value_or(TimePoint::max());
+  if (!flights_.empty()) next = std::min(next, flights_.top().at);
+  for (Host* host : busy_hosts_)
+    if (const auto own = host->own_timers_.next_deadline()) next = std::min(next, std::max(*own, host->free_at()));
+  return next;
+}
+
 bool World::step(TimePoint limit) {
   run_posted();
-  std::optional<TimePoint> next = timers_.next_deadline();
-  if (!flights_.empty() && (!next || flights_.top().at < *next)) next = flights_.top().at;
-  if (!next || *next > limit) {
+  const TimePoint next = next_event();
+  if (next > limit) {
     now_ = limit;
     return false;
   }
-  now_ = std::max(now_, *next);
+  now_ = std::max(now_, next);
   deliver_due();
   run_posted();
   timers_.run_due(now_);
+  for (Host* host : busy_hosts_)
+    if (host->free_at() == now_) host->own_timers_.run_due(now_);
   run_posted();
   return true;
 }

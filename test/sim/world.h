@@ -40,12 +40,18 @@ struct PathCounters {
   uint64_t bytes = 0;
 };
 
+/// A machine with other things to do: now and then it gets to nothing.
+struct Busy {
+  Duration between{};  // on average; 0: never
+  Duration longest{};  // each takes up to this
+};
+
 class World;
 class SimSocket;
 
 class Host final : public Runtime, public UdpNetwork {
  public:
-  Host(World& world, uint32_t address, uint64_t seed);
+  Host(World& world, uint32_t address, uint64_t seed, const Busy& busy);
   ~Host() override;
 
   TimePoint now() const override;
@@ -69,9 +75,17 @@ class Host final : public Runtime, public UdpNetwork {
   friend class World;
   friend class SimSocket;
 
+  /// When it gets to what is due now.
+  TimePoint free_at();
+
   World& world_;
   uint32_t address_;
   SeededRng rng_;
+  const Busy busy_;
+  SeededRng busy_rng_;
+  TimerQueue own_timers_;  // of a busy host
+  TimePoint busy_from_{};
+  TimePoint busy_until_{};
   bool up_ = true;
   uint16_t next_port_ = 40000;
   std::map<uint16_t, SimSocket*> sockets_;
@@ -82,7 +96,7 @@ class World {
   explicit World(uint64_t seed = 1);
   ~World();
 
-  Host& add_host(const std::string& address);
+  Host& add_host(const std::string& address, const Busy& busy = {});
   /// Sets the properties of both directions; later calls replace earlier ones.
   void set_path(const Host& a, const Host& b, const Path& path);
   void set_one_way(const Host& from, const Host& to, const Path& path);
@@ -129,6 +143,7 @@ class World {
   Duration swing_at(Lane& lane, TimePoint at);
   void deliver_due();
   void run_posted();
+  TimePoint next_event();
   bool step(TimePoint limit);
   double chance() { return rng_.u32() / 4294967296.0; }
 
@@ -142,6 +157,7 @@ class World {
   std::map<std::pair<uint32_t, uint32_t>, Lane> lanes_;
   std::map<uint32_t, Host*> by_address_;
   std::vector<std::unique_ptr<Host>> hosts_;
+  std::vector<Host*> busy_hosts_;
 };
 
 }  // namespace hg::sim

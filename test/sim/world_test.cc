@@ -29,6 +29,36 @@ TEST(World, DeliversAfterDelay) {
   EXPECT_EQ(collector.drained, 1);
 }
 
+TEST(World, ABusyHostGetsToNothingNowAndThen) {
+  World world;
+  Host& a = world.add_host("10.0.0.1");
+  Host& b = world.add_host("10.0.0.2", {.between = 10ms, .longest = 10ms});
+  world.set_path(a, b, {.delay = 1ms});
+  auto sa = *a.open_udp({0, 1000});
+  auto sb = *b.open_udp({0, 2000});
+  Collector collector;
+  sb->set_receiver(&collector);
+  int late_timers = 0;
+  int late_packets = 0;
+  Duration latest{};
+  for (int i = 0; i < 1000; ++i) {
+    const TimePoint due = world.now() + 1ms;
+    TimePoint fired{};
+    Timer timer(b.timers(), [&] { fired = world.now(); });
+    timer.arm(due);
+    sa->send({b.address(), 2000}, as_bytes("x"));
+    collector.got.clear();
+    ASSERT_TRUE(world.run_until([&] { return fired != TimePoint{} && !collector.got.empty(); }, 20ms));
+    latest = std::max(latest, world.now() - due);
+    if (fired > due) ++late_timers;
+    if (world.now() > due) ++late_packets;
+  }
+  EXPECT_GT(late_timers, 50);
+  EXPECT_EQ(late_timers, late_packets);
+  EXPECT_GT(latest, 8ms);
+  EXPECT_LE(latest, 10ms);
+}
+
 TEST(World, RateLimitDropsBeyondQueue) {
   World world;
   Host& a = world.add_host("10.0.0.1");

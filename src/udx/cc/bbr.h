@@ -40,6 +40,7 @@ class Bbr final : public Controller {
   void on_lost(size_t bytes) override;
   void on_loss_undone(size_t bytes) override;
   void on_retransmission_timeout(size_t in_flight) override;
+  void on_held_up() override { held_up_round_ = round_count_; }
   void on_path_back(TimePoint now) override;
   size_t window() const override { return window_; }
   double pacing_rate() const override { return pacing_rate_; }
@@ -176,6 +177,7 @@ class Bbr final : public Controller {
   bool own_queue_ = false;       // that was yielded to last
   double probed_bandwidth_ = 0;  // highest lately, fading
   uint64_t cruise_round_ = 0;
+  uint64_t held_up_round_ = 0;
 
   double extra_acked_filter_[2] = {0, 0};
   uint64_t extra_acked_round_ = 0;
