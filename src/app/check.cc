@@ -15,6 +15,7 @@ namespace hg::app {
 namespace {
 
 constexpr int kFaultStatus = 2;
+constexpr SourceKind kAny{"check"};
 
 bool is_policy(const boost::json::value& document) {
   const boost::json::object* object = document.if_object();
@@ -43,10 +44,11 @@ Expected<std::string> describe_file(const std::string& text, const std::string& 
 int run_check(const std::vector<std::string>& files) {
   int status = 0;
   for (const std::string& file : files) {
-    const auto source = load_source("check", file);
-    const auto found = source ? describe_file(source->text, source->name) : Expected<std::string>(source.error());
+    Source source(kAny, file);
+    const auto looked = source.look();
+    const auto found = looked ? describe_file(source.text(), source.name()) : Expected<std::string>(looked.error());
     if (found) {
-      std::printf("%s: %s\n", source->name.c_str(), found->c_str());
+      std::printf("%s: %s\n", source.name().c_str(), found->c_str());
     } else {
       std::fprintf(stderr, "hypergate: %s\n", found.error().message.c_str());
       status = kFaultStatus;

@@ -1,7 +1,5 @@
 #include "app/commands.h"
 
-#include <fmt/format.h>
-
 #include <cstdio>
 
 #include "app/check.h"
@@ -10,10 +8,8 @@
 #include "app/doctor.h"
 #include "app/member.h"
 #include "app/scan.h"
-#include "app/source.h"
 #include "crypto/crypto.h"
 #include "tunnel/hello.h"
-#include "tunnel/routes.h"
 
 namespace hg::app {
 
@@ -27,32 +23,12 @@ int print_new_secret() {
 
 Expected<MemberPlan> plan_member(Config config) {
   MemberPlan plan;
-  for (const std::string& value : config.services) {
-    auto source = load_source("--provider", value);
-    if (!source) return source.error();
-    auto services = tunnel::parse_services(source->text, source->name);
-    if (!services) return services.error();
-    plan.services.insert(plan.services.end(), services->begin(), services->end());
-  }
-  for (const std::string& value : config.filters) {
-    auto source = load_source("--gateway", value);
-    if (!source) return source.error();
-    auto matches = tunnel::parse_gate_matches(source->text, source->name);
-    if (!matches) return matches.error();
-    plan.filter.any_of.insert(plan.filter.any_of.end(), matches->begin(), matches->end());
-  }
-  plan.filter.only_services = config.expose_only_services;
-  plan.filter.only_docker = config.expose_only_docker;
-  plan.filter.only_published = config.expose_only_published;
-  auto policies = load_policies(config.endpoints.ingress_policies);
-  if (!policies) return policies.error();
-  plan.policies = std::move(*policies);
-  if (const size_t left_out =
-          tunnel::fit_advertisement(plan.services, plan.policies.merged, tunnel::kProviderFeatures, PublicKey{}).left_out)
-    return Error{"USAGE",
-                 fmt::format("--ingressPolicy: with it {} of {} services do not fit into what providers tell gateways (each service "
-                             "carries the policy, together at most {} MiB); give fewer rules, CIDRs, or fewer services per provider",
-                             left_out, plan.services.size(), tunnel::kMaxMessage >> 20)};
+  plan.sources = sources_of(config);
+  for (Source& source : plan.sources)
+    if (const auto looked = source.look(); !looked) return looked.error();
+  auto wanted = combine(plan.sources);
+  if (!wanted) return wanted.error();
+  plan.wanted = std::move(*wanted);
   plan.config = std::move(config);
   return plan;
 }

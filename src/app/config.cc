@@ -433,7 +433,7 @@ class Builder {
     if (!interval || *interval < 1000 || *interval > kMaxLimit)
       return usage("--ingressPolicyIntervalMs: '" + raw_.last("ingressPolicyIntervalMs") +
                    "' is not an interval; give at least 1000 (a second)");
-    config_.endpoints.ingress_policy_interval = std::chrono::milliseconds(*interval);
+    config_.url_interval = std::chrono::milliseconds(*interval);
     return {};
   }
 

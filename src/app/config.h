@@ -42,7 +42,6 @@ struct DockerOptions {
 /// The ingress policy and the program's own HTTP endpoints.
 struct EndpointOptions {
   std::vector<std::string> ingress_policies;  // JSON, paths or URLs
-  Duration ingress_policy_interval = 60s;     // between two questions for a URL
   std::optional<io::SocketAddress> resolver;
   std::string resolver_auth;  // "user:password"; empty: none
   std::optional<io::SocketAddress> unlimited;
@@ -59,6 +58,7 @@ struct Config {
   bool gateway = false;
   std::vector<std::string> services;  // JSON, paths or URLs
   std::vector<std::string> filters;   // likewise
+  Duration url_interval = 60s;        // between two questions for one of these URLs, or an ingress policy's
   io::SocketAddress listen;           // port unused
   bool expose_only_published = false;
   bool expose_only_docker = false;

@@ -98,8 +98,6 @@ void DockerMode::offer() {
   std::vector<tunnel::Service> services = files_;
   for (const tunnel::Service& service : found_.services) merge(services, service);
   if (services.size() > tunnel::kMaxServices) services.resize(tunnel::kMaxServices);
-  for (const tunnel::Service& service : found_.services)
-    HG_LOG(kDebug, kLog, "offers {}:{} as gate {} ({})", service.service_host, service.service_port, service.gate_port, service.tags);
   node_->provider()->set_services(std::move(services));
 }
 

@@ -24,8 +24,8 @@ class DockerModeTest : public WithEngine {
     config.docker = DockerOptions{socket, "net", {}};
     return config;
   }
-  /// What is advertised once the container is known.
-  std::vector<tunnel::Service> offered_with(std::vector<tunnel::Service> files) {
+  /// What is advertised once the container is known, and the files have changed to `later`.
+  std::vector<tunnel::Service> offered_with(std::vector<tunnel::Service> files, std::optional<std::vector<tunnel::Service>> later = {}) {
     const Config settings = config(folder_ + "/d.sock");
     const tunnel::RouterKeys router = tunnel::derive_router_keys(*settings.router);
     DockerMode mode(loop_, settings, router.keys.public_key, std::move(files), {}, &links_);
@@ -37,6 +37,7 @@ class DockerModeTest : public WithEngine {
     EXPECT_TRUE(until([&] {
       return std::any_of(services.begin(), services.end(), [](const auto& s) { return s.tags.find("docker") != std::string::npos; });
     }));
+    if (later) mode.set_files(std::move(*later));
     return services;
   }
 
@@ -54,6 +55,17 @@ TEST_F(DockerModeTest, AContainersServiceThatIsInAFileIsTheFilesWithTheTagsOfBot
   EXPECT_EQ(services[0].tags, "mine docker");
   EXPECT_EQ(services[1].gate_port, 80);
   EXPECT_EQ(services[1].tags, "docker");
+}
+
+TEST_F(DockerModeTest, FilesThatChangeTakeTheirPlaceAmongTheContainersServices) {
+  fake_.containers[id_of('a')] = described('a', "db", {"mysql.hyper"}, {}, {{"3306/tcp", json::object{}}});
+  const tunnel::Service file{3306, "mysql.hyper", 3306, tunnel::Protocol::kTcp, "mine", {}};
+  const tunnel::Service other{80, "web", 80, tunnel::Protocol::kTcp, {}, {}};
+  const auto services = offered_with({file}, {{other}});
+  ASSERT_EQ(services.size(), 2u);
+  EXPECT_EQ(services[0], other);
+  EXPECT_EQ(services[1].gate_port, 3306);
+  EXPECT_EQ(services[1].tags, "docker") << "the container's own again";
 }
 
 }  // namespace

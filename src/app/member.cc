@@ -56,7 +56,7 @@ int Member::run() {
 void Member::join() {
   tunnel::NodeOptions options;
   options.gateway = plan_.config.gateway;
-  options.filter = plan_.filter;
+  options.filter = filter();
   options.leads_back = [this](const tunnel::Service& service, const Endpoint& provider) {
     return is_own_gate(plan_.config.listen, service, provider, loop_.network().interface_addresses());
   };
@@ -66,7 +66,7 @@ void Member::join() {
     options.connector = links_.get();
   }
   if (plan_.config.docker) {
-    docker_ = std::make_unique<DockerMode>(loop_, plan_.config, keys_.keys.public_key, plan_.services, plan_.filter, options.connector);
+    docker_ = std::make_unique<DockerMode>(loop_, plan_.config, keys_.keys.public_key, plan_.wanted.services, filter(), options.connector);
     if (options.connector != nullptr) options.connector = docker_.get();
   }
   tunnel::NodeCallbacks callbacks;
@@ -95,10 +95,8 @@ void Member::join() {
   if (links_) {
     links_->set_counters(node_->counters());
     links_->set_observer(endpoints_->observer());
-    node_->provider()->set_ingress_policy(plan_.policies.merged);
-    node_->provider()->set_services(plan_.services);
-    policies_ = std::make_unique<PolicyWatch>(loop_, std::move(plan_.policies), plan_.config.endpoints.ingress_policy_interval,
-                                              [this](const std::string& merged) { set_ingress_policy(merged); });
+    node_->provider()->set_ingress_policy(plan_.wanted.ingress_policy);
+    node_->provider()->set_services(plan_.wanted.services);
   }
   if (docker_) docker_->start(*node_);
   if (plan_.config.gateway) {
@@ -119,6 +117,8 @@ void Member::join() {
     relay_ = std::make_unique<RelayRole>(loop_, network_, *node_, plan_.config.relay_bandwidth);
     endpoints_->attach(*relay_);
   }
+  watch_ = std::make_unique<SourceWatch>(loop_, std::move(plan_.sources), plan_.wanted, plan_.config.url_interval,
+                                         [this](const Wanted& wanted) { follow(wanted); });
   discovery_ = network_.swarm().join(keys_.keys.public_key);
   loneliness_ = std::make_unique<LonelinessNotice>(loop_, [this] {
     const auto peers = node_->peers();
@@ -137,6 +137,7 @@ void Member::stop() {
     return;
   }
   stopping_ = true;
+  watch_.reset();
   if (!node_) return leave_network();
   HG_LOG(kInfo, "hypergate", "stopping, {} channels open", node_->channel_count());
   if (gates_) gates_->stop_listening();
@@ -188,10 +189,27 @@ void Member::log_gates() {
   gates_shown_ = std::move(lines);
 }
 
-void Member::set_ingress_policy(const std::string& merged) {
-  if (node_->provider()->set_ingress_policy(merged)) return;
-  HG_LOG(kError, "ingress",
-         "with the changed policy the services would not fit into what providers tell gateways; the last good one stays");
+tunnel::GateFilter Member::filter() const {
+  return {plan_.wanted.filter, plan_.config.expose_only_services, plan_.config.expose_only_docker, plan_.config.expose_only_published};
+}
+
+void Member::follow(const Wanted& wanted) {
+  if (wanted.ingress_policy != plan_.wanted.ingress_policy) HG_LOG(kInfo, "ingress", "ingress policy changed");
+  plan_.wanted = wanted;
+  if (tunnel::Provider* provider = node_->provider()) {
+    // A longer policy may need the room of services that go, more services that of a policy that gets shorter.
+    const bool fits = provider->set_ingress_policy(wanted.ingress_policy);
+    offer();
+    if (!fits && !provider->set_ingress_policy(wanted.ingress_policy))
+      HG_LOG(kWarn, "ingress", "with the changed policy what containers offer would not fit any more; the last good one stays");
+  }
+}
+
+void Member::offer() {
+  if (docker_)
+    docker_->set_files(plan_.wanted.services);
+  else
+    node_->provider()->set_services(plan_.wanted.services);
 }
 
 void Member::log_stats() {

@@ -13,8 +13,8 @@
 #include "app/endpoints.h"
 #include "app/loneliness.h"
 #include "app/network.h"
-#include "app/policy_source.h"
 #include "app/relay_role.h"
+#include "app/source_watch.h"
 #include "relay/gate_set.h"
 #include "relay/service_links.h"
 #include "tunnel/node.h"
@@ -23,9 +23,8 @@ namespace hg::app {
 
 struct MemberPlan {
   Config config;
-  std::vector<tunnel::Service> services;
-  tunnel::GateFilter filter;
-  PolicySources policies;
+  std::vector<Source> sources;
+  Wanted wanted;  // what they say
 };
 
 class Member {
@@ -42,7 +41,9 @@ class Member {
   void leave_network();
   void log_gates();
   void log_stats();
-  void set_ingress_policy(const std::string& merged);
+  tunnel::GateFilter filter() const;
+  void follow(const Wanted& wanted);
+  void offer();
 
   io::Loop& loop_;
   MemberPlan plan_;
@@ -54,7 +55,7 @@ class Member {
   std::unique_ptr<tunnel::Node> node_;
   std::unique_ptr<RelayRole> relay_;
   std::unique_ptr<Endpoints> endpoints_;
-  std::unique_ptr<PolicyWatch> policies_;
+  std::unique_ptr<SourceWatch> watch_;
   std::unique_ptr<DockerMode> docker_;
   std::unique_ptr<relay::GateSet> gates_;
   std::unique_ptr<swarm::Discovery> discovery_;

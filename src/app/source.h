@@ -1,18 +1,70 @@
-// JSON-valued options: inline JSON, a path, or an http(s) URL.
+// One value of a JSON-valued option: inline JSON, a file or an http(s) URL, and what was last read from there.
+//
+//   look() ─▶ changed: read, and good      ─▶ same: not read, or as it was      ─▶ error: the text stays what it was
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/expected.h"
 
 namespace hg::app {
 
-struct Source {
-  std::string name;  // for messages: the path, the URL, or "(inline)"
-  std::string text;
+/// What an option wants from its sources.
+struct SourceKind {
+  const char* option;                                                                   // "--provider"
+  Expected<void> (*check)(const std::string& text, const std::string& name) = nullptr;  // an error is one line that begins with `name`
+  const char* remains = "";  // of a source that broke: "the last good services stay"
 };
 
-/// Blocking. The error's message is one line.
-Expected<Source> load_source(const std::string& option, const std::string& value);
+class Source {
+ public:
+  enum class Look { kSame, kChanged };
+
+  /// `kind` outlives this.
+  Source(const SourceKind& kind, std::string value);
+
+  /// Blocking. Reads it if it may have changed; an error is one line.
+  Expected<Look> look();
+
+  const SourceKind& kind() const { return *kind_; }
+  bool is_url() const { return form_ == Form::kUrl; }
+  /// Inline JSON does not, nor what can be read once only, such as a pipe.
+  bool can_change() const { return form_ != Form::kFixed; }
+  /// For people: the path, the URL, or that it is inline.
+  std::string name() const;
+  const std::string& text() const { return text_; }
+  /// What is wrong with what was last read; empty: nothing.
+  const std::string& fault() const { return fault_; }
+
+ private:
+  enum class Form { kFixed, kFile, kUrl };
+  struct Stamp {
+    ino_t inode = 0;
+    off_t size = 0;
+    int64_t changed_ns = 0;
+    bool regular = false;
+    bool operator==(const Stamp&) const = default;
+  };
+  using Text = std::optional<std::string>;  // nullopt: nothing new
+
+  Expected<Text> read();
+  Expected<Text> read_file();
+  Expected<Text> read_url();
+  Expected<void> check(const std::string& text) const;
+
+  const SourceKind* kind_;
+  std::string value_;
+  bool inline_;
+  Form form_;
+  bool known_ = false;  // it was good once
+  std::string text_;
+  std::string fault_;
+  std::string etag_;
+  std::optional<Stamp> stamp_;
+};
 
 }  // namespace hg::app

@@ -20,6 +20,8 @@ struct GateMatch {
   std::optional<uint16_t> service_port;
   std::optional<Protocol> protocol;
   std::optional<std::string> tags;
+
+  bool operator==(const GateMatch&) const = default;
 };
 
 struct GateFilter {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <tuple>
 
@@ -24,6 +25,32 @@ void drop_twins(std::vector<Service>& services, const Context& context) {
     if (context.notices.due(line, context.runtime.now())) HG_LOG(kWarn, kLog, "{}", line);
     return true;
   });
+}
+
+std::string describe(const Service& service) {
+  return fmt::format("{} gate {} for {}:{}", protocol_name(service.protocol), service.gate_port, service.service_host,
+                     service.service_port);
+}
+
+std::map<std::string, const Service*> by_description(const std::vector<Service>& services) {
+  std::map<std::string, const Service*> map;
+  for (const Service& service : services) map.emplace(describe(service), &service);
+  return map;
+}
+
+void tell_of_changes(const std::vector<Service>& before, const std::vector<Service>& after) {
+  const auto old = by_description(before);
+  const auto now = by_description(after);
+  for (const auto& [line, service] : old)
+    if (!now.contains(line)) HG_LOG(kInfo, kLog, "no more: {}", line);
+  for (const auto& [line, service] : now) {
+    const auto known = old.find(line);
+    if (known == old.end())
+      HG_LOG(kInfo, kLog, "{} offered", line);
+    else if (*known->second != *service)
+      HG_LOG(kInfo, kLog, "{} changed", line);
+  }
+  HG_LOG(kInfo, kLog, "{} services offered", after.size());
 }
 
 }  // namespace
@@ -51,9 +78,9 @@ bool Provider::set_ingress_policy(std::string policy) {
 void Provider::set_services(std::vector<Service> services) {
   drop_twins(services, context_);
   if (stopping_ || services == services_) return;
+  tell_of_changes(services_, services);
   services_ = std::move(services);
   encode();
-  HG_LOG(kInfo, kLog, "{} services offered", services_.size());
   tell_of_left_out();
   broadcast();
 }

@@ -1,0 +1,86 @@
+#include "app/wanted.h"
+
+#include <fmt/format.h>
+
+#include "tunnel/hello.h"
+#include "tunnel/ingress_policy.h"
+#include "tunnel/routes.h"
+
+namespace hg::app {
+
+namespace {
+
+Expected<void> check_services(const std::string& text, const std::string& name) {
+  const auto services = tunnel::parse_services(text, name);
+  return services ? Expected<void>() : services.error();
+}
+
+Expected<void> check_policy(const std::string& text, const std::string& name) {
+  const auto policy = tunnel::IngressPolicy::parse(text, name);
+  return policy ? Expected<void>() : policy.error();
+}
+
+Expected<void> check_filter(const std::string& text, const std::string& name) {
+  const auto matches = tunnel::parse_gate_matches(text, name);
+  return matches ? Expected<void>() : matches.error();
+}
+
+constexpr SourceKind kServices{"--provider", check_services, "the last good services stay"};
+constexpr SourceKind kPolicy{"--ingressPolicy", check_policy, "the last good ingress policy stays"};
+constexpr SourceKind kFilter{"--gateway", check_filter, "the last good filter stays"};
+
+Expected<std::string> merge_policies(const std::vector<std::string>& texts) {
+  if (texts.empty()) return std::string();
+  auto merged = tunnel::merge_ingress_policies(texts);
+  if (!merged) return merged.error();
+  // Each fits, but together they may hold too many rules.
+  if (const auto fits = check_policy(*merged, kPolicy.option); !fits) return fits.error();
+  return merged;
+}
+
+Expected<void> check_size(const Wanted& wanted) {
+  const size_t count = wanted.services.size();
+  if (count > tunnel::kMaxServices)
+    return Error{"USAGE", fmt::format("{}: {} services are not accepted; at most {}", kServices.option, count, tunnel::kMaxServices)};
+  const auto fitted = tunnel::fit_advertisement(wanted.services, wanted.ingress_policy, tunnel::kProviderFeatures, PublicKey{});
+  if (fitted.left_out == 0) return {};
+  return Error{"USAGE", fmt::format("{} {} of {} services do not fit into what providers tell gateways (each service carries the policy, "
+                                    "together at most {} MiB); give fewer rules, CIDRs, or fewer services per provider",
+                                    wanted.ingress_policy.empty() ? "--provider: with their ingressPolicy" : "--ingressPolicy: with it",
+                                    fitted.left_out, count, tunnel::kMaxMessage >> 20)};
+}
+
+}  // namespace
+
+std::vector<Source> sources_of(const Config& config) {
+  std::vector<Source> sources;
+  for (const std::string& value : config.services) sources.emplace_back(kServices, value);
+  for (const std::string& value : config.filters) sources.emplace_back(kFilter, value);
+  for (const std::string& value : config.endpoints.ingress_policies) sources.emplace_back(kPolicy, value);
+  return sources;
+}
+
+Expected<Wanted> combine(const std::vector<Source>& sources) {
+  Wanted wanted;
+  std::vector<std::string> policies;
+  for (const Source& source : sources) {
+    if (&source.kind() == &kPolicy) {
+      policies.push_back(source.text());
+    } else if (&source.kind() == &kServices) {
+      const auto services = tunnel::parse_services(source.text(), source.name());
+      if (!services) return services.error();
+      wanted.services.insert(wanted.services.end(), services->begin(), services->end());
+    } else {
+      const auto matches = tunnel::parse_gate_matches(source.text(), source.name());
+      if (!matches) return matches.error();
+      wanted.filter.insert(wanted.filter.end(), matches->begin(), matches->end());
+    }
+  }
+  auto policy = merge_policies(policies);
+  if (!policy) return policy.error();
+  wanted.ingress_policy = std::move(*policy);
+  if (const auto fits = check_size(wanted); !fits) return fits.error();
+  return wanted;
+}
+
+}  // namespace hg::app
