@@ -195,7 +195,9 @@ tunnel::GateFilter Member::filter() const {
 
 void Member::follow(const Wanted& wanted) {
   if (wanted.ingress_policy != plan_.wanted.ingress_policy) HG_LOG(kInfo, "ingress", "ingress policy changed");
+  const bool other_filter = wanted.filter != plan_.wanted.filter;
   plan_.wanted = wanted;
+  if (other_filter) change_filter();
   if (tunnel::Provider* provider = node_->provider()) {
     // A longer policy may need the room of services that go, more services that of a policy that gets shorter.
     const bool fits = provider->set_ingress_policy(wanted.ingress_policy);
@@ -203,6 +205,15 @@ void Member::follow(const Wanted& wanted) {
     if (!fits && !provider->set_ingress_policy(wanted.ingress_policy))
       HG_LOG(kWarn, "ingress", "with the changed policy what containers offer would not fit any more; the last good one stays");
   }
+}
+
+void Member::change_filter() {
+  if (docker_) {
+    HG_LOG(kWarn, "gate", "the changed filter counts from the next start: helper gateways keep theirs");
+    return;
+  }
+  HG_LOG(kInfo, "gate", "filter changed");
+  node_->gateway()->set_filter(filter());
 }
 
 void Member::offer() {

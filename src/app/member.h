@@ -43,6 +43,7 @@ class Member {
   void log_stats();
   tunnel::GateFilter filter() const;
   void follow(const Wanted& wanted);
+  void change_filter();
   void offer();
 
   io::Loop& loop_;

@@ -47,7 +47,7 @@ constexpr Flag kFlags[] = {
     {"unlimitedPublic", Takes::kMaybe, "BOOL", "Let /unlimited listen where other machines reach it", kGateway},
     {"ingressPolicy", Takes::kList, "POLICY", "Whom gateways let in, how fast, with which labels: JSON, file or URL (repeatable, merged)",
      kProvider},
-    {"ingressPolicyIntervalMs", Takes::kValue, "MS", "How often URLs of policies and services are asked for changes (60000)", kProvider},
+    {"ingressPolicyIntervalMs", Takes::kValue, "MS", "How often URLs of services and policies are asked for changes (60000)", kProvider},
     {"fingerprintResolverHost", Takes::kValue, "IP", "Address of the fingerprint resolver (127.0.0.1)", kProvider},
     {"fingerprintResolverPort", Takes::kValue, "PORT", "Its port (8080); on when any of the three is given", kProvider},
     {"fingerprintResolverBasicAuth", Takes::kValue, "USER:PASS", "Its password", kProvider},

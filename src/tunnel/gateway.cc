@@ -39,7 +39,11 @@ Gateway::Gateway(const Context& context)
 
 Gateway::~Gateway() { *alive_ = false; }
 
-void Gateway::set_filter(GateFilter filter) { routes_.set_filter(std::move(filter)); }
+void Gateway::set_filter(GateFilter filter) {
+  const bool fewer = routes_.set_filter(std::move(filter));
+  for (auto& [key, member] : members_) member.last_routes = {};
+  if (fewer) routes_changed();
+}
 
 std::vector<Gate> Gateway::gates() const {
   if (stopping_) return {};

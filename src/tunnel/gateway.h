@@ -37,6 +37,7 @@ class Gateway {
   explicit Gateway(const Context& context);
   ~Gateway();
 
+  /// Gates that do not pass any more close at once (open channels stay); those that pass now open with their provider's next advertisement.
   void set_filter(GateFilter filter);
   void set_leads_back(LeadsBack leads_back) { leads_back_ = std::move(leads_back); }
   /// Called, never from inside another call into the gateway, when gates() may have changed.

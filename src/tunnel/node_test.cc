@@ -407,6 +407,26 @@ TEST_F(NodeTest, OfSeveralServicesOnOneGatePortTheAskedOneAnswers) {
   EXPECT_EQ("b.hyper", provider.connector.requests[0].service.service_host);
 }
 
+TEST_F(NodeTest, AFilterThatChangesClosesAndOpensGatesAndLeavesChannelsAlone) {
+  Member gateway(host_, true, false), provider(host_, false, true);
+  provider.node->provider()->set_services({tcp(8080), tcp(8081)});
+  connect(gateway, 1, provider, 2);
+  tunnel::Gateway& gates = *gateway.node->gateway();
+  ASSERT_TRUE(wait([&] { return gates.gates().size() == 2; }));
+  auto client = open(gateway, 8080);
+  ASSERT_TRUE(wait([&] { return client->opened; }));
+  GateMatch second;
+  second.gate_port = 8081;
+  gates.set_filter({{second}, {}, false, false});
+  ASSERT_EQ(1u, gates.gates().size());
+  EXPECT_EQ(8081, gates.gates()[0].key.port);
+  client->say("still");
+  ASSERT_TRUE(wait([&] { return provider.connector.last().text() == "still"; }));
+  gates.set_filter({});
+  ASSERT_TRUE(wait([&] { return gates.gates().size() == 2; }, 6s)) << "with the advertisement that comes anyway";
+  EXPECT_FALSE(client->closed);
+}
+
 TEST_F(NodeTest, OfTwinsTheFirstIsOfferedWithItsPolicy) {
   Member gateway(host_, true, false), provider(host_, false, true);
   hg::test::LogLines lines;

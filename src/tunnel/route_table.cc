@@ -60,6 +60,13 @@ bool RouteTable::drop_routes(Drop&& drop) {
   return dropped;
 }
 
+bool RouteTable::set_filter(GateFilter filter) {
+  filter_ = std::move(filter);
+  return drop_routes([&](const GateKey& gate, const Entry& entry, const Route& route) {
+    return !filter_.passes({gate.port, entry.service_host, route.service_port, gate.protocol, entry.tags, {}});
+  });
+}
+
 bool RouteTable::put(const PublicKey& provider, const Service& service, TimePoint now) {
   Entries& entries = table_[key_of(service)];
   auto entry = std::find_if(entries.begin(), entries.end(),

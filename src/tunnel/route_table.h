@@ -45,7 +45,8 @@ class RouteTable {
   RouteTable(GateFilter filter, Duration expiration) : filter_(std::move(filter)), expiration_(expiration) {}
 
   bool wants(const Service& service) const { return filter_.passes(service); }
-  void set_filter(GateFilter filter) { filter_ = std::move(filter); }
+  /// Routes that do not pass any more go; true when there were some.
+  bool set_filter(GateFilter filter);
   /// Replaces what `provider` offers. True when the set of gates or their owners may have changed.
   bool update(const PublicKey& provider, const Advertisement& advertisement, TimePoint now);
   /// The same advertisement again: only the expiry moves.
