@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/service_manager.h"
 #include "base/expected.h"
 #include "base/ids.h"
 #include "io/socket_address.h"
@@ -76,6 +77,7 @@ struct Config {
   bool json = false;                     // scan, doctor
   bool probe = false;                    // doctor
   std::vector<std::string> check_files;  // check
+  ManagerOptions manager;
   tunnel::Limits limits;
 };
 

@@ -22,7 +22,11 @@ std::string short_key(const PublicKey& key) { return to_hex(ByteView(key).first(
 }  // namespace
 
 Member::Member(io::Loop& loop, MemberPlan plan)
-    : loop_(loop), plan_(std::move(plan)), network_(loop), stats_timer_(loop.timers(), [this] { log_stats(); }) {}
+    : loop_(loop),
+      plan_(std::move(plan)),
+      network_(loop),
+      stats_timer_(loop.timers(), [this] { log_stats(); }),
+      manager_(loop, plan_.config.manager) {}
 
 Member::~Member() = default;
 
@@ -128,6 +132,7 @@ void Member::join() {
   HG_LOG(kInfo, "hypergate", "router {} joined as {}{}{}", to_hex(keys_.keys.public_key), plan_.config.provider ? "provider" : "",
          plan_.config.provider && plan_.config.gateway ? " and " : "", plan_.config.gateway ? "gateway" : "");
   stats_timer_.arm(loop_.now() + plan_.config.limits.stats_interval);
+  manager_.ready([this] { return status(); });
 }
 
 void Member::stop() {
@@ -138,6 +143,7 @@ void Member::stop() {
   }
   stopping_ = true;
   watch_.reset();
+  manager_.stopping();
   if (!node_) return leave_network();
   HG_LOG(kInfo, "hypergate", "stopping, {} channels open", node_->channel_count());
   if (gates_) gates_->stop_listening();
@@ -163,6 +169,21 @@ void Member::leave_network() {
   };
   if (relay_) relay_->stop(stopped);
   network_.close(stopped);
+}
+
+/// For the service manager.
+std::string Member::status() {
+  if (stopping_) return fmt::format("stopping, {} channels open", node_->channel_count());
+  std::string line = fmt::format("{} peers", node_->member_count());
+  if (gates_) {
+    const auto gates = gates_->status();
+    const auto open = std::count_if(gates.begin(), gates.end(), [](const auto& gate) { return gate.listening; });
+    line += fmt::format(", {} gates open", open);
+    if (const size_t shut = gates.size() - static_cast<size_t>(open)) line += fmt::format(", {} that cannot", shut);
+  }
+  if (node_->provider() != nullptr) line += fmt::format(", {} services offered", node_->provider()->services().size());
+  if (!joined(network_.dht())) line += ", no DHT node answers";
+  return line;
 }
 
 void Member::log_gates() {

@@ -14,6 +14,7 @@
 #include "app/loneliness.h"
 #include "app/network.h"
 #include "app/relay_role.h"
+#include "app/service_manager.h"
 #include "app/source_watch.h"
 #include "relay/gate_set.h"
 #include "relay/service_links.h"
@@ -39,6 +40,7 @@ class Member {
   void join();
   void stop();
   void leave_network();
+  std::string status();
   void log_gates();
   void log_stats();
   tunnel::GateFilter filter() const;
@@ -63,6 +65,7 @@ class Member {
   std::vector<std::string> gates_shown_;
   Timer stats_timer_;
   std::unique_ptr<LonelinessNotice> loneliness_;
+  ServiceManager manager_;
 };
 
 }  // namespace hg::app

@@ -68,12 +68,14 @@ int main(int argc, char** argv) {
   open_standard_descriptors();
   raise_descriptor_limit();
   keep_freed_memory();
+  const auto manager = hg::app::ManagerOptions::take();
   hg::crypto::init();
   const auto raw = hg::cli::read_options(argc, argv);
   if (!raw) return refuse(raw.error());
   auto config = hg::app::make_config(*raw);
   hg::cli::hide_secrets(argc, argv);
   if (!config) return refuse(config.error());
+  config->manager = manager;
 
   if (config->command == hg::app::Command::kHelp) {
     std::puts(hg::cli::help_text().c_str());

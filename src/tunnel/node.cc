@@ -92,6 +92,10 @@ bool Node::is_member(const PublicKey& peer) const {
                      [&](const auto& entry) { return entry.second->ready() && entry.second->remote_key() == peer; });
 }
 
+size_t Node::member_count() const {
+  return static_cast<size_t>(std::count_if(sessions_.begin(), sessions_.end(), [](const auto& entry) { return entry.second->ready(); }));
+}
+
 void Node::set_relay(const std::optional<PublicKey>& relay) {
   if (phase_ != Phase::kRunning || relay == relay_) return;
   relay_ = relay;

@@ -67,6 +67,8 @@ class Node final : private SessionEvents {
   void set_relay(const std::optional<PublicKey>& relay);
   /// `peer` has proved that it knows the secret, and its connection is open.
   bool is_member(const PublicKey& peer) const;
+  /// Of the peers, those that have.
+  size_t member_count() const;
 
   /// nullptr without the role.
   Gateway* gateway() { return gateway_.get(); }
