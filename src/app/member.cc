@@ -173,15 +173,15 @@ void Member::leave_network() {
 
 /// For the service manager.
 std::string Member::status() {
-  if (stopping_) return fmt::format("stopping, {} channels open", node_->channel_count());
-  std::string line = fmt::format("{} peers", node_->member_count());
+  if (stopping_) return fmt::format("stopping, channels open: {}", node_->channel_count());
+  std::string line = fmt::format("peers: {}", node_->member_count());
   if (gates_) {
     const auto gates = gates_->status();
     const auto open = std::count_if(gates.begin(), gates.end(), [](const auto& gate) { return gate.listening; });
-    line += fmt::format(", {} gates open", open);
-    if (const size_t shut = gates.size() - static_cast<size_t>(open)) line += fmt::format(", {} that cannot", shut);
+    line += fmt::format(", gates open: {}", open);
+    if (const size_t shut = gates.size() - static_cast<size_t>(open)) line += fmt::format(", not open: {}", shut);
   }
-  if (node_->provider() != nullptr) line += fmt::format(", {} services offered", node_->provider()->services().size());
+  if (node_->provider() != nullptr) line += fmt::format(", services offered: {}", node_->provider()->services().size());
   if (!joined(network_.dht())) line += ", no DHT node answers";
   return line;
 }

@@ -50,7 +50,7 @@ void tell_of_changes(const std::vector<Service>& before, const std::vector<Servi
     else if (*known->second != *service)
       HG_LOG(kInfo, kLog, "{} changed", line);
   }
-  HG_LOG(kInfo, kLog, "{} services offered", after.size());
+  HG_LOG(kInfo, kLog, "services offered: {}", after.size());
 }
 
 }  // namespace

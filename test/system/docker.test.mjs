@@ -254,7 +254,7 @@ onDocker('a helper that is killed is made again', async () => {
 onDocker('provider and gateway outside containers, by the manual\'s two commands', async () => {
   const router = await newSecret()
   const provider = type(m1, manual.providerOnHost, 'provider on the host', router)
-  await provider.line(/[1-9]\d* services offered/)
+  await provider.line(/services offered: [1-9]/)
   const gateway = type(m3, manual.gatewayOnHost, 'gateway on the host', router)
   await gateway.line(/tcp 0\.0\.0\.0:6379 open for redis\.hyper:6379/)
   const helper = await untilWorks(async () => assert.ok((await helpers(m3)).some((name) => name.startsWith('redis.hyper-'))))
@@ -323,10 +323,10 @@ onDocker('a provider needs to read the engine\'s API only', async (t) => {
   }).listen(socket)
   t.after(() => { proxy.closeAllConnections(); proxy.close() })
   const provider = lab.process(m1, ['provider', '--docker', socket, '--network', network], { name: 'reading provider', env: { HYPERGATE_ROUTER: await newSecret() } })
-  await provider.line(/[1-9]\d* services offered/)
+  await provider.line(/services offered: [1-9]/)
   const mark = provider.lines.length
   await m1.docker('run', '-d', '--name', 'seen', '--network', network, '--label', 'hypergate.EXPOSE=7501', 'page')
-  await provider.line(/[1-9]\d* services offered/, 5000, mark)
+  await provider.line(/services offered: [1-9]/, 5000, mark)
   await m1.docker('rm', '-f', 'seen')
   assert.deepEqual([...asked], ['GET'])
   assert.equal(await provider.stop(), 0)
@@ -369,7 +369,7 @@ onDocker('an engine that is killed and started again is followed', async () => {
   note('engine answers again, to the provider\'s look-up', Math.max(0, await loggedAt(provider, /containers on network/, mark) - back))
   mark = provider.lines.length
   await m1.docker('run', '-d', '--name', 'afterwards', '--network', network, '--label', 'hypergate.EXPOSE=7301', 'page')
-  await provider.line(/[1-9]\d* services offered/, 15000, mark)
+  await provider.line(/services offered: [1-9]/, 15000, mark)
   assert.equal(await provider.stop(), 0)
 })
 

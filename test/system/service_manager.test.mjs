@@ -34,19 +34,19 @@ test('a gateway and a provider are ready without anybody, and say who came and w
   const [ofGateway, ofProvider] = [await startManager(first), await startManager(second)]
   const nowhere = `127.0.0.1:${taken}`
   const lonely = hypergate(['gateway', '--bootstrap', nowhere], { env: { NOTIFY_SOCKET: first, HYPERGATE_ROUTER: secret } })
-  await ofGateway.line(/^READY=1 \| STATUS=0 peers, 0 gates open, no DHT node answers$/)
+  await ofGateway.line(/^READY=1 \| STATUS=peers: 0, gates open: 0, no DHT node answers$/)
   assert.equal(await lonely.stop(), 0)
-  await ofGateway.line(/^STOPPING=1 \| STATUS=stopping, 0 channels open$/)
+  await ofGateway.line(/^STOPPING=1 \| STATUS=stopping, channels open: 0$/)
 
   const heard = ofGateway.lines.length
   const gateway = start(['gateway'], first, { HYPERGATE_ROUTER: secret })
   await ofGateway.line(/^READY=1/, 30000, heard)
   const provider = start(['provider', JSON.stringify([service(gate, 1)])], second, { HYPERGATE_ROUTER: secret, WATCHDOG_USEC: '500000' })
-  await ofProvider.line(/^READY=1 \| STATUS=\d peers, 1 services offered/)
+  await ofProvider.line(/^READY=1 \| STATUS=peers: \d, services offered: 1/)
   await ofProvider.line(/^WATCHDOG=1$/)
   await gateOpen(gateway, gate)
-  await ofGateway.line(/^READY=1 \| STATUS=1 peers, 1 gates open$/, 30000, heard)
-  await ofProvider.line(/^READY=1 \| STATUS=1 peers, 1 services offered$/)
+  await ofGateway.line(/^READY=1 \| STATUS=peers: 1, gates open: 1$/, 30000, heard)
+  await ofProvider.line(/^READY=1 \| STATUS=peers: 1, services offered: 1$/)
   assert.deepEqual(await stopAll(gateway, provider), [0, 0])
   await ofProvider.line(/^STOPPING=1/)
   await stopAll(ofGateway, ofProvider)
