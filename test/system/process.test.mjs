@@ -1,6 +1,6 @@
 // The program as a process: signals, who reads its output, its limits.
 import assert from 'node:assert/strict'
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
 import { binary, freePort, get, hypergate, newSecret, Process, run, startDht, startGateway, untilWorks } from './harness.mjs'
 
@@ -73,9 +73,10 @@ test('it may open as many descriptors as the machine allows', async (t) => {
 
 test('where no thread is to be had it goes on without', { skip: process.getuid() === 0 ? false : 'needs root, to be somebody with a limit' }, async (t) => {
   const words = ['gateway', '--router', 'ab'.repeat(32), '--bootstrap', '127.0.0.1:9', '--log', 'json']
-  const member = started(t, new Process('sh', ['-c', 'ulimit -u 1; exec setpriv --reuid 65534 --regid 65534 --clear-groups "$0" "$@"', binary, ...words],
+  const member = started(t, new Process('prlimit', ['--nproc=1', 'setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', binary, ...words],
     { name: 'threadless', cwd: '/' }))
   await member.line(/joined as gateway/)
+  assert.equal(readdirSync(`/proc/${member.pid}/task`).length, 1)
   assert.equal(await member.stop(), 0)
 })
 
