@@ -16,6 +16,8 @@ namespace hg::app {
 namespace {
 
 constexpr Duration kInterval = 2s;
+constexpr uint64_t kLeastWatchdog = 20'000;           // microseconds: shorter ones would keep us busy
+constexpr uint64_t kLongestWatchdog = 3'600'000'000;  // from here on the length makes no difference
 
 std::string take_variable(const char* name) {
   const char* value = std::getenv(name);
@@ -32,7 +34,8 @@ ManagerOptions ManagerOptions::take() {
   const std::string watchdog = take_variable("WATCHDOG_USEC"), pid = take_variable("WATCHDOG_PID");
   uint64_t microseconds = 0;
   std::from_chars(watchdog.data(), watchdog.data() + watchdog.size(), microseconds);
-  if (pid.empty() || pid == std::to_string(::getpid())) options.watchdog = std::chrono::microseconds(microseconds);
+  if (pid.empty() || pid == std::to_string(::getpid()))
+    options.watchdog = std::chrono::microseconds(microseconds == 0 ? 0 : std::clamp(microseconds, kLeastWatchdog, kLongestWatchdog));
   return options;
 }
 

@@ -93,6 +93,10 @@ TEST_F(ServiceManagerTest, TheEnvironmentIsReadAndLeftWithoutIt) {
   ::setenv("WATCHDOG_PID", "1", 1);
   EXPECT_EQ(Duration::zero(), ManagerOptions::take().watchdog) << "meant for another process";
   EXPECT_EQ("", ManagerOptions::take().socket);
+  ::setenv("WATCHDOG_USEC", "1", 1);
+  EXPECT_EQ(Duration(20ms), ManagerOptions::take().watchdog) << "no sooner";
+  ::setenv("WATCHDOG_USEC", "18446744073709551615", 1);
+  EXPECT_EQ(Duration(1h), ManagerOptions::take().watchdog) << "no later";
 }
 
 TEST_F(ServiceManagerTest, WithoutAManagerOrWithANonsensicalOneNothingHappens) {
