@@ -34,7 +34,7 @@ Sender::SendReport Sender::transmit_once(TimePoint now, const AckFields& ack) {
   report_packets_ = 0;
   batch_bytes_ = 0;
   pacer_.refill(now, controller_->pacing_rate(), static_cast<double>(controller_->send_quantum()), rtt_.smoothed());
-  if (pacer_.late() > Pacer::kMaxIdle) controller_->on_held_up();
+  if (pacer_.late() > Duration::zero()) controller_->on_held_up(pacer_.late());
   const size_t window = controller_->window();
   const size_t most_unacknowledged = most_behind_hole();
   const auto in_flight = [&] { return board_.flight_bytes() + batch_bytes_; };

@@ -127,12 +127,14 @@ void Bbr::judge_round(const AckEvent& event) {
 }
 
 // Together with others we send more than the path carries: go down to what of ours it delivered, so that a newcomer finds room. Neither
-// a probe's own queue nor what the start-up did is taken for theirs, nor is it a queue where this machine was late to hear.
+// a probe's own queue nor what the start-up did is taken for theirs,
+// nor is it a standing one where this machine was that late to hear.
 void Bbr::yield_to_queue() {
-  if (state_ != State::kProbeCruise || round_count_ == cruise_round_ || round_count_ <= held_up_round_ + 1) return;
+  if (state_ != State::kProbeCruise || round_count_ == cruise_round_) return;
   const bool probed = bandwidth_filter_[0] > 0;
   const bool overflow = round_met_queue() && probed && more_lost_than(kQueueTolerance, round_lost_, round_delivered_);
-  const bool standing = standing_queue() && round_count_ - cruise_round_ >= kOwnQueueRounds;
+  const bool held_up = round_count_ <= held_up_round_ + 1;
+  const bool standing = !held_up && standing_queue() && round_count_ - cruise_round_ >= kOwnQueueRounds;
   if ((!overflow && !standing) || yields_ >= kMostYields) return;
   ++yields_;
   own_queue_ = noisy() && mean_rate_ >= kOwnQueueShare * probed_bandwidth_;

@@ -40,7 +40,7 @@ class Bbr final : public Controller {
   void on_lost(size_t bytes) override;
   void on_loss_undone(size_t bytes) override;
   void on_retransmission_timeout(size_t in_flight) override;
-  void on_held_up() override { held_up_round_ = round_count_; }
+  void on_held_up(Duration late) override;
   void on_path_back(TimePoint now) override;
   size_t window() const override { return window_; }
   double pacing_rate() const override { return pacing_rate_; }

@@ -120,6 +120,11 @@ double Bbr::usual_swing() const {
   return std::clamp(usual_rtt_ / to_seconds(min_rtt_), 1.0, most);
 }
 
+void Bbr::on_held_up(Duration late) {
+  const bool looks_like_a_queue = to_seconds(late) > (kStandingQueue - 1) * to_seconds(min_rtt_) + to_seconds(kQueueNoise);
+  if (min_rtt_ != Duration::max() && looks_like_a_queue) held_up_round_ = round_count_;
+}
+
 bool Bbr::standing_queue() const {
   if (min_rtt_ == Duration::max() || round_min_rtt_ == Duration::max()) return false;
   return to_seconds(round_min_rtt_) > kStandingQueue * to_seconds(min_rtt_) + to_seconds(kQueueNoise) + delay_noise();

@@ -45,8 +45,8 @@ class Controller {
   virtual void on_lost(size_t bytes) = 0;
   virtual void on_loss_undone(size_t bytes) = 0;
   virtual void on_retransmission_timeout(size_t in_flight) = 0;
-  /// The sender itself was held up: what round trips it measures now are not the path's.
-  virtual void on_held_up() = 0;
+  /// The sender itself was held up for so long: what round trips it measures now are not the path's.
+  virtual void on_held_up(Duration late) = 0;
   /// After a timeout the peer answered, though it acknowledged nothing new.
   virtual void on_path_back(TimePoint now) = 0;
   virtual size_t window() const = 0;
