@@ -7,7 +7,9 @@ namespace {
 
 const std::string kSecret(64, 'a');
 
-RawOptions raw(std::string verb, std::map<std::string, std::vector<std::string>> values) { return {std::move(verb), std::move(values)}; }
+RawOptions raw(std::string verb, std::map<std::string, std::vector<std::string>> values) {
+  return {std::move(verb), std::move(values), {}};
+}
 
 TEST(Config, GatewayWithDefaults) {
   const auto config = make_config(raw("gateway", {{"router", {kSecret}}}));

@@ -66,7 +66,7 @@ TEST(Diagnosis, EachFaultIsNamed) {
   EXPECT_TRUE(mentions(d, "10 % of the packets"));
   d.peers[0].packets_sent = 40;
   EXPECT_TRUE(d.problems().empty()) << "too few packets to speak of loss";
-  d.peers[0].role = kNoHello;
+  d.peers[0].role = std::string(kNoHello);
   EXPECT_TRUE(mentions(d, "No member of this router answers"));
   d.peers.clear();
   EXPECT_TRUE(mentions(d, "No member of this router answers"));

@@ -11,7 +11,7 @@ tunnel::PeerInfo peer(uint8_t number, std::vector<std::string> hosts, bool answe
   tunnel::PeerInfo info;
   info.key = PublicKey{number};
   info.answering = answering;
-  for (const std::string& host : hosts) info.offers.push_back({80, host, 80, tunnel::Protocol::kTcp});
+  for (const std::string& host : hosts) info.offers.push_back({80, host, 80, tunnel::Protocol::kTcp, {}, {}});
   return info;
 }
 

@@ -73,7 +73,9 @@ TEST_F(Network50, AnnouncedPeerIsFoundFromAnywhere) {
   Node& user = net().add_user();
   ASSERT_TRUE(net().settle());
   ASSERT_TRUE(announce_at(user, topic, a));
-  ASSERT_TRUE(announce_at(*net().nodes[3], topic, b, {.bump = static_cast<uint64_t>(net().hosts[0]->wall_ms())}));
+  AnnounceOptions with_bump;
+  with_bump.bump = static_cast<uint64_t>(net().hosts[0]->wall_ms());
+  ASSERT_TRUE(announce_at(*net().nodes[3], topic, b, with_bump));
   for (size_t i = 0; i < net().nodes.size(); i += 7) {
     Lookup found;
     found.run(net(), *net().nodes[i], topic);

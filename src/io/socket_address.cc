@@ -1,6 +1,7 @@
 #include "io/socket_address.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/un.h>
@@ -103,8 +104,8 @@ std::string SocketAddress::canonical_host() const {
 
 std::string SocketAddress::to_string() const {
   if (family() == AF_UNIX) return host();
-  const std::string port_text = std::to_string(port());
-  return family() == AF_INET6 ? "[" + host() + "]:" + port_text : host() + ":" + port_text;
+  const std::string address = family() == AF_INET6 ? fmt::format("[{}]", host()) : host();
+  return fmt::format("{}:{}", address, port());
 }
 
 bool SocketAddress::operator==(const SocketAddress& other) const {

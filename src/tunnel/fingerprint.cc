@@ -47,7 +47,10 @@ std::string encode_fingerprint(const Fingerprint& fingerprint, const OpenTerms& 
   append_address(out, "gateway", fingerprint.gateway);
   if (!fingerprint.labels.empty()) {
     out += ",\"ingressLabels\":[";
-    for (size_t i = 0; i < fingerprint.labels.size(); ++i) out += (i == 0 ? "" : ",") + quoted(fingerprint.labels[i]);
+    for (size_t i = 0; i < fingerprint.labels.size(); ++i) {
+      if (i > 0) out += ',';
+      out += quoted(fingerprint.labels[i]);
+    }
     out += ']';
   }
   if (ask.any()) out += ',' + terms_member(ask);

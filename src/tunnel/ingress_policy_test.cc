@@ -1,5 +1,6 @@
 #include "tunnel/ingress_policy.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "base/endpoint.h"
@@ -56,7 +57,7 @@ TEST(IngressPolicy, ThousandsOfPrefixesAgreeWithAWalkInDocumentOrder) {
     const Rule rule{0x0a000000u | (rng.u32() & 0x0fffff), 12 + rng.below(21)};
     const std::string pattern = format_ipv4(rule.address) + '/' + std::to_string(rule.bits);
     if (text.find('"' + pattern + '"') != std::string::npos) continue;
-    text += (rules.empty() ? "" : ",") + ('"' + pattern + R"(":{"labels":[")" + std::to_string(rules.size()) + R"("]})");
+    text += fmt::format(R"({}"{}":{{"labels":["{}"]}})", rules.empty() ? "" : ",", pattern, rules.size());
     rules.push_back(rule);
   }
   const IngressPolicy policy = parse(text + "}}");

@@ -13,6 +13,8 @@ void Encoder::uint(uint64_t value) {
   little_endian(value, bytes);
 }
 
+void Encoder::raw(ByteView value) { append_bytes(bytes_, value); }
+
 void Encoder::buffer(ByteView value) {
   uint(value.size());
   raw(value);

@@ -48,7 +48,7 @@ class Encoder {
   void buffer(ByteView value);
   void string(std::string_view value) { buffer(as_bytes(value)); }
   /// Fixed-size fields and `raw`: no length in front.
-  void raw(ByteView value) { append_bytes(bytes_, value); }
+  void raw(ByteView value);
   void endpoint(const Endpoint& value);
   void endpoint6(const Endpoint6& value);
   void endpoints(std::span<const Endpoint> values);

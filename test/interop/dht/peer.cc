@@ -103,10 +103,11 @@ class Peer {
   void announce(std::istringstream& in) {
     const auto topic = fixed<32>(in);
     const KeyPair keys = crypto::key_pair_from_seed(fixed<32>(in));
-    query_ =
-        dht::announce(node(), topic, keys, {{kLoopback, 7777}}, {.clear = word(in) == "clear"}, {}, [](Expected<dht::QueryResult> result) {
-          if (!failed(result)) answer(std::to_string(result->committed));
-        });
+    dht::AnnounceOptions options;
+    options.clear = word(in) == "clear";
+    query_ = dht::announce(node(), topic, keys, {{kLoopback, 7777}}, options, {}, [](Expected<dht::QueryResult> result) {
+      if (!failed(result)) answer(std::to_string(result->committed));
+    });
   }
   void unannounce(std::istringstream& in) {
     const auto topic = fixed<32>(in);
