@@ -34,6 +34,33 @@ TEST_F(AbortTest, AServiceThatBreaksOffResetsItsClient) {
   EXPECT_TRUE(wait([&] { return gates_->clients() == 0 && links_->links() == 0; }));
 }
 
+// It resets only because of what it has not read: all that it wanted to say is there.
+TEST_F(AbortTest, AServiceThatClosesWithItsInputUnreadEndsItsClient) {
+  start();
+  auto c = joined();
+  service().pause();
+  c->send(as_bytes("GET"));
+  ASSERT_TRUE(wait([&] { return provider_->counters().bytes_from_peers == 3; }));
+  service().send_pattern(1000);
+  break_off_service();
+  ASSERT_TRUE(wait([&] { return c->ended || c->reset; }));
+  EXPECT_FALSE(c->reset);
+  EXPECT_TRUE(c->holds_pattern(1000));
+}
+
+TEST_F(AbortTest, AServiceThatResetsLongAfterItsInputBrokeOff) {
+  start();
+  auto c = joined();
+  c->send(as_bytes("GET"));
+  ASSERT_TRUE(wait([&] { return service().in.size() == 3; }));
+  wait([] { return false; }, 1100ms);
+  service().send_pattern(1000);
+  break_off_service();
+  ASSERT_TRUE(wait([&] { return c->ended || c->reset; }));
+  EXPECT_TRUE(c->reset);
+  EXPECT_TRUE(c->holds_pattern(1000));
+}
+
 TEST_F(AbortTest, AClientThatReadsLateHasEverythingBeforeTheReset) {
   start();
   auto c = joined();
@@ -62,40 +89,31 @@ TEST_F(AbortTest, AClientThatTakesNothingIsResetAllTheSame) {
 }
 
 // The provider learns of the reset from a write, while the path takes no more of what it has to read.
-class AnswerLeftTest : public AbortTest {
+class AnswerLeftTest : public AbortTest, public ::testing::WithParamInterface<bool> {
  protected:
   static constexpr size_t kAnswer = 100'000;  // one window, and less than one more
-
-  AnswerLeftTest() {
-    limits_.initial_window = 65536;
-    delay_ = 200ms;
-  }
-  std::unique_ptr<Endpoint> answered_in_mid_upload(bool ended) {
-    start(limits_);
-    auto c = joined();
-    c->send(as_bytes("PUT"));
-    EXPECT_TRUE(wait([&] { return service().in.size() == 3; }));
-    service().pause();
-    c->send_pattern(50'000);
-    service().send_pattern(kAnswer);
-    if (ended) service().end();
-    break_off_service();
-    EXPECT_TRUE(wait([&] { return c->ended || c->reset; }));
-    return c;
-  }
 };
 
-TEST_F(AnswerLeftTest, AnAnswerBeforeAResetArrives) {
-  auto c = answered_in_mid_upload(false);
-  EXPECT_TRUE(c->holds_pattern(kAnswer));
-  EXPECT_TRUE(c->reset);
-}
-
-TEST_F(AnswerLeftTest, AWholeAnswerBeforeAResetArrivesWithItsEnd) {
-  auto c = answered_in_mid_upload(true);
+TEST_P(AnswerLeftTest, ArrivesWhole) {
+  tunnel::Limits limits;
+  limits.initial_window = 65536;
+  delay_ = 200ms;
+  start(limits);
+  auto c = joined();
+  c->send(as_bytes("PUT"));
+  ASSERT_TRUE(wait([&] { return service().in.size() == 3; }));
+  service().pause();
+  c->send_pattern(50'000);
+  service().send_pattern(kAnswer);
+  if (GetParam()) service().end();
+  break_off_service();
+  ASSERT_TRUE(wait([&] { return c->ended || c->reset; }));
   EXPECT_TRUE(c->holds_pattern(kAnswer));
   EXPECT_FALSE(c->reset);
 }
+
+INSTANTIATE_TEST_SUITE_P(BeforeTheReset, AnswerLeftTest, testing::Bool(),
+                         [](const auto& param) { return param.param ? "Ended" : "NotEnded"; });
 
 }  // namespace
 }  // namespace hg::relay

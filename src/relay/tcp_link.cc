@@ -36,6 +36,7 @@ void TcpLink::connect_to(tunnel::ServiceRequest request, std::unique_ptr<tunnel:
   request_ = std::make_unique<tunnel::ServiceRequest>(std::move(request));
   channel_ = std::move(channel);
   channel_->set_handler(this);
+  is_service_ = true;
   const auto done = [this](Expected<std::unique_ptr<io::TcpSocket>> result) { connected(std::move(result)); };
   const tunnel::Service& service = request_->service;
   const auto local = io::SocketAddress::unix_path(tunnel::unix_socket_path(service.service_host));
@@ -51,6 +52,7 @@ bool TcpLink::introduce() {
   request_.reset();
   if (header.empty()) return true;
   const ByteView slice = header;
+  written_at_ = now();
   return socket_->write({&slice, 1}).bytes == header.size();
 }
 
@@ -160,7 +162,7 @@ TcpLink::Pulled TcpLink::pull() {
       return Pulled::kEmpty;
     case Kind::kEnd:
       if (cut_short_) {
-        socket_failed();
+        socket_failed(ECONNRESET);
         return Pulled::kStopped;
       }
       local_ended_ = true;
@@ -170,7 +172,7 @@ TcpLink::Pulled TcpLink::pull() {
       finish_when_done();
       return Pulled::kStopped;
     case Kind::kError:
-      socket_failed();
+      socket_failed(result.error);
       return Pulled::kStopped;
   }
   return Pulled::kStopped;
@@ -202,6 +204,7 @@ void TcpLink::on_channel_data(ByteView data) {
   if (socket_ == nullptr || !queue_.empty()) return queue(data);
   const io::IoResult result = socket_->write({&data, 1});
   if (result.kind == Kind::kError) return write_failed(result.error);
+  written_at_ = now();
   if (result.bytes < data.size()) {
     queue(data.subspan(result.bytes));
     socket_->watch_write(true);
@@ -250,6 +253,7 @@ void TcpLink::flush() {
       return;
     }
     touch(now());
+    written_at_ = now();
     if (shaped_ != nullptr) shaped_->down.charge(result.bytes);
     size_t left = result.bytes;
     while (left > 0) {
@@ -354,20 +358,28 @@ void TcpLink::finish_when_done() {
   finish();
 }
 
-void TcpLink::socket_failed() {
-  if (channel_ != nullptr) channel_->close();
+/// A service that closes with input it has not read resets, too: what it said is not cut short by that. Whether it had read all cannot be
+/// seen, but it had time to where the last came long ago. A client that resets wants no more in either case.
+bool TcpLink::may_be_whole(int error) const { return is_service_ && error == ECONNRESET && now() - written_at_ < kLikelyRead; }
+
+void TcpLink::socket_failed(int error) {
+  if (channel_ != nullptr) {
+    if (may_be_whole(error)) channel_->end();
+    channel_->close();
+  }
   finish();
 }
 
 /// Nothing more goes in, but what was said before may still be there: a service that answers, and closes with a request half read, resets.
 void TcpLink::write_failed(int error) {
-  if (closing_ || local_ended_) return socket_failed();
+  if (closing_ || local_ended_) return socket_failed(error);
+  written_at_ = now();
   unwritable_ = true;
   cut_short_ = error != EPIPE;  // EPIPE: the reset came behind a FIN
   fin_sent_ = true;
   drop_queue();
   channel_->consumed(channel_->unconsumed());
-  linger_timer_ = std::make_unique<Timer>(context_.loop.timers(), [this] { socket_failed(); });
+  linger_timer_ = std::make_unique<Timer>(context_.loop.timers(), [this, error] { socket_failed(error); });
   linger_timer_->arm(now() + kLingerTime);
   socket_->watch_read(true);
 }

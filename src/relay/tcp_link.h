@@ -51,6 +51,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
 
  private:
   static constexpr Duration kLingerTime = 5s;    // of a socket that takes no more
+  static constexpr Duration kLikelyRead = 1s;    // since it came: a service that resets now broke off
   static constexpr int kMessagesPerTurn = 4;     // then other sockets get their turn
   static constexpr size_t kJoinedBytes = 65536;  // small pieces in the queue are joined up to this
 
@@ -58,7 +59,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
 
   void on_readable() override;
   void on_writable() override;
-  void on_failure() override { socket_failed(); }
+  void on_failure() override { socket_failed(0); }
   size_t under_way() const override { return socket_->unacknowledged(); }
   bool held_back() const override { return shaped_ != nullptr && shaped_->down.waiting(); }
   void cut_off() override;
@@ -74,7 +75,8 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   void flush();
   void after_flush();
   void finish_when_done();
-  void socket_failed();
+  bool may_be_whole(int error) const;
+  void socket_failed(int error);
   void write_failed(int error);
   void drop_queue();
   void linger();
@@ -92,8 +94,10 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   std::unique_ptr<Farewell> farewell_;
   std::unique_ptr<ShapedStream> shaped_;  // limited clients only
   std::vector<Bytes> queue_;
+  TimePoint written_at_{};
   size_t queue_head_ = 0;   // first unwritten element
   size_t head_offset_ = 0;  // bytes of it already written
+  bool is_service_ = false;
   bool local_ended_ = false;
   bool remote_ended_ = false;
   bool fin_sent_ = false;
