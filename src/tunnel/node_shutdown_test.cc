@@ -9,18 +9,7 @@ namespace {
 
 using namespace test;
 
-class NodeShutdownTest : public MembersTest {
- protected:
-  /// A service of `provider` and a client of `gateway` that has opened it.
-  auto opened(Member& gateway, Member& provider, const Service& service, const PipeOptions& options = {}) {
-    provider.node->provider()->set_services({service});
-    connect(gateway, 1, provider, 2, options);
-    EXPECT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
-    auto client = open(gateway, service.gate_port, service.protocol);
-    EXPECT_TRUE(wait([&] { return client->opened; }));
-    return client;
-  }
-};
+using NodeShutdownTest = MembersTest;
 
 TEST_F(NodeShutdownTest, WithdrawsLetsChannelsFinishAndEndsTheStreams) {
   Member gateway(host_, true, false), provider(host_, false, true);

@@ -34,11 +34,7 @@ TEST_F(NodeTest, ABytePassesBothWaysAndTheFirstOpenNeedsNoTick) {
 
 TEST_F(NodeTest, EndAndCloseComeBehindTheData) {
   Member gateway(host_, true, false), provider(host_, false, true);
-  provider.node->provider()->set_services({tcp(8080)});
-  connect(gateway, 1, provider, 2, {.delay = 5ms, .bytes_per_second = 1e7});
-  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
-  auto client = open(gateway, 8080);
-  ASSERT_TRUE(wait([&] { return client->opened; }));
+  auto client = opened(gateway, provider, tcp(8080), {.delay = 5ms, .bytes_per_second = 1e7});
   FakeSocket& service = provider.connector.last();
   client->push(3'000'000);
   ASSERT_TRUE(wait([&] { return client->to_send == 0; }));
@@ -59,11 +55,7 @@ TEST_F(NodeTest, EndAndCloseComeBehindTheData) {
 
 TEST_F(NodeTest, WhoClosesWithoutAnEndBrokeOff) {
   Member gateway(host_, true, false), provider(host_, false, true);
-  provider.node->provider()->set_services({tcp(8080)});
-  connect(gateway, 1, provider, 2);
-  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
-  auto client = open(gateway, 8080);
-  ASSERT_TRUE(wait([&] { return client->opened; }));
+  auto client = opened(gateway, provider, tcp(8080));
   client->channel->end();  // says nothing of the other direction
   provider.connector.last().push(1000);
   ASSERT_TRUE(wait([&] { return provider.connector.last().to_send == 0; }));
@@ -75,11 +67,7 @@ TEST_F(NodeTest, WhoClosesWithoutAnEndBrokeOff) {
 
 TEST_F(NodeTest, NobodyGetsATurnBehindItsEnd) {
   Member gateway(host_, true, false), provider(host_, false, true);
-  provider.node->provider()->set_services({tcp(8080)});
-  connect(gateway, 1, provider, 2);
-  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
-  auto client = open(gateway, 8080);
-  ASSERT_TRUE(wait([&] { return client->opened; }));
+  auto client = opened(gateway, provider, tcp(8080));
   client->to_send = 1000;  // so that a turn would ask for the next
   client->channel->end();
   client->channel->wait_to_send();
@@ -91,11 +79,7 @@ TEST_F(NodeTest, ASlowReaderIsNeverLostAndHoldsNobodyElse) {
   Limits limits;
   limits.max_buffer_per_channel = 1'000'000;
   Member gateway(host_, true, false, limits), provider(host_, false, true, limits);
-  provider.node->provider()->set_services({tcp(8080)});
-  connect(gateway, 1, provider, 2);
-  ASSERT_TRUE(wait([&] { return !gateway.node->gateway()->gates().empty(); }));
-  auto slow = open(gateway, 8080);
-  ASSERT_TRUE(wait([&] { return slow->opened; }));
+  auto slow = opened(gateway, provider, tcp(8080));
   slow->reading = false;
   provider.connector.last().push(20'000'000);
   run(5s);

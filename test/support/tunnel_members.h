@@ -207,6 +207,15 @@ class MembersTest : public ::testing::Test {
     socket->channel = gateway.node->gateway()->open({{port, protocol}, {ip, ip, 40000}, {"127.0.0.1", "127.0.0.1", port}}, *socket);
     return socket;
   }
+  /// A service of `provider` and a client of `gateway` that has opened it.
+  std::unique_ptr<FakeSocket> opened(Member& gateway, Member& provider, const Service& service, const PipeOptions& options = {}) {
+    provider.node->provider()->set_services({service});
+    connect(gateway, 1, provider, 2, options);
+    EXPECT_TRUE(wait([&] { return gateway.node->gateway()->routes().size() == 1; }));
+    auto client = open(gateway, service.gate_port, service.protocol);
+    EXPECT_TRUE(wait([&] { return client->opened; }));
+    return client;
+  }
   void run(Duration span) { world_.run_for(span); }
   bool wait(const std::function<bool()>& done, Duration limit = 30s) { return world_.run_until(done, limit); }
 
