@@ -59,6 +59,19 @@ TEST_F(AbortTest, AServiceThatResetsLongAfterItsInputBrokeOff) {
   EXPECT_TRUE(c->reset);
 }
 
+// It closes in order, so its reset comes only when more is sent to it.
+TEST_F(AbortTest, AServiceDoesNotTalkOnToAClientThatHasLeft) {
+  start();
+  auto c = joined();
+  c->end();
+  ASSERT_TRUE(wait([&] { return service().ended; }));
+  service().send_pattern(1000);
+  ASSERT_TRUE(wait([&] { return c->in.size() == 1000; }));
+  c.reset();
+  service().send_pattern(1000);
+  EXPECT_TRUE(wait([&] { return gates_->clients() == 0 && links_->links() == 0; }, 2s));
+}
+
 TEST_F(AbortTest, AClientThatReadsLateHasEverythingBeforeTheReset) {
   start();
   auto c = joined();

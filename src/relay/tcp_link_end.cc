@@ -8,8 +8,10 @@ namespace hg::relay {
 void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
   if (finished_) return;
   using tunnel::CloseReason;
+  // A gateway's client that has ended may be gone since, and nobody reads what the service still says.
+  const bool unheard = is_service_ && reason == CloseReason::kRemote && channel_->credited() && !local_ended_;
   channel_.reset();
-  aborted_ = reason == CloseReason::kAborted;
+  aborted_ = reason == CloseReason::kAborted || unheard;
   const bool orderly = aborted_ || reason == CloseReason::kRemote || (reason == CloseReason::kStopping && remote_ended_);
   if (socket_ == nullptr || unwritable_) return finish();
   if (!orderly) {
@@ -20,7 +22,7 @@ void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
     return finish();
   }
   closing_ = true;
-  remote_ended_ = !aborted_;
+  remote_ended_ = remote_ended_ || !aborted_;
   linger_timer_.reset();
   socket_->watch_read(false);
   if (queue_.empty()) return after_flush();
