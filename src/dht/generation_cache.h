@@ -1,50 +1,54 @@
 // A bounded cache of two generations (as npm xache and record-cache): entries are set in the young one;
 // rotate() makes it the old one and drops what was old. Called every two thirds of the maximum age, that
-// gives lifetimes of 0.66 to 1.33 of it. A full young generation rotates early.
+// gives lifetimes of 0.66 to 1.33 of it. A full young generation rotates early; one host alone does not fill it (host_shares.h).
 //
 // Counts entries and, where a cost function is given, bytes. Owned by Storage; one thread.
 #pragma once
 
-#include <functional>
 #include <unordered_map>
 
 #include "base/ids.h"
+#include "dht/host_shares.h"
 
 namespace hg::dht {
 
 template <class Value>
 class GenerationCache {
  public:
-  using Map = std::unordered_map<Hash32, Value, ArrayHash>;
   using Cost = size_t (*)(const Value&);
 
-  GenerationCache(size_t max_entries, size_t max_cost = SIZE_MAX, Cost cost_of = nullptr)
-      : max_entries_(max_entries), max_cost_(max_cost), cost_(cost_of) {}
+  explicit GenerationCache(size_t max_entries, size_t max_cost = SIZE_MAX, Cost cost_of = nullptr)
+      : max_entries_(max_entries), max_cost_(max_cost), cost_(cost_of), entries_of_(max_entries), cost_by_(max_cost) {}
 
-  void set(const Hash32& key, Value value) {
+  /// False: `host`, an IPv4 address, has its share already.
+  bool set(const Hash32& key, Value value, uint32_t host) {
+    if (!has_room(key, value, host)) return false;
     erase(key);
-    young_cost_ += cost(value);
-    young_.emplace(key, std::move(value));
-    if (young_.size() >= max_entries_ || young_cost_ > max_cost_) rotate();
+    insert(key, {std::move(value), host});
+    return true;
   }
   /// Valid until the next change.
   const Value* get(const Hash32& key) const {
-    if (const auto found = young_.find(key); found != young_.end()) return &found->second;
-    if (const auto found = old_.find(key); found != old_.end()) return &found->second;
+    if (const auto found = young_.find(key); found != young_.end()) return &found->second.value;
+    if (const auto found = old_.find(key); found != old_.end()) return &found->second.value;
     return nullptr;
   }
-  /// As get(), and the entry becomes young again.
+  /// As get(), and the entry becomes young again where its host has room.
   const Value* use(const Hash32& key) {
-    if (const auto found = old_.find(key); found != old_.end()) {
-      Value value = std::move(found->second);
+    const auto found = old_.find(key);
+    if (found != old_.end() && has_room(key, found->second.value, found->second.host)) {
+      Entry entry = std::move(found->second);
       old_.erase(found);
-      set(key, std::move(value));
+      insert(key, std::move(entry));
     }
     return get(key);
   }
   void erase(const Hash32& key) {
     if (const auto found = young_.find(key); found != young_.end()) {
-      young_cost_ -= cost(found->second);
+      const size_t bytes = cost(found->second.value);
+      young_cost_ -= bytes;
+      entries_of_.remove(found->second.host, 1);
+      cost_by_.remove(found->second.host, bytes);
       young_.erase(found);
     }
     old_.erase(key);
@@ -54,6 +58,8 @@ class GenerationCache {
     old_ = std::move(young_);
     young_.clear();
     young_cost_ = 0;
+    entries_of_.clear();
+    cost_by_.clear();
   }
   /// The periodic call: skipped once when a full generation has rotated meanwhile.
   void age() {
@@ -63,7 +69,26 @@ class GenerationCache {
   size_t size() const { return young_.size() + old_.size(); }
 
  private:
+  struct Entry {
+    Value value;
+    uint32_t host;
+  };
+  using Map = std::unordered_map<Hash32, Entry, ArrayHash>;
+
   size_t cost(const Value& value) const { return cost_ == nullptr ? 0 : cost_(value); }
+  bool has_room(const Hash32& key, const Value& value, uint32_t host) const {
+    const auto young = young_.find(key);
+    const bool own = young != young_.end() && young->second.host == host;
+    return entries_of_.has_room(host, 1, own ? 1 : 0) && cost_by_.has_room(host, cost(value), own ? cost(young->second.value) : 0);
+  }
+  void insert(const Hash32& key, Entry entry) {
+    const size_t bytes = cost(entry.value);
+    young_cost_ += bytes;
+    entries_of_.add(entry.host, 1);
+    cost_by_.add(entry.host, bytes);
+    young_.emplace(key, std::move(entry));
+    if (young_.size() >= max_entries_ || young_cost_ > max_cost_) rotate();
+  }
 
   size_t max_entries_;
   size_t max_cost_;
@@ -72,6 +97,8 @@ class GenerationCache {
   bool rotated_ = false;
   Map young_;
   Map old_;
+  HostShares entries_of_;  // in the young generation
+  HostShares cost_by_;
 };
 
 }  // namespace hg::dht

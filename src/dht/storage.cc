@@ -120,17 +120,22 @@ void Storage::on_announce(IncomingRequest& request, const Hash32& own_id) {
 
   Bytes record = wire::encode(peer);
   const bool self = hash_target(peer.public_key) == *request.target;
-  if (message->refresh) refreshes_.set(*message->refresh, {*request.target, record, self});
-  if (self) {
-    store_route(*request.target, request.from, record);
-    records_.remove(*request.target, peer.public_key);
-  } else {
+  const uint32_t host = request.from.address;
+  if (message->refresh) refreshes_.set(*message->refresh, {*request.target, record, self}, host);
+  if (!self) {
     const uint64_t* current = bumps_.get(*request.target);
     const bool newer = message->bump > (current == nullptr ? 0 : *current);
-    if (newer && message->bump <= static_cast<uint64_t>(runtime_.wall_ms()) + kMaxBumpDriftMs) bumps_.set(*request.target, message->bump);
-    records_.add(*request.target, peer.public_key, std::move(record), runtime_.rng());
+    if (newer && message->bump <= static_cast<uint64_t>(runtime_.wall_ms()) + kMaxBumpDriftMs)
+      bumps_.set(*request.target, message->bump, host);
   }
-  request.reply(std::nullopt, kBare);
+  if (store_peer(*request.target, request.from, peer.public_key, std::move(record), self)) request.reply(std::nullopt, kBare);
+}
+
+bool Storage::store_peer(const Hash32& target, const Endpoint& from, const PublicKey& key, Bytes record, bool self) {
+  if (!self) return records_.add(target, key, std::move(record), from.address, runtime_.rng());
+  if (!retained_.contains(target) && !routes_.set(target, {from, std::move(record)}, from.address)) return false;
+  records_.remove(target, key);
+  return true;
 }
 
 /// A hash chain instead of a signature: revealing the preimage of what was announced renews the record.
@@ -141,14 +146,9 @@ void Storage::on_refresh(IncomingRequest& request, const Hash32& refresh) {
   const Refresh entry = *known;
   PublicKey key;
   std::memcpy(key.data(), entry.record.data(), key.size());
-  if (entry.self) {
-    store_route(entry.target, request.from, entry.record);
-    records_.remove(entry.target, key);
-  } else {
-    records_.add(entry.target, key, entry.record, runtime_.rng());
-  }
+  if (!store_peer(entry.target, request.from, key, entry.record, entry.self)) return;
   refreshes_.erase(announced);
-  refreshes_.set(refresh, entry);
+  refreshes_.set(refresh, entry, request.from.address);
   request.reply(std::nullopt, kBare);
 }
 
@@ -179,8 +179,8 @@ void Storage::on_mutable_put(IncomingRequest& request) {
     if (existing && existing->seq == put->seq && existing->value != put->value) return request.error(wire::kErrorSeqReused);
     if (existing && put->seq < existing->seq) return request.error(wire::kErrorSeqTooLow);
   }
-  mutables_.set(*request.target, wire::encode(wire::MutableRecord{put->seq, put->value, put->signature}));
-  request.reply(std::nullopt);
+  Bytes record = wire::encode(wire::MutableRecord{put->seq, put->value, put->signature});
+  if (mutables_.set(*request.target, std::move(record), request.from.address)) request.reply(std::nullopt);
 }
 
 void Storage::on_immutable_get(IncomingRequest& request) {
@@ -190,12 +190,7 @@ void Storage::on_immutable_get(IncomingRequest& request) {
 
 void Storage::on_immutable_put(IncomingRequest& request) {
   if (hash_target(*request.value) != *request.target) return;
-  immutables_.set(*request.target, *request.value);
-  request.reply(std::nullopt);
-}
-
-void Storage::store_route(const Hash32& target, const Endpoint& relay, const Bytes& record) {
-  if (!retained_.contains(target)) routes_.set(target, {relay, record});
+  if (immutables_.set(*request.target, *request.value, request.from.address)) request.reply(std::nullopt);
 }
 
 std::optional<Route> Storage::find_route(const Hash32& target) {

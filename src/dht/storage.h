@@ -5,7 +5,8 @@
 //   ANNOUNCE elsewhere        ─► records   topic → {key → peer record}                 LOOKUP
 //
 // Everything is bounded in count and bytes and forgets by generations (generation_cache.h): a record lives
-// 13 to 27 min unless announced again. Invalid requests are ignored silently, as the reference does.
+// 13 to 27 min unless announced again. One host may fill half of anything. Requests that are invalid, or beyond that, are ignored
+// silently, as the reference does with invalid ones.
 // Owned by the node; one thread.
 #pragma once
 
@@ -62,7 +63,8 @@ class Storage {
   void on_mutable_get(IncomingRequest& request);
   void on_immutable_put(IncomingRequest& request);
   void on_immutable_get(IncomingRequest& request);
-  void store_route(const Hash32& target, const Endpoint& relay, const Bytes& record);
+  /// False: the host it came from has its share already.
+  bool store_peer(const Hash32& target, const Endpoint& from, const PublicKey& key, Bytes record, bool self);
   std::optional<Bytes> peer_record(const Hash32& target);
 
   Runtime& runtime_;

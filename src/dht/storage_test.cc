@@ -143,6 +143,33 @@ TEST(Storage, TokensRotateEvery7500ms) {
   EXPECT_EQ(refused_code, "NO_TOKEN");
 }
 
+TEST(Storage, OneHostLeavesRoomForOthers) {
+  Bench bench(false, false, 8);
+  Announcer other(bench, bench.world.add_host("55.1.2.3"), 200);
+  Announcer greedy(bench, bench.world.add_host("77.1.2.3"), 100);
+  const auto announce = [&](Announcer& who, const Hash32& target) {
+    const Hash32 token = who.token(target);
+    return who.put(wire::kAnnounce, target, token, announcement(who.keys, target, *bench.node->id(), token, {})).has_value();
+  };
+  const auto found = [&](wire::Command command, const Hash32& target) {
+    wire::RpcRequest find;
+    find.command = command;
+    find.target = target;
+    return bench.ask(other.wire, find)->value.has_value();
+  };
+  const Hash32 others = hash_target(other.keys.public_key);
+  ASSERT_TRUE(announce(other, Topic{200}));
+  ASSERT_TRUE(announce(other, others));
+  for (uint8_t i = 1; i <= 20; ++i) EXPECT_EQ(announce(greedy, Topic{i}), i <= 4) << "topic " << int{i};
+  for (uint8_t i = 1; i <= 20; ++i) {
+    greedy.keys = crypto::key_pair_from_seed(Seed{i});
+    EXPECT_EQ(announce(greedy, hash_target(greedy.keys.public_key)), i <= 4) << "key " << int{i};
+  }
+  EXPECT_TRUE(found(wire::kLookup, Topic{200}));
+  EXPECT_TRUE(found(wire::kFindPeer, others));
+  EXPECT_TRUE(announce(other, Topic{201}));
+}
+
 TEST(Storage, EphemeralNodesRefuse) {
   Bench bench(true);
   Wire peer(bench.world.add_host("77.1.2.3"), 3333);
@@ -154,53 +181,116 @@ TEST(Storage, EphemeralNodesRefuse) {
   EXPECT_EQ(bench.ask(peer, find)->error, wire::kUnknownCommand);
 }
 
+Hash32 numbered(uint32_t i) { return Hash32{static_cast<uint8_t>(i), static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i >> 16)}; }
+
+PublicKey peer_key(uint32_t i) { return PublicKey{static_cast<uint8_t>(i), static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i >> 16)}; }
+
+GenerationCache<Bytes> byte_cache() {
+  return GenerationCache<Bytes>(100, 1000, [](const Bytes& b) { return b.size(); });
+}
+
 TEST(Caches, GenerationsBoundCountAndBytes) {
-  GenerationCache<Bytes> cache(100, 1000, [](const Bytes& b) { return b.size(); });
-  Hash32 key{};
-  for (uint8_t i = 0; i < 250; ++i) {
-    key[0] = i;
-    cache.set(key, Bytes(1));
+  auto cache = byte_cache();
+  for (uint32_t i = 0; i < 250; ++i) {
+    EXPECT_TRUE(cache.set(numbered(i), Bytes(1), i));
     EXPECT_LE(cache.size(), 200u);
   }
-  EXPECT_NE(cache.get(key), nullptr);
-  key[0] = 0;
-  EXPECT_EQ(cache.get(key), nullptr);
-  cache = {100, 1000, [](const Bytes& b) { return b.size(); }};
-  for (uint8_t i = 0; i < 250; ++i) {
-    key[0] = i;
-    cache.set(key, Bytes(600));
-    EXPECT_LE(cache.size(), 4u);
+  EXPECT_NE(cache.get(numbered(249)), nullptr);
+  EXPECT_EQ(cache.get(numbered(0)), nullptr);
+  cache = byte_cache();
+  for (uint32_t i = 0; i < 250; ++i) {
+    EXPECT_TRUE(cache.set(numbered(i), Bytes(400), i));
+    EXPECT_LE(cache.size(), 6u);
   }
-  key[0] = 1;
-  cache.set(key, Bytes(1));
+  cache.set(numbered(1), Bytes(1), 1);
   cache.rotate();
-  EXPECT_NE(cache.use(key), nullptr);
+  EXPECT_NE(cache.use(numbered(1)), nullptr);
   cache.rotate();
-  EXPECT_NE(cache.get(key), nullptr) << "used entries become young again";
+  EXPECT_NE(cache.get(numbered(1)), nullptr) << "used entries become young again";
   cache.rotate();
-  EXPECT_EQ(cache.get(key), nullptr);
+  EXPECT_EQ(cache.get(numbered(1)), nullptr);
+}
+
+TEST(Caches, OneHostFillsHalfOfAGeneration) {
+  constexpr uint32_t kGreedy = 1, kOther = 2;
+  auto cache = byte_cache();
+  ASSERT_TRUE(cache.set(numbered(999), Bytes(1), kOther));
+  for (uint32_t i = 0; i < 300; ++i) EXPECT_EQ(cache.set(numbered(i), Bytes(1), kGreedy), i < 50) << i;
+  EXPECT_NE(cache.get(numbered(999)), nullptr);
+  EXPECT_TRUE(cache.set(numbered(0), Bytes(2), kGreedy)) << "its own may change";
+  EXPECT_FALSE(cache.set(numbered(0), Bytes(500), kGreedy)) << "but not grow beyond half of the bytes";
+  EXPECT_EQ(cache.get(numbered(0))->size(), 2u) << "and what is there stays then";
+  cache.erase(numbered(1));
+  EXPECT_TRUE(cache.set(numbered(1), Bytes(1), kGreedy)) << "what went has left room";
+  cache.rotate();
+  for (uint32_t i = 0; i < 50; ++i) EXPECT_TRUE(cache.set(numbered(1000 + i), Bytes(1), kGreedy)) << "the next generation is another one";
+  EXPECT_NE(cache.use(numbered(0)), nullptr);
+  cache.set(numbered(998), Bytes(1), kOther);
+  cache.rotate();
+  EXPECT_NE(cache.get(numbered(998)), nullptr);
+  EXPECT_EQ(cache.get(numbered(0)), nullptr) << "nor do its old ones become young beyond half";
+  cache = byte_cache();
+  for (int turn = 0; turn < 3; ++turn) {
+    EXPECT_TRUE(cache.set(numbered(0), Bytes(500), kGreedy));
+    EXPECT_FALSE(cache.set(numbered(1), Bytes(1), kGreedy)) << "half of the bytes";
+    cache.erase(numbered(0));
+  }
 }
 
 TEST(Caches, RecordsBoundTotalAndPerTopic) {
   SeededRng rng(1);
   RecordCache cache(1000, 50);
-  PublicKey key{};
-  for (int i = 0; i < 200; ++i) {
-    key[0] = static_cast<uint8_t>(i);
-    cache.add(Topic{1}, key, {static_cast<uint8_t>(i)}, rng);
-  }
+  for (uint32_t i = 0; i < 200; ++i) cache.add(Topic{1}, peer_key(i), {static_cast<uint8_t>(i)}, i, rng);
   EXPECT_EQ(cache.size(), 50u);
   EXPECT_EQ(cache.sample(Topic{1}, 20, rng).size(), 20u);
-  cache.add(Topic{2}, key, {1}, rng);
-  cache.add(Topic{2}, key, {2}, rng);
+  cache.add(Topic{2}, peer_key(1), {1}, 1, rng);
+  cache.add(Topic{2}, peer_key(1), {2}, 2, rng);
   EXPECT_EQ(cache.sample(Topic{2}, 20, rng), std::vector<Bytes>{{2}}) << "a key has one record, the newest";
-  for (int i = 0; i < 5000; ++i) {
-    Topic topic{3};
-    topic[1] = static_cast<uint8_t>(i);
-    topic[2] = static_cast<uint8_t>(i >> 8);
-    cache.add(topic, key, {1}, rng);
+  for (uint32_t i = 0; i < 5000; ++i) {
+    cache.add(numbered(i), peer_key(1), {1}, i, rng);
     EXPECT_LE(cache.size(), 2002u);
   }
+}
+
+TEST(Caches, OneHostFillsHalfOfTheRecords) {
+  SeededRng rng(1);
+  RecordCache cache(1000, 50);
+  ASSERT_TRUE(cache.add(Topic{1}, peer_key(1), {1}, 2, rng));
+  for (uint32_t i = 0; i < 3000; ++i) EXPECT_EQ(cache.add(numbered(1000 + i), peer_key(1), {1}, 1, rng), i < 500) << i;
+  EXPECT_EQ(cache.sample(Topic{1}, 20, rng).size(), 1u);
+  EXPECT_TRUE(cache.add(numbered(1000), peer_key(1), {2}, 1, rng)) << "its own may change";
+  cache.remove(numbered(1001), peer_key(1));
+  EXPECT_TRUE(cache.add(numbered(1001), peer_key(1), {1}, 1, rng)) << "what went has left room";
+}
+
+TEST(Caches, AHostWithManyKeysHidesNobody) {
+  SeededRng rng(1);
+  RecordCache cache(10000, 400);
+  const auto seen = [&](uint8_t record) {
+    const auto found = cache.sample(Topic{1}, 20, rng);
+    EXPECT_EQ(found.size(), 20u);
+    return std::count(found.begin(), found.end(), Bytes{record});
+  };
+  for (uint32_t i = 0; i < 5; ++i) cache.add(Topic{1}, peer_key(i), {static_cast<uint8_t>(i)}, 100 + i, rng);
+  for (uint32_t i = 0; i < 1000; ++i) cache.add(Topic{1}, peer_key(1000 + i), {99}, 1, rng);
+  EXPECT_EQ(cache.size(), 400u);
+  for (uint32_t i = 5; i < 10; ++i) cache.add(Topic{1}, peer_key(i), {static_cast<uint8_t>(i)}, 100 + i, rng);
+  for (uint32_t i = 0; i < 1000; ++i) cache.add(Topic{1}, peer_key(2000 + i), {99}, 1, rng);
+  EXPECT_EQ(cache.size(), 400u);
+  for (uint8_t i = 0; i < 10; ++i) EXPECT_EQ(seen(i), 1) << int{i};
+  cache.rotate();
+  for (uint8_t i = 0; i < 10; ++i) EXPECT_EQ(seen(i), 1) << int{i};
+}
+
+TEST(Caches, SamplesAreByChance) {
+  SeededRng rng(1);
+  RecordCache cache(1000, 400);
+  for (uint32_t i = 0; i < 40; ++i) cache.add(Topic{1}, peer_key(i), {static_cast<uint8_t>(i)}, i < 20 ? 1 : i, rng);
+  std::array<int, 40> seen{};
+  for (int run = 0; run < 2000; ++run)
+    for (const Bytes& record : cache.sample(Topic{1}, 10, rng)) ++seen[record[0]];
+  for (size_t i = 0; i < 20; ++i) EXPECT_NEAR(seen[i], 2000 * 10 / 21 / 20, 25) << "of one host: " << i;
+  for (size_t i = 20; i < 40; ++i) EXPECT_NEAR(seen[i], 2000 * 10 / 21, 110) << "of a host each: " << i;
 }
 
 }  // namespace

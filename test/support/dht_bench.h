@@ -44,12 +44,13 @@ struct Wire : UdpReceiver {
 
 /// A node at the vectors' address 9.8.7.6:49737.
 struct Bench {
-  explicit Bench(bool ephemeral, bool firewalled = false) {
+  explicit Bench(bool ephemeral, bool firewalled = false, size_t max_records = 65536) {
     crypto::init();
     NodeOptions options;
     options.bootstrap = {};
     options.host = host.address();
     options.firewalled = firewalled;
+    options.max_records = max_records;
     options.ephemeral = ephemeral ? NodeOptions::Ephemeral::kAlways : NodeOptions::Ephemeral::kNever;
     node = std::make_unique<Node>(runtime, options);
     EXPECT_TRUE(node->start());
