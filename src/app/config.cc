@@ -440,7 +440,7 @@ class Builder {
   Expected<void> check_services() {
     if (config_.command != Command::kRun) return {};
     if (config_.provider && config_.services.empty() && !config_.docker)
-      return usage("--provider: no services; give a services file, e.g. --provider services.json, or --docker");
+      return usage("--provider: no services; give some, e.g. --provider 8080=80 or --provider services.json, or --docker");
     return {};
   }
 

@@ -16,17 +16,22 @@ bool is_json(const std::string& value) {
   return first != std::string::npos && (value[first] == '{' || value[first] == '[');
 }
 
+std::optional<std::string> inline_text(const SourceKind& kind, const std::string& value) {
+  if (is_json(value)) return value;
+  return kind.text_of_word == nullptr ? std::nullopt : kind.text_of_word(value);
+}
+
 }  // namespace
 
 Source::Source(const SourceKind& kind, std::string value)
     : kind_(&kind),
       value_(std::move(value)),
-      inline_(is_json(value_)),
+      inline_(inline_text(kind, value_)),
       form_(inline_                ? Form::kFixed
             : http::is_url(value_) ? Form::kUrl
                                    : Form::kFile) {}
 
-std::string Source::name() const { return inline_ ? std::string(kind_->option) + " (inline)" : value_; }
+std::string Source::name() const { return is_json(value_) ? std::string(kind_->option) + " (inline)" : value_; }
 
 Expected<Source::Look> Source::look() {
   if (known_ && !can_change()) return Look::kSame;
@@ -44,11 +49,11 @@ Expected<Source::Look> Source::look() {
 
 /// The next look reads anew what could not be read, whatever its stamp or ETag: chmod changes neither.
 Expected<Source::Text> Source::read() {
-  auto text = inline_ ? Expected<Text>(value_) : is_url() ? read_url() : read_file();
+  auto text = inline_ ? Expected<Text>(*inline_) : is_url() ? read_url() : read_file();
   if (text) return text;
   stamp_.reset();
   etag_.clear();
-  return Error{"USAGE", std::string(kind_->option) + ": " + text.error().message + (known_ ? "" : "; give JSON, a file or an http(s) URL")};
+  return Error{"USAGE", std::string(kind_->option) + ": " + text.error().message + (known_ ? "" : std::string("; give ") + kind_->wanted)};
 }
 
 Expected<Source::Text> Source::read_file() {
@@ -75,7 +80,7 @@ Expected<Source::Text> Source::read_url() {
 }
 
 Expected<void> Source::check(const std::string& text) const {
-  const std::string name = inline_ ? kind_->option : std::string(kind_->option) + ": " + value_;
+  const std::string name = is_json(value_) ? kind_->option : std::string(kind_->option) + ": " + value_;
   if (text.find_first_not_of(kBlanks) == std::string::npos) return Error{"BAD_VALUE", name + ": is empty; JSON is wanted"};
   return kind_->check == nullptr ? Expected<void>() : kind_->check(text, name);
 }

@@ -1,4 +1,5 @@
-// One value of a JSON-valued option: inline JSON, a file or an http(s) URL, and what was last read from there.
+// One value of a JSON-valued option: inline JSON (or a word that stands for it), a file or an http(s) URL, and what was last read from
+// there.
 //
 //   look() ─▶ changed: read, and good      ─▶ same: not read, or as it was      ─▶ error: the text stays what it was
 #pragma once
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/expected.h"
 
@@ -18,6 +20,8 @@ struct SourceKind {
   const char* option;                                                                   // "--provider"
   Expected<void> (*check)(const std::string& text, const std::string& name) = nullptr;  // an error is one line that begins with `name`
   const char* remains = "";  // of a source that broke: "the last good services stay"
+  std::optional<std::string> (*text_of_word)(std::string_view word) = nullptr;
+  const char* wanted = "JSON, a file or an http(s) URL";
 };
 
 class Source {
@@ -34,7 +38,7 @@ class Source {
   bool is_url() const { return form_ == Form::kUrl; }
   /// Inline JSON does not, nor what can be read once only, such as a pipe.
   bool can_change() const { return form_ != Form::kFixed; }
-  /// For people: the path, the URL, or that it is inline.
+  /// For people: the path, the URL, the word, or that it is inline.
   std::string name() const;
   const std::string& text() const { return text_; }
   /// What is wrong with what was last read; empty: nothing.
@@ -58,7 +62,7 @@ class Source {
 
   const SourceKind* kind_;
   std::string value_;
-  bool inline_;
+  std::optional<std::string> inline_;  // its text
   Form form_;
   bool known_ = false;  // it was good once
   std::string text_;

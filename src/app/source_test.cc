@@ -36,6 +36,22 @@ TEST_F(SourceTest, InlineJsonIsReadOnce) {
   EXPECT_EQ("--provider (inline)", source.name());
 }
 
+TEST_F(SourceTest, AWordStandsForItsText) {
+  SourceKind kind = kKind;
+  kind.text_of_word = [](std::string_view word) {
+    return word == "8080" ? std::optional<std::string>("[8080]") : word == "0" ? std::optional<std::string>("bad") : std::nullopt;
+  };
+  Source source(kind, "8080");
+  EXPECT_EQ(1, look(source));
+  EXPECT_EQ("[8080]", source.text());
+  EXPECT_EQ("8080", source.name());
+  EXPECT_FALSE(source.can_change());
+  source = Source(kind, "0");
+  EXPECT_EQ(-1, look(source));
+  EXPECT_EQ("--provider: 0: no array", source.fault());
+  EXPECT_TRUE(Source(kind, "s.json").can_change());
+}
+
 TEST_F(SourceTest, AFileIsReadAgainHoweverItChanged) {
   Source source(kKind, write("s.json", "[1]"));
   EXPECT_EQ(1, look(source));

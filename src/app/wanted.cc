@@ -5,6 +5,7 @@
 #include "tunnel/hello.h"
 #include "tunnel/ingress_policy.h"
 #include "tunnel/routes.h"
+#include "tunnel/service_word.h"
 
 namespace hg::app {
 
@@ -25,7 +26,8 @@ Expected<void> check_filter(const std::string& text, const std::string& name) {
   return matches ? Expected<void>() : matches.error();
 }
 
-constexpr SourceKind kServices{"--provider", check_services, "the last good services stay"};
+constexpr SourceKind kServices{"--provider", check_services, "the last good services stay", tunnel::service_of_word,
+                               "JSON, a file, an http(s) URL, or a service such as 8080, 8080=80 or 5432=db.lan:5432"};
 constexpr SourceKind kPolicy{"--ingressPolicy", check_policy, "the last good ingress policy stays"};
 constexpr SourceKind kFilter{"--gateway", check_filter, "the last good filter stays"};
 

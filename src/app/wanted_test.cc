@@ -38,12 +38,13 @@ TEST_F(WantedTest, LaterPoliciesWinAndFaultsNameTheirSource) {
 }
 
 TEST_F(WantedTest, ServicesAndFiltersOfAllSourcesAddUp) {
-  config_.services = {R"([{"gatePort":80}])", write("s.json", R"([{"gatePort":"81-82"}])")};
+  config_.services = {R"([{"gatePort":80}])", write("s.json", R"([{"gatePort":"81-82"}])"), "83=db.lan:53/udp"};
   config_.filters = {R"([{"gatePort":80}])", R"([{"serviceHost":"db"}])"};
   const auto loaded = load();
   ASSERT_TRUE(loaded) << loaded.error().message;
-  ASSERT_EQ(3u, loaded->services.size());
+  ASSERT_EQ(4u, loaded->services.size());
   EXPECT_EQ(82, loaded->services[2].gate_port);
+  EXPECT_EQ((tunnel::Service{83, "db.lan", 53, tunnel::Protocol::kUdp, {}, {}}), loaded->services[3]);
   ASSERT_EQ(2u, loaded->filter.size());
   EXPECT_EQ("db", loaded->filter[1].service_host);
 }

@@ -33,7 +33,8 @@ constexpr Flag kFlags[] = {
     {"new", Takes::kNothing, "", "Print a new router secret", kMain},
     {"router", Takes::kValue, "SECRET", "Router secret, 64 hexadecimal digits", kMain},
     {"routerFile", Takes::kValue, "FILE", "File that holds the router secret (keeps it out of the process list)", kMain},
-    {"provider", Takes::kMaybe, "SERVICES", "Provide the services of a JSON text, file or URL (repeatable)", kMain},
+    {"provider", Takes::kMaybe, "SERVICES",
+     "Provide services: PORT, GATE=PORT, GATE=HOST:PORT/udp, or a JSON file, text or URL (repeatable)", kMain},
     {"gateway", Takes::kMaybe, "FILTER", "Open gates; FILTER (JSON, file or URL) limits which (repeatable)", kMain},
     {"scan", Takes::kMaybe, "NAME", "List who is on a router, by its name or secret", kMain},
     {"listen", Takes::kValue, "IP", "Address the gates listen on (default 127.0.0.1)", kGateway},
@@ -122,7 +123,7 @@ void describe(CLI::App& parser) {
   parser.description(
       "Hypergate: exposes a TCP or UDP service behind any NAT through an encrypted peer-to-peer tunnel.\n\n"
       "  hypergate new                                  make a router secret\n"
-      "  hypergate provider SERVICES… --router SECRET   provide the services of a JSON file\n"
+      "  hypergate provider SERVICES… --router SECRET   provide services: 8080, 8080=80, or a JSON file\n"
       "  hypergate gateway [FILTER] --router SECRET     open gates for what providers offer\n"
       "  hypergate scan NAME                            list who is on a router\n"
       "  hypergate doctor [--router SECRET]             say what helps or hinders a tunnel here\n"

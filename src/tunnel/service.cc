@@ -48,7 +48,7 @@ std::optional<Ports> parse_ports(const json::value& value) {
 /// Not the grammar of names: what is written as in a URL, with a port or with blanks, and would be refused with each connection only.
 bool plausible_host(std::string_view host) {
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  const auto stray = [](unsigned char c) { return c <= ' ' || c == 0x7f || c == '/' || c == '[' || c == ']'; };
+  const auto stray = [](unsigned char c) { return c <= ' ' || c == 0x7f || c == '/' || c == '=' || c == '[' || c == ']'; };
   return std::none_of(host.begin(), host.end(), stray) && std::count(host.begin(), host.end(), ':') != 1;  // IPv6 has two at least
 }
 

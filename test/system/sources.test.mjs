@@ -1,5 +1,6 @@
 // What providers and gateways are asked to do changes while they run: files and URLs are followed, and nothing that is open suffers.
 import assert from 'node:assert/strict'
+import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
@@ -71,6 +72,25 @@ async function slowDownload () {
 }
 
 const warnings = (program, since = 0) => program.lines.slice(since).filter((line) => /"level":"(warning|error)"/.test(line))
+
+test('services may be words of the command line', async () => {
+  const [gate, other, datagrams] = [await freePort(), await freePort(), await freePort()]
+  const echo = dgram.createSocket('udp4').on('message', (message, from) => echo.send(message, from.port, from.address)).bind(0, '127.0.0.1')
+  await once(echo, 'listening')
+  const secret = await newSecret()
+  const provider = hypergate(['provider', `${gate}=${web.port}`, `${other}=localhost:${web.port}`, `${datagrams}=${echo.address().port}/udp`,
+    '--bootstrap', network.bootstrap], { name: 'provider', env: { HYPERGATE_ROUTER: secret } })
+  const gateway = startGateway(network, secret)
+  for (const port of [gate, other, datagrams]) await gateOpen(gateway, port)
+  for (const port of [gate, other]) assert.equal(String(await get(port)), 'here')
+  const client = dgram.createSocket('udp4')
+  client.send('there and back', datagrams, '127.0.0.1')
+  const [answer] = await inTime(once(client, 'message'), 10000, 'answer')
+  assert.equal(String(answer), 'there and back')
+  client.close()
+  echo.close()
+  assert.deepEqual(await stopAll(gateway, provider), [0, 0])
+})
 
 test('a download goes on while a service is added, changed and removed, its own too', async () => {
   const [secret, a, b] = [await newSecret(), await freePort(), await freePort()]
