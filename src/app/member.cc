@@ -187,7 +187,7 @@ std::string Member::status() {
 }
 
 void Member::log_gates() {
-  std::vector<std::string> lines;
+  std::set<std::string> lines;
   std::set<std::string> faults;
   for (const relay::GateStatus& status : gates_->status()) {
     const char* protocol = status.gate.key.protocol == tunnel::Protocol::kUdp ? "udp" : "tcp";
@@ -196,17 +196,15 @@ void Member::log_gates() {
                          : fmt::format("{} {} not open: {}", protocol, status.gate.key.port, status.fault);
     for (const std::string& other : status.gate.conflicts) line += fmt::format(" (in conflict: {})", other);
     if (!status.listening || !status.gate.conflicts.empty()) faults.insert(line);
-    lines.push_back(std::move(line));
+    lines.insert(std::move(line));
   }
-  for (const std::string& line : lines) {
-    if (std::find(gates_shown_.begin(), gates_shown_.end(), line) != gates_shown_.end()) continue;
-    if (faults.contains(line))
-      HG_LOG(kWarn, "gate", "{}", line);
-    else
-      HG_LOG(kInfo, "gate", "{}", line);
-  }
+  std::vector<std::string> fresh_faults, changes;
+  for (const std::string& line : lines)
+    if (!gates_shown_.contains(line)) (faults.contains(line) ? fresh_faults : changes).push_back(line);
   for (const std::string& line : gates_shown_)
-    if (std::find(lines.begin(), lines.end(), line) == lines.end()) HG_LOG(kInfo, "gate", "no more: {}", line);
+    if (!lines.contains(line)) changes.push_back("no more: " + line);
+  log::emit_each(log::Level::kWarn, "gate", fresh_faults);
+  log::emit_each(log::Level::kInfo, "gate", changes);
   gates_shown_ = std::move(lines);
 }
 

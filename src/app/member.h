@@ -6,6 +6,8 @@
 #pragma once
 
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "app/config.h"
@@ -62,7 +64,7 @@ class Member {
   std::unique_ptr<DockerMode> docker_;
   std::unique_ptr<relay::GateSet> gates_;
   std::unique_ptr<swarm::Discovery> discovery_;
-  std::vector<std::string> gates_shown_;
+  std::set<std::string> gates_shown_;
   Timer stats_timer_;
   std::unique_ptr<LonelinessNotice> loneliness_;
   ServiceManager manager_;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace hg::log {
 
@@ -18,6 +19,10 @@ using Sink = std::function<void(Level, std::string_view component, const std::st
 void install(Level threshold, Sink sink);
 bool enabled(Level level);
 void emit(Level level, std::string_view component, const std::string& message);
+
+inline constexpr size_t kMostLines = 64;
+/// What came about at once: a line each, of more than kMostLines the first ones and how many more there are.
+void emit_each(Level level, std::string_view component, const std::vector<std::string>& messages);
 
 }  // namespace hg::log
 

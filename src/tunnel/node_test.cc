@@ -411,6 +411,24 @@ TEST_F(NodeTest, AFilterThatChangesClosesAndOpensGatesAndLeavesChannelsAlone) {
   EXPECT_FALSE(client->closed);
 }
 
+TEST_F(NodeTest, ManyServicesAtOnceAreAFewLines) {
+  Member provider(host_, false, true);
+  const auto offer = [&](uint16_t count) {
+    std::vector<Service> services;
+    for (uint16_t i = 0; i < count; ++i) services.push_back(tcp(static_cast<uint16_t>(8000 + i)));
+    hg::test::LogLines lines;
+    provider.node->provider()->set_services(std::move(services));
+    return lines.all;
+  };
+  auto said = offer(log::kMostLines);
+  ASSERT_EQ(log::kMostLines + 1, said.size());
+  EXPECT_NE(std::string::npos, said[0].find("gate 8000 ")) << said[0];
+  said = offer(4000);
+  ASSERT_EQ(log::kMostLines + 2, said.size());
+  EXPECT_NE(std::string::npos, said[log::kMostLines].find(fmt::format("{} more", 4000 - 2 * log::kMostLines)));
+  EXPECT_NE(std::string::npos, said.back().find("services offered: 4000"));
+}
+
 TEST_F(NodeTest, OfTwinsTheFirstIsOfferedWithItsPolicy) {
   Member gateway(host_, true, false), provider(host_, false, true);
   hg::test::LogLines lines;

@@ -41,15 +41,17 @@ std::map<std::string, const Service*> by_description(const std::vector<Service>&
 void tell_of_changes(const std::vector<Service>& before, const std::vector<Service>& after) {
   const auto old = by_description(before);
   const auto now = by_description(after);
+  std::vector<std::string> changes;
   for (const auto& [line, service] : old)
-    if (!now.contains(line)) HG_LOG(kInfo, kLog, "no more: {}", line);
+    if (!now.contains(line)) changes.push_back("no more: " + line);
   for (const auto& [line, service] : now) {
     const auto known = old.find(line);
     if (known == old.end())
-      HG_LOG(kInfo, kLog, "{} offered", line);
+      changes.push_back(line + " offered");
     else if (*known->second != *service)
-      HG_LOG(kInfo, kLog, "{} changed", line);
+      changes.push_back(line + " changed");
   }
+  log::emit_each(log::Level::kInfo, kLog, changes);
   HG_LOG(kInfo, kLog, "services offered: {}", after.size());
 }
 
