@@ -1,5 +1,6 @@
-# hypergate-static: the same rooms, linked without any shared library, for an image from scratch (docker/Dockerfile).
-# glibc 2.34 and later hold the resolver for /etc/hosts and DNS themselves, so names work without NSS modules.
+# hypergate-static: the same rooms, linked without any shared library: for any Linux of this architecture (./dev package), and for an image
+# from scratch (docker/Dockerfile). glibc 2.34 and later hold the resolver for /etc/hosts and DNS themselves, so names work without NSS modules;
+# static_machine.cc keeps the modules of the machine out, which the linker warns of.
 foreach(name sodium boost_json boost_url ssl crypto)
   find_library(STATIC_${name} lib${name}.a)
   if(NOT STATIC_${name})
@@ -9,7 +10,7 @@ foreach(name sodium boost_json boost_url ssl crypto)
 endforeach()
 file(GLOB STATIC_SOURCES CONFIGURE_DEPENDS src/cli/*.cc)
 list(FILTER STATIC_SOURCES EXCLUDE REGEX "_test\\.cc$")
-add_executable(hypergate-static ${STATIC_SOURCES} cmake/static_fmt.cc)
+add_executable(hypergate-static EXCLUDE_FROM_ALL ${STATIC_SOURCES} cmake/static_fmt.cc cmake/static_machine.cc)
 if(HG_METRICS)
   target_sources(hypergate-static PRIVATE cmake/static_prometheus.cc)
 endif()
