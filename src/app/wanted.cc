@@ -26,7 +26,7 @@ Expected<void> check_filter(const std::string& text, const std::string& name) {
   return matches ? Expected<void>() : matches.error();
 }
 
-constexpr SourceKind kServices{"--provider", check_services, "the last good services stay", tunnel::service_of_word,
+constexpr SourceKind kServices{"--provider", check_services, "the last good services stay", tunnel::services_of_words,
                                "JSON, a file, an http(s) URL, or a service such as 8080, 8080=80 or 5432=db.lan:5432"};
 constexpr SourceKind kPolicy{"--ingressPolicy", check_policy, "the last good ingress policy stays"};
 constexpr SourceKind kFilter{"--gateway", check_filter, "the last good filter stays"};

@@ -67,9 +67,7 @@ bool read_place(json::object& entry, std::string_view place) {
   return has_gate;
 }
 
-}  // namespace
-
-std::optional<std::string> service_of_word(std::string_view word) {
+std::optional<json::object> service_of_word(std::string_view word) {
   json::object entry;
   const size_t equals = word.find('=');
   if (equals != std::string_view::npos) {
@@ -79,11 +77,27 @@ std::optional<std::string> service_of_word(std::string_view word) {
   }
   if (entry.contains("gatePort") && word.starts_with("unix:")) {
     entry["serviceHost"] = word;
-    return json::serialize(json::array{entry});
+    return entry;
   }
   if (const auto protocol = cut(word, '/')) entry["protocol"] = *protocol;
   if (!read_place(entry, word)) return std::nullopt;
-  return json::serialize(json::array{entry});
+  return entry;
+}
+
+}  // namespace
+
+std::optional<std::string> services_of_words(std::string_view words) {
+  json::array entries;
+  while (!words.empty()) {
+    const std::string_view word = words.substr(0, words.find(' '));
+    words.remove_prefix(std::min(word.size() + 1, words.size()));
+    if (word.empty()) continue;
+    auto entry = service_of_word(word);
+    if (!entry) return std::nullopt;
+    entries.push_back(std::move(*entry));
+  }
+  if (entries.empty()) return std::nullopt;
+  return json::serialize(entries);
 }
 
 }  // namespace hg::tunnel

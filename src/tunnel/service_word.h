@@ -1,4 +1,4 @@
-// A service in one word, as the command line takes it: [GATE=][HOST:]PORT[/PROTOCOL]
+// Services in a word each, as the command line takes them: [GATE=][HOST:]PORT[/PROTOCOL]
 //
 //   8080                 gate 8080 for 127.0.0.1:8080      5432=db.lan:5432      another machine's
 //   8080=80              gate 8080 for 127.0.0.1:80        53=[::1]:5353/udp     or /tcp+udp
@@ -11,7 +11,8 @@
 
 namespace hg::tunnel {
 
-/// As the text of a service file, to be parsed like one (its faults are found there). nullopt: no such word, but perhaps a file's name.
-std::optional<std::string> service_of_word(std::string_view word);
+/// Words, with spaces in between, as the text of a service file, to be parsed like one (faults are found there). nullopt: one of them is
+/// no such word, so it may be the name of a file.
+std::optional<std::string> services_of_words(std::string_view words);
 
 }  // namespace hg::tunnel

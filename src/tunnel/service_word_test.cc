@@ -10,7 +10,7 @@ namespace {
 
 /// "gate host:port protocol, …", the fault, or "no word".
 std::string read(std::string_view word) {
-  const auto text = service_of_word(word);
+  const auto text = services_of_words(word);
   if (!text) return "no word";
   const auto services = parse_services(*text, word);
   if (!services) return services.error().message;
@@ -36,16 +36,38 @@ TEST(ServiceWord, AreServices) {
   EXPECT_EQ(read("443=unix:/run/a=b:1/app.sock"), "443 unix:/run/a=b:1/app.sock:443 tcp");
 }
 
+TEST(ServiceWord, MayBeSeveral) {
+  EXPECT_EQ(read(" 8080=80  53/udp "), "8080 127.0.0.1:80 tcp, 53 127.0.0.1:53 udp");
+  EXPECT_NE(read("8080=80 8080=81").find("has this gate already"), std::string::npos);
+}
+
 TEST(ServiceWord, FaultsAreSaid) {
   for (const char* word : {"0", "70000", "8080=0", "999999999", "80/sctp", "8080=80/", "8080=", "8080=:80", "8000-8002=9000-9001", "9-8",
-                           "8080=http://x:80", "8080=a b:80", "443=unix:app.sock", "8080=::1", "8080=80=81"})
+                           "8080=http://x:80", "443=unix:app.sock", "8080=::1", "8080=80=81"})
     EXPECT_NE(read(word).find("not accepted"), std::string::npos) << word << ": " << read(word);
 }
 
 TEST(ServiceWord, FilesAndUrlsAreNone) {
-  for (const char* word :
-       {"", "services.json", "8080.json", "./8080", "/etc/8080", "a/b:80", "http://127.0.0.1:80", "http://x/8080", "db.lan", "a=b", "=80",
-        "80:", "8080x", "unix:/run/app.sock", "1234567890", "::1", "a b:80", "services.json/tcp"})
+  for (const char* word : {"",
+                           "services.json",
+                           "8080.json",
+                           "./8080",
+                           "/etc/8080",
+                           "a/b:80",
+                           "http://127.0.0.1:80",
+                           "http://x/8080",
+                           "db.lan",
+                           "a=b",
+                           "=80",
+                           "80:",
+                           "8080x",
+                           "unix:/run/app.sock",
+                           "1234567890",
+                           "::1",
+                           "a b:80",
+                           "services.json/tcp",
+                           "8080 a.json",
+                           " "})
     EXPECT_EQ(read(word), "no word") << word;
 }
 
