@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "docker/helper_spec.h"
 #include "docker/self.h"
 #include "tunnel/hello.h"
 
@@ -74,6 +75,16 @@ void DockerMode::start(tunnel::Node& node) {
 void DockerMode::set_files(std::vector<tunnel::Service> files) {
   files_ = std::move(files);
   offer();
+}
+
+// Routes that only the new filter lets pass come with what providers say next; who has such a route then keeps its helper until that.
+void DockerMode::set_filter(tunnel::GateFilter filter) {
+  filter_ = std::move(filter);
+  if (helpers_) helpers_->set_filter(filter_.any_of);
+  const TimePoint now = loop_.now();
+  for (auto& [host, until] : linger_until_)
+    until = docker::filter_concerns(filter_.any_of, host) ? now + config_.limits.peer_refresh + kLinger : now;
+  routes_changed();
 }
 
 // -------------------------------------------------------------------------------------------------------------- provider

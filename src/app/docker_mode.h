@@ -4,8 +4,8 @@
 //   gateway:  routes learned, less local hosts ─▶ Helpers::want()
 //
 // A host whose routes go keeps its helper for kLinger (a provider that restarts), and while a provider that fell silent is waited for; one
-// that becomes local loses it at once. One that was local a moment ago gets none for kSettle: its provider is about to withdraw it. Owned
-// by Member, which calls routes_changed(); must go before the Node. One thread.
+// that becomes local, or that a changed filter excludes, loses it at once. One that was local a moment ago gets none for kSettle: its
+// provider is about to withdraw it. Owned by Member, which calls routes_changed(); must go before the Node. One thread.
 #pragma once
 
 #include <map>
@@ -35,6 +35,8 @@ class DockerMode final : public tunnel::ServiceConnector {
   void start(tunnel::Node& node);
   /// The services of files changed.
   void set_files(std::vector<tunnel::Service> files);
+  /// The gateway's filter changed; its node knows.
+  void set_filter(tunnel::GateFilter filter);
   /// A peer's routes were learned, changed or lost.
   void routes_changed();
   /// Removes the helpers; `done` is called once, later.

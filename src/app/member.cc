@@ -227,12 +227,9 @@ void Member::follow(const Wanted& wanted) {
 }
 
 void Member::change_filter() {
-  if (docker_) {
-    HG_LOG(kWarn, "gate", "the changed filter counts from the next start: helper gateways keep theirs");
-    return;
-  }
   HG_LOG(kInfo, "gate", "filter changed");
   node_->gateway()->set_filter(filter());
+  if (docker_) docker_->set_filter(filter());
 }
 
 void Member::offer() {

@@ -32,6 +32,11 @@ bool helper_possible(std::string_view host) {
   return !last.empty() && last.find_first_not_of("0123456789") != std::string_view::npos;
 }
 
+bool filter_concerns(const std::vector<tunnel::GateMatch>& filter, std::string_view host) {
+  const auto concerned = [&](const tunnel::GateMatch& match) { return match.service_host.value_or(std::string(host)) == host; };
+  return filter.empty() || std::any_of(filter.begin(), filter.end(), concerned);
+}
+
 std::string helper_filter(const std::vector<tunnel::GateMatch>& filter, std::string_view host) {
   json::array list;
   for (const tunnel::GateMatch& match : filter) {
@@ -52,7 +57,7 @@ std::string helper_settings(const HelperSpec& spec) {
   json::array environment;
   auto set = [&](std::string_view name, std::string_view value) { environment.push_back(json::value(fmt::format("{}={}", name, value))); };
   set("HYPERGATE_ROUTER_FILE", fmt::format("/{}", kSecretPath));
-  set("HYPERGATE_GATEWAY", helper_filter(spec.filter, spec.host));
+  set("HYPERGATE_GATEWAY", fmt::format("/{}", kFilterPath));
   set("HYPERGATE_LISTEN", "0.0.0.0");
   for (const auto& [name, value] : spec.environment) set(name, value);
 
@@ -73,12 +78,13 @@ std::string helper_settings(const HelperSpec& spec) {
   return json::serialize(settings);
 }
 
-std::string helper_secret_archive(std::string_view secret) {
+std::string helper_archive(std::string_view secret, std::string_view filter) {
   TarWriter tar;
   const std::string_view path = kSecretPath;
   for (size_t slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/', slash + 1))
     tar.add_folder(path.substr(0, slash), 0755);
   tar.add_file(path, 0400, kUser, secret);
+  tar.add_file(kFilterPath, 0444, kUser, filter);
   return std::move(tar).finish();
 }
 

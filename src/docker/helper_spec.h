@@ -1,6 +1,7 @@
-// What a helper gateway container is made of: its name, its settings, its secret file. Pure functions.
+// What a helper gateway container is made of: its name, its settings, its files. Pure functions.
 //
-// The secret travels as a file into the created container, never in a name, a label, an argument or the environment.
+// The secret travels as a file into the created container, never in a name, a label, an argument or the environment. So does the filter,
+// which may change while the helper runs.
 #pragma once
 
 #include <string>
@@ -17,6 +18,7 @@ inline constexpr const char* kLabelHelperHost = "hypergate.host";
 /// Who made it: a container id, or a process of the host (self.h).
 inline constexpr const char* kLabelHelperOwner = "hypergate.owner";
 inline constexpr const char* kSecretPath = "run/hypergate/router";
+inline constexpr const char* kFilterPath = "run/hypergate/filter.json";
 
 struct HelperSpec {
   std::string host;
@@ -38,10 +40,13 @@ bool helper_possible(std::string_view host);
 /// The body of `POST /containers/create`.
 std::string helper_settings(const HelperSpec& spec);
 
-/// The tar to put at "/": the secret file, mode 0400, readable for the helper's user alone.
-std::string helper_secret_archive(std::string_view secret);
+/// The tar to put at "/": the secret, mode 0400, readable for the helper's user alone, and the filter.
+std::string helper_archive(std::string_view secret, std::string_view filter);
 
-/// The filter of a helper: the gateway's own narrowed to one host, as `--gateway` takes it.
+/// Whether routes of `host` may pass.
+bool filter_concerns(const std::vector<tunnel::GateMatch>& filter, std::string_view host);
+
+/// The filter of a helper: the gateway's own narrowed to one host that it concerns, as `--gateway` takes it.
 std::string helper_filter(const std::vector<tunnel::GateMatch>& filter, std::string_view host);
 
 }  // namespace hg::docker

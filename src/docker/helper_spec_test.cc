@@ -24,7 +24,8 @@ TEST(Helper, SettingsNameTheHostAndNeverTheSecret) {
   EXPECT_EQ(settings.at("Labels").at("hypergate.EXCLUDE").as_string(), "true");
   EXPECT_EQ(settings.at("NetworkingConfig").at("EndpointsConfig").at("net").at("Aliases").at(0).as_string(), "mysql.hyper");
   const std::string environment = json::serialize(settings.at("Env"));
-  for (const char* part : {"HYPERGATE_ROUTER_FILE=/run/hypergate/router", "HYPERGATE_LISTEN=0.0.0.0", "HYPERGATE_BOOTSTRAP=1.2.3.4:5"})
+  for (const char* part : {"HYPERGATE_ROUTER_FILE=/run/hypergate/router", "HYPERGATE_LISTEN=0.0.0.0",
+                           "HYPERGATE_GATEWAY=/run/hypergate/filter.json", "HYPERGATE_BOOTSTRAP=1.2.3.4:5"})
     EXPECT_NE(environment.find(part), std::string::npos) << part;
   EXPECT_EQ(environment.find("HYPERGATE_ROUTER="), std::string::npos);
   EXPECT_EQ(helper_name(spec.host, spec.router), "mysql.hyper-hypergate-gateway-0123456789ab");
@@ -37,10 +38,13 @@ TEST(Helper, FilterIsTheGatewaysNarrowed) {
   tunnel::GateMatch other;
   other.service_host = "web";
   EXPECT_EQ(helper_filter({port, other}, "db"), R"([{"serviceHost":"db","gatePort":3306}])");
+  EXPECT_TRUE(filter_concerns({}, "db"));
+  EXPECT_TRUE(filter_concerns({other, port}, "db"));
+  EXPECT_FALSE(filter_concerns({other}, "db"));
 }
 
 TEST(Tar, FileWithModeAndOwner) {
-  const std::string archive = helper_secret_archive("secret\n");
+  const std::string archive = helper_archive("secret\n", "[]");
   ASSERT_EQ(archive.size() % 512, 0u);
   ASSERT_GE(archive.size(), 6u * 512);
   EXPECT_STREQ(archive.data(), "run");
@@ -55,6 +59,10 @@ TEST(Tar, FileWithModeAndOwner) {
   uint32_t sum = 0;
   for (int i = 0; i < 512; ++i) sum += i >= 148 && i < 156 ? ' ' : static_cast<unsigned char>(file[i]);
   EXPECT_EQ(std::stoul(std::string(file + 148, 6), nullptr, 8), sum);
+  const char* filter = file + 1024;
+  EXPECT_STREQ(filter, "run/hypergate/filter.json");
+  EXPECT_STREQ(filter + 100, "0000444");
+  EXPECT_STREQ(filter + 512, "[]");
 }
 
 }  // namespace

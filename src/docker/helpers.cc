@@ -55,6 +55,11 @@ void Helpers::want(const std::set<std::string>& hosts) {
   check();
 }
 
+void Helpers::set_filter(std::vector<tunnel::GateMatch> filter) {
+  options_.common.filter = std::move(filter);
+  check();
+}
+
 void Helpers::check() {
   if (busy_)
     again_ = true;
@@ -99,9 +104,13 @@ bool Helpers::owner_alive(const std::string& owner, const std::set<std::string>&
 }
 
 void Helpers::sort_out(std::shared_ptr<Pass> pass, const std::vector<ListedContainer>& list) {
+  std::set<std::string> all;
   std::set<std::string> running;
-  for (const ListedContainer& container : list)
+  for (const ListedContainer& container : list) {
+    all.insert(container.id);
     if (container.state == "running") running.insert(container.id);
+  }
+  std::erase_if(told_, [&](const auto& entry) { return !all.contains(entry.first); });
   pass->listed = true;
   pass->creating = !stopping_;
   std::set<std::string> elsewhere;
@@ -115,8 +124,10 @@ void Helpers::sort_out(std::shared_ptr<Pass> pass, const std::vector<ListedConta
         remove_dead(pass, container.id);
       else if (stopping_ || !wanted_.contains(host))
         retire(container.id, container.name);
-      else
+      else {
         pass->served.insert(host);
+        tell_filter(pass, host, container.id);
+      }
     } else if (!owner_alive(owner, running)) {
       HG_LOG(kInfo, kLog, "helper {}: left behind by an earlier gateway, removed", container.name);
       remove_dead(pass, container.id);
@@ -200,20 +211,41 @@ void Helpers::create(std::shared_ptr<Pass> pass, const std::string& host) {
         const boost::json::value created = boost::json::parse(answer->body, code);
         const auto* id = !code && created.is_object() ? created.get_object().if_contains("Id") : nullptr;
         if (id == nullptr || !id->is_string()) return failed(pass, host, "the engine names no id");
-        put_secret(pass, host, std::string(id->get_string()));
+        put_files(host, std::string(id->get_string()), [this, pass, host, id = std::string(id->get_string())](const std::string& fault) {
+          if (!fault.empty()) return failed(pass, host, fault, id);
+          start(pass, host, id);
+        });
       });
 }
 
-void Helpers::put_secret(std::shared_ptr<Pass> pass, const std::string& host, const std::string& id) {
+/// `then` gets what went wrong, or nothing.
+void Helpers::put_files(const std::string& host, const std::string& id, std::function<void(std::string fault)> then) {
+  std::string filter = helper_filter(options_.common.filter, host);
   ask({.method = "PUT",
        .target = "/containers/" + id + "/archive?path=%2F",
-       .body = helper_secret_archive(options_.secret),
+       .body = helper_archive(options_.secret, filter),
        .content_type = "application/x-tar"},
-      [this, pass, host, id](Expected<Answer> answer) {
-        if (!answer) return failed(pass, host, answer.error().message, id);
-        if (!answer->ok()) return failed(pass, host, answer->fault(), id);
-        start(pass, host, id);
+      [this, id, filter, then = std::move(then)](Expected<Answer> answer) {
+        const std::string fault = !answer ? answer.error().message : !answer->ok() ? answer->fault() : std::string();
+        if (fault.empty()) told_[id] = filter;
+        then(fault);
       });
+}
+
+// One that the filter no longer concerns is about to go, and keeps the one it has.
+void Helpers::tell_filter(std::shared_ptr<Pass> pass, const std::string& host, const std::string& id) {
+  const auto& filter = options_.common.filter;
+  const auto told = told_.find(id);
+  if (!filter_concerns(filter, host) || (told != told_.end() && told->second == helper_filter(filter, host))) return;
+  ++pass->pending;
+  put_files(host, id, [this, pass, host](const std::string& fault) {
+    std::string& said = trouble_[host].said;
+    if (!fault.empty() && fault != said)
+      HG_LOG(kWarn, kLog, "helper {}: the changed filter did not reach it: {}; trying again", helper_name(host, options_.common.router),
+             fault);
+    said = fault;
+    release(pass);
+  });
 }
 
 void Helpers::start(std::shared_ptr<Pass> pass, const std::string& host, const std::string& id) {

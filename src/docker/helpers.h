@@ -1,6 +1,7 @@
 // Helper gateways: for each remote service host a container on the network that bears its name, so that containers here reach it.
 //
-//   want(hosts), events, refresh ─▶ pass: list ─▶ dead and stale ones removed ─▶ missing ones created ─▶ secret put ─▶ started
+//   want(hosts), events, refresh ─▶ pass: list ─▶ dead and stale ones removed ─▶ missing ones created ─▶ files put ─▶ started
+//                                          ├▶ another filter than they were told: files put again (they follow them)
 //                                          └▶ ones no longer wanted: stopped and removed, beside the pass
 //   stop() ─▶ all of ours stopped and removed ─▶ done
 //
@@ -38,6 +39,8 @@ class Helpers {
 
   /// The remote hosts that need a helper, at most kMaxHelpers of them.
   void want(const std::set<std::string>& hosts);
+  /// The gateway's own, for those that run as well.
+  void set_filter(std::vector<tunnel::GateMatch> filter);
   /// A helper may have died, or the engine is back.
   void check();
   void on_event(const Event& event);
@@ -60,7 +63,8 @@ class Helpers {
   void retire(const std::string& id, const std::string& name);
   void create_missing(std::shared_ptr<Pass> pass);
   void create(std::shared_ptr<Pass> pass, const std::string& host);
-  void put_secret(std::shared_ptr<Pass> pass, const std::string& host, const std::string& id);
+  void put_files(const std::string& host, const std::string& id, std::function<void(std::string fault)> then);
+  void tell_filter(std::shared_ptr<Pass> pass, const std::string& host, const std::string& id);
   void start(std::shared_ptr<Pass> pass, const std::string& host, const std::string& id);
   void failed(std::shared_ptr<Pass> pass, const std::string& host, const std::string& what, const std::string& id = {});
   void release(std::shared_ptr<Pass> pass);
@@ -72,9 +76,10 @@ class Helpers {
   Engine& engine_;
   HelperOptions options_;
   std::set<std::string> wanted_;
-  std::map<std::string, Trouble> trouble_;  // by host
-  std::set<std::string> retiring_;          // ids being stopped and removed
-  std::set<std::string> elsewhere_;         // hosts served by another gateway's helper, as last logged
+  std::map<std::string, Trouble> trouble_;   // by host
+  std::set<std::string> retiring_;           // ids being stopped and removed
+  std::map<std::string, std::string> told_;  // id → the filter it was given
+  std::set<std::string> elsewhere_;          // hosts served by another gateway's helper, as last logged
   bool busy_ = false;
   bool again_ = false;
   bool stopping_ = false;

@@ -25,8 +25,10 @@ TEST_F(WithHelpers, FollowWhatIsWanted) {
   Helpers helpers(loop_, engine_, options());
   helpers.want({"db", "web", "127.0.0.1"});
   ASSERT_TRUE(until([&] { return running() == 2; }));
-  EXPECT_NE(fake_.put.find(std::string(64, 'e')), std::string::npos);
-  for (const auto& [id, settings] : fake_.created) EXPECT_EQ(json::serialize(settings).find(std::string(64, 'e')), std::string::npos);
+  for (const auto& [id, settings] : fake_.created) {
+    EXPECT_NE(fake_.put[id].find(std::string(64, 'e')), std::string::npos);
+    EXPECT_EQ(json::serialize(settings).find(std::string(64, 'e')), std::string::npos);
+  }
   helpers.want({"web"});
   ASSERT_TRUE(until([&] { return fake_.created.size() == 1; }));
   bool stopped = false;
@@ -44,6 +46,40 @@ TEST_F(WithHelpers, OneThatIsKilledIsMadeAgain) {
   helpers.on_event({"container", "die", id, {{kLabelHelper, "routername"}}, 0});
   ASSERT_TRUE(until([&] { return running() == 1; }));
   EXPECT_FALSE(fake_.created.contains(id));
+}
+
+TEST_F(WithHelpers, AreToldAFilterThatChanges) {
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db", "web"});
+  ASSERT_TRUE(until([&] { return running() == 2; }));
+  const auto id_for = [&](const std::string& host) {
+    for (const auto& [id, settings] : fake_.created)
+      if (settings.at("Labels").at(kLabelHelperHost).as_string() == host) return id;
+    return std::string();
+  };
+  const auto told = [&](const std::string& host, const char* text) { return fake_.put[id_for(host)].find(text) != std::string::npos; };
+  const auto puts = [&] {
+    return std::count_if(fake_.asked.begin(), fake_.asked.end(), [](const auto& what) { return what.starts_with("PUT "); });
+  };
+  EXPECT_TRUE(told("db", R"([{"serviceHost":"db"}])"));
+  EXPECT_EQ(puts(), 2);
+  tunnel::GateMatch port;
+  port.service_host = "db";
+  port.gate_port = 3306;
+  fake_.read_only = true;
+  helpers.set_filter({port});
+  ASSERT_TRUE(until([&] { return puts() == 3; })) << "refused";
+  fake_.read_only = false;
+  helpers.check();
+  ASSERT_TRUE(until([&] { return told("db", R"([{"serviceHost":"db","gatePort":3306}])"); })) << "so it is tried again";
+  EXPECT_TRUE(told("web", R"([{"serviceHost":"web"}])")) << "which is about to go";
+  EXPECT_EQ(puts(), 4);
+  const std::string id = id_for("db");
+  fake_.states[id] = "exited";
+  helpers.check();
+  ASSERT_TRUE(until([&] { return !fake_.created.contains(id) && running() == 2; }));
+  EXPECT_TRUE(told("db", R"("gatePort":3306)")) << "its successor has the filter of now";
+  EXPECT_EQ(puts(), 5) << "and nobody else is told twice";
 }
 
 TEST_F(WithHelpers, LeftoversGoAndOthersStay) {

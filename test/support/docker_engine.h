@@ -79,7 +79,7 @@ class FakeEngine {
   std::vector<std::string> asked;  // "POST /networks/create" …
   std::map<std::string, json::object> created;
   std::map<std::string, std::string> states;  // of created ones
-  std::string put;
+  std::map<std::string, std::string> put;     // by id: the last archive
   bool has_events() const { return events_ != nullptr; }
 
  private:
@@ -136,7 +136,7 @@ class FakeEngine {
       if (!containers.contains(id)) return {404, R"({"message":"none"})"};
       return {200, json::serialize(containers[id])};
     }
-    if (path.ends_with("/archive")) put = body;
+    if (path.ends_with("/archive")) put[id] = body;
     if (path.ends_with("/start")) states[id] = "running";
     if (path.ends_with("/stop")) states[id] = "exited";
     if (method == "DELETE") created.erase(id), states.erase(id);

@@ -307,6 +307,34 @@ onDocker('a gateway opens the ports of containers, only published ones, or all, 
   assert.equal(await provider.stop(), 0)
 })
 
+onDocker('a gateway\'s filter that changes reaches its helpers', async () => {
+  const router = await newSecret()
+  const file = lab.folder + '/filter.json'
+  const ports = [7801, 7802].map((gatePort) => ({ gatePort, serviceHost: 'two.hyper', servicePort: 1, protocol: 'tcp', tags: 'docker' }))
+  const provider = lab.process(m1, ['provider', JSON.stringify(ports)], { name: 'provider on the host', env: { HYPERGATE_ROUTER: router } })
+  writeFileSync(file, '[{"gatePort":7801}]')
+  const gateway = lab.process(m3, ['gateway', file, '--listen', m3.address, '--docker', m3.socket, '--network', network],
+    { name: 'gateway with a filter', env: { HYPERGATE_ROUTER: router } })
+  await helperRuns(m3, 'two.hyper')
+  const helper = (await helpers(m3)).find((name) => name.startsWith('two.hyper-'))
+  const said = async () => (await run('docker', ['-H', `unix://${m3.socket}`, 'logs', helper])).stderr
+  await untilWorks(async () => assert.match(await said(), /0\.0\.0\.0:7801 open for two\.hyper:1/), 30000)
+  assert.doesNotMatch(await said(), /7802/)
+  const changed = Date.now()
+  writeFileSync(file, '[{"gatePort":7802,"serviceHost":"two.hyper"}]')
+  await gateway.line(/10\.89\.0\.3:7802 open for two\.hyper:1/)
+  await untilWorks(async () => assert.match(await said(), /no more: tcp 0\.0\.0\.0:7801/), 30000)
+  await untilWorks(async () => assert.match(await said(), /0\.0\.0\.0:7802 open for two\.hyper:1/), 30000)
+  note('filter changed, to the helper\'s other gate', Date.now() - changed)
+  const excluded = Date.now()
+  writeFileSync(file, '[{"serviceHost":"none.hyper"}]')
+  await untilWorks(async () => assert.ok(!(await helpers(m3)).includes(helper)), 30000)
+  note('filter excludes a host, to its helper gone', Date.now() - excluded)
+  assert.doesNotMatch(gateway.lines.join('\n'), /did not reach it/)
+  assert.equal(await gateway.stop(), 0)
+  assert.equal(await provider.stop(), 0)
+})
+
 onDocker('a provider needs to read the engine\'s API only', async (t) => {
   const socket = m1.folder + '/read-only.sock'
   const asked = new Set()
