@@ -78,6 +78,27 @@ TEST_F(RelayTest, ARefusedServiceClosesTheClientAtOnce) {
   ASSERT_TRUE(wait([&] { return gates_->clients() == 0; }));
 }
 
+TEST_F(RelayTest, AServicesHealthTellsOfItsLastConnections) {
+  start();
+  const auto health = [this] { return provider_->provider()->health(provider_->provider()->services().front()); };
+  EXPECT_EQ(0u, health().connected + health().refused) << "nobody has asked";
+  auto c = client();
+  ASSERT_TRUE(wait([&] { return health().connected == 1; }));
+  EXPECT_EQ(0u, health().refused);
+  service_.reset();
+  auto late = client();
+  ASSERT_TRUE(wait([&] { return health().refused == 1; }));
+  EXPECT_GE(health().last_refused, health().last_connected);
+  EXPECT_NE(std::string::npos, health().why_refused.find("refused")) << health().why_refused;
+  auto services = provider_->provider()->services();
+  services.front().tags = "changed";
+  provider_->provider()->set_services(services);
+  EXPECT_EQ(1u, health().refused) << "it is where it was";
+  services.front().service_port ^= 1;
+  provider_->provider()->set_services(services);
+  EXPECT_EQ(0u, health().refused) << "another port is another service";
+}
+
 TEST_F(RelayTest, AClientThatVanishesClosesTheServicesSocket) {
   start();
   auto c = client();

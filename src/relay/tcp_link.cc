@@ -60,16 +60,20 @@ void TcpLink::connected(Expected<std::unique_ptr<io::TcpSocket>> result) {
   if (finished_) return;
   if (!result) {
     ++context_.counters->refused_connect_failed;
+    request_->health->note_refused(now(), result.error().message);
     if (context_.notices.due(result.error().message, context_.loop.now())) HG_LOG(kWarn, kLog, "service: {}", result.error().message);
     channel_->refuse(result.error().message);
     return finish();
   }
   socket_ = std::move(*result);
   connect_.reset();
+  const auto health = request_->health;
   if (!introduce()) {
+    health->note_refused(now(), "it ended the connection at once");
     channel_->refuse("The service ended the connection");
     return finish();
   }
+  health->note_connected(now());
   socket_->set_handler(this);
   channel_->accept();
   if (queue_.empty()) {

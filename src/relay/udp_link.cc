@@ -74,7 +74,9 @@ bool UdpLink::make_room(const Error& failure) {
 
 void UdpLink::from_service(ByteView data) {
   if (finished_) return;
-  if (!addresses_.empty()) {
+  if (unproven_) {
+    unproven_ = false;
+    request_.health->note_connected(context_.loop.now());
     addresses_.clear();
     unheard_.take();
   }
@@ -83,7 +85,11 @@ void UdpLink::from_service(ByteView data) {
 }
 
 void UdpLink::service_refused() {
-  if (finished_ || next_ >= addresses_.size()) return;
+  if (finished_) return;
+  if (next_ >= addresses_.size()) {
+    unproven_ = true;
+    return request_.health->note_refused(context_.loop.now(), "nothing listens on its UDP port");
+  }
   const std::vector<Bytes> unheard = unheard_.take();
   if (!open_next()) return;
   for (const Bytes& datagram : unheard) say(datagram);
@@ -91,6 +97,7 @@ void UdpLink::service_refused() {
 
 void UdpLink::refuse(const Error& error) {
   ++context_.counters->refused_connect_failed;
+  request_.health->note_refused(context_.loop.now(), error.message);
   if (context_.notices.due(error.message, context_.loop.now())) HG_LOG(kWarn, kLog, "service: {}", error.message);
   channel_->refuse(error.message);
   finish();

@@ -84,6 +84,7 @@ class UdpLink final : public Link, public tunnel::ChannelHandler {
   Bytes header_;  // before the first datagram, or each
   std::unique_ptr<tunnel::Channel> channel_;
   DatagramQueue early_;
+  bool unproven_ = true;  // nothing came from the service yet, or since it refused
   bool finished_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -207,6 +207,26 @@ TEST_F(UdpServiceOfSeveralAddresses, IsNotLeftOnceItHasAnswered) {
   EXPECT_EQ(1u, observer.flows.size());
 }
 
+TEST_F(UdpServiceOfSeveralAddresses, IsWellOnceItAnswersAndNotWhenItRefuses) {
+  serve({"127.0.0.2", "127.0.0.1"});
+  const auto health = [this] { return provider_->provider()->health(provider_->provider()->services().back()); };
+  client_->send(as_bytes("x"));
+  ASSERT_TRUE(wait([&] { return answers_.size() == 1; }, 5s));
+  EXPECT_EQ(1u, health().connected);
+  EXPECT_EQ(0u, health().refused) << "an address that refuses is not the service";
+  udp_service_.reset();
+  client_->send(as_bytes("y"));
+  ASSERT_TRUE(wait([&] { return health().refused == 1; }, 5s));
+  auto back = io::udp_bind(loop_, loopback(udp_service_port_));
+  ASSERT_TRUE(back);
+  (*back)->set_handler([&](const io::SocketAddress& from, ByteView data) { (*back)->send_to(from, data); });
+  client_->send(as_bytes("z"));
+  ASSERT_TRUE(wait([&] { return health().connected == 2; }, 5s));
+  client_->send(as_bytes("z"));
+  ASSERT_TRUE(wait([&] { return answers_.size() == 3; }, 5s));
+  EXPECT_EQ(2u, health().connected) << "not for each datagram";
+}
+
 /// A gate with room for one flow, which one client has.
 class FullUdpGate : public RelayTest {
  protected:

@@ -89,7 +89,12 @@ Session* Gateway::session_of(const PublicKey& provider) const {
   return found == members_.end() ? nullptr : found->second.session;
 }
 
-void Gateway::add_session(Session& session) { members_[session.remote_key()] = {&session, {}}; }
+void Gateway::add_session(Session& session) { members_[session.remote_key()] = {&session, {}, {}}; }
+
+const Offers* Gateway::offers(const PublicKey& peer) const {
+  const auto found = members_.find(peer);
+  return found == members_.end() ? nullptr : &found->second.offers;
+}
 
 void Gateway::remove_session(Session& session) {
   const auto found = members_.find(session.remote_key());
@@ -135,7 +140,10 @@ void Gateway::handle_routes(Session& session, ByteView json) {
            advertisement->skipped, advertisement->skipped + advertisement->routes.size(), advertisement->why_skipped);
   }
   member->second.last_routes = hash;
-  drop_loops(session, advertisement->routes);
+  const auto& routes = advertisement->routes;
+  const auto filtered = std::count_if(routes.begin(), routes.end(), [this](const Service& service) { return !routes_.wants(service); });
+  member->second.offers = {routes.size(), advertisement->skipped, static_cast<size_t>(filtered), {}};
+  member->second.offers.looping = take_loops(session, advertisement->routes);
   session.set_remote_features(advertisement->features);
   session.set_remote_relay(advertisement->relay);
   const uint64_t policies = routes_.policy_changes();
@@ -148,9 +156,10 @@ void Gateway::handle_routes(Session& session, ByteView json) {
 }
 
 /// One client of such a gate would fill both processes with connections to each other, and the service could not begin to listen.
-void Gateway::drop_loops(const Session& session, std::vector<Service>& routes) const {
+std::vector<Service> Gateway::take_loops(const Session& session, std::vector<Service>& routes) const {
+  std::vector<Service> looping;
   const noise::ConnectionStats path = session.stats();
-  if (!leads_back_ || path.relayed) return;
+  if (!leads_back_ || path.relayed) return looping;
   std::erase_if(routes, [&](const Service& service) {
     if (!routes_.wants(service) || !leads_back_(service, path.remote)) return false;
     const std::string line = fmt::format(
@@ -158,8 +167,10 @@ void Gateway::drop_loops(const Session& session, std::vector<Service>& routes) c
         service.gate_port, protocol_name(service.protocol), service.service_host, service.service_port,
         to_hex(ByteView(session.remote_key()).first(4)));
     if (context_.notices.due(line, context_.runtime.now())) HG_LOG(kWarn, kLog, "{}", line);
+    looping.push_back(service);
     return true;
   });
+  return looping;
 }
 
 void Gateway::set_answering(Session& session, bool answering) {

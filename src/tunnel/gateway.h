@@ -32,6 +32,14 @@ struct GateRequest {
 /// that to the provider. Null: never.
 using LeadsBack = std::function<bool(const Service& service, const Endpoint& provider)>;
 
+/// What became of a peer's last advertisement, for people.
+struct Offers {
+  size_t routes = 0;             // that could be read
+  size_t unusable = 0;           // that could not
+  size_t filtered = 0;           // of `routes`: do not pass the filter
+  std::vector<Service> looping;  // of `routes`: their gates stay closed, see LeadsBack
+};
+
 class Gateway {
  public:
   explicit Gateway(const Context& context);
@@ -45,7 +53,10 @@ class Gateway {
   /// The gates that should be open now; none once stopping.
   std::vector<Gate> gates() const;
   const RouteTable& routes() const { return routes_; }
+  /// nullptr: the peer is gone.
+  const Offers* offers(const PublicKey& peer) const;
   Admissions& admissions() { return admissions_; }
+  const Admissions& admissions() const { return admissions_; }
 
   /// Opens a channel for a client; `handler` hears on_channel_open() or on_channel_closed() later, never from inside this call.
   std::unique_ptr<Channel> open(const GateRequest& request, ChannelHandler& handler);
@@ -70,6 +81,7 @@ class Gateway {
   struct Member {
     Session* session;
     Hash32 last_routes{};  // BLAKE2b of the last advertisement
+    Offers offers;
   };
 
   Session* session_of(const PublicKey& provider) const;
@@ -77,7 +89,7 @@ class Gateway {
   std::unique_ptr<Opening> release(Opening& opening);
   std::vector<Opening*> opening_list() const;
   void expire_lingering();
-  void drop_loops(const Session& session, std::vector<Service>& routes) const;
+  std::vector<Service> take_loops(const Session& session, std::vector<Service>& routes) const;
 
   const Context& context_;
   LeadsBack leads_back_;

@@ -67,22 +67,28 @@ void Node::bound_greetings(const Session& newest) {
 }
 
 std::vector<PeerInfo> Node::peers() const {
+  std::vector<PeerInfo> peers = peer_figures();
+  for (PeerInfo& peer : peers) {
+    if (gateway_ != nullptr) peer.offers = gateway_->routes().offers_of(peer.key);
+    if (const auto told = statuses_.find(peer.key); told != statuses_.end()) peer.status = told->second;
+  }
+  return peers;
+}
+
+std::vector<PeerInfo> Node::peer_figures() const {
   std::vector<PeerInfo> peers;
   peers.reserve(sessions_.size());
   for (const auto& [key, session] : sessions_) {
-    PeerInfo peer{session->remote_key(),
-                  session->remote_is_gateway(),
-                  session->ready(),
-                  session->answering(),
-                  session->since(),
-                  session->clock_skew_ms(),
-                  session->stats(),
-                  session->channel_count(),
-                  {},
-                  {}};
-    if (gateway_ != nullptr) peer.offers = gateway_->routes().offers_of(peer.key);
-    if (const auto told = statuses_.find(peer.key); told != statuses_.end()) peer.status = told->second;
-    peers.push_back(std::move(peer));
+    peers.push_back({session->remote_key(),
+                     session->remote_is_gateway(),
+                     session->ready(),
+                     session->answering(),
+                     session->since(),
+                     session->clock_skew_ms(),
+                     session->stats(),
+                     session->channel_count(),
+                     {},
+                     {}});
   }
   return peers;
 }

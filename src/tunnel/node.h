@@ -73,10 +73,14 @@ class Node final : private SessionEvents {
   /// nullptr without the role.
   Gateway* gateway() { return gateway_.get(); }
   Provider* provider() { return provider_.get(); }
+  const Gateway* gateway() const { return gateway_.get(); }
+  const Provider* provider() const { return provider_.get(); }
   const Counters& counters() const { return counters_; }
   Counters& counters() { return counters_; }
   const Limits& limits() const { return limits_; }
   std::vector<PeerInfo> peers() const;
+  /// The same without their offers and status: quick where there are many.
+  std::vector<PeerInfo> peer_figures() const;
   /// Asks a ready peer for its status; routes_learned tells of the answer.
   void ask_status(const PublicKey& peer);
   /// See Session::probe(). False when there is no such member, or it cannot.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <tuple>
 
@@ -82,9 +81,21 @@ void Provider::set_services(std::vector<Service> services) {
   if (stopping_ || services == services_) return;
   tell_of_changes(services_, services);
   services_ = std::move(services);
+  std::set<HealthKey> offered;
+  for (const Service& service : services_) offered.insert(key_of(service));
+  std::erase_if(health_, [&](const auto& entry) { return !offered.contains(entry.first); });
   encode();
   tell_of_left_out();
   broadcast();
+}
+
+Provider::HealthKey Provider::key_of(const Service& service) {
+  return {service.gate_port, service.protocol, service.service_host, service.service_port};
+}
+
+ServiceHealth Provider::health(const Service& service) const {
+  const auto known = health_.find(key_of(service));
+  return known == health_.end() ? ServiceHealth() : *known->second;
 }
 
 void Provider::set_relay(const std::optional<PublicKey>& relay) {
@@ -125,13 +136,16 @@ void Provider::handle_open(Session& session, std::unique_ptr<Channel> channel, c
     return channel->refuse(fmt::format("Service not found {}", request.gate_port));
   }
   const std::string_view fingerprint = request.json.size() <= kMaxFingerprintBytes ? request.json : std::string_view();
-  connector_.connect({*service, session.remote_key(), std::string(fingerprint)}, std::move(channel));
+  auto& health = health_[key_of(*service)];
+  if (health == nullptr) health = std::make_shared<ServiceHealth>();
+  connector_.connect({*service, session.remote_key(), std::string(fingerprint), health}, std::move(channel));
 }
 
 void Provider::stop() {
   if (stopping_) return;
   stopping_ = true;
   services_.clear();
+  health_.clear();
   relay_.reset();
   encode();
   broadcast();

@@ -5,9 +5,11 @@
 // Connects run beside everything else: one that never answers delays no other channel. Owned by Node. One thread.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <tuple>
 #include <unordered_set>
 #include <vector>
 
@@ -18,10 +20,30 @@
 
 namespace hg::tunnel {
 
+/// How connecting to a service went, for people. The connector keeps it up to date: a write for each connection, none for what runs in it.
+struct ServiceHealth {
+  uint64_t connected = 0;
+  uint64_t refused = 0;
+  TimePoint last_connected{};  // of UDP: a flow got its first answer
+  TimePoint last_refused{};
+  std::string why_refused;  // the last time
+
+  void note_connected(TimePoint now) {
+    ++connected;
+    last_connected = now;
+  }
+  void note_refused(TimePoint now, std::string why) {
+    ++refused;
+    last_refused = now;
+    why_refused = std::move(why);
+  }
+};
+
 struct ServiceRequest {
   Service service;
   PublicKey gateway{};
   std::string fingerprint;  // JSON as the gateway sent it, at most kMaxFingerprintBytes; may be empty or broken
+  std::shared_ptr<ServiceHealth> health = std::make_shared<ServiceHealth>();  // of the service as it is offered
 };
 
 /// Makes the local connections; implemented by relay.
@@ -40,6 +62,8 @@ class Provider {
   /// port and protocol (and the service host, when the gateway names it) answers for them.
   void set_services(std::vector<Service> services);
   const std::vector<Service>& services() const { return services_; }
+  /// Of one of these; empty before its first client.
+  ServiceHealth health(const Service& service) const;
   /// For every service, JSON text, empty: none. A service's own policy comes before it and wins. Peers are told at once. False: with it the
   /// services would not fit into one message any more, the policy there was stays.
   bool set_ingress_policy(std::string policy);
@@ -57,6 +81,9 @@ class Provider {
   void stop();
 
  private:
+  using HealthKey = std::tuple<uint16_t, Protocol, std::string, uint16_t>;  // gate, and the service behind it
+
+  static HealthKey key_of(const Service& service);
   void broadcast();
   void encode();
   void tell_of_left_out();
@@ -64,6 +91,7 @@ class Provider {
   const Context& context_;
   ServiceConnector& connector_;
   std::vector<Service> services_;
+  std::map<HealthKey, std::shared_ptr<ServiceHealth>> health_;  // of those somebody asked for
   std::string ingress_policy_;
   FittedAdvertisement advertisement_;
   TimePoint advertised_{};
