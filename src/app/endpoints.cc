@@ -50,13 +50,21 @@ Expected<void> Endpoints::open_metrics() {
   auto server = http::Server::listen(loop_, *options_.metrics, [this](const http::Request& request) { return answer_metrics(request); });
   if (!server) return Error{server.error().code, "metrics: " + server.error().message};
   metrics_server_ = std::move(*server);
-  HG_LOG(kInfo, "http", "metrics on http://{}/metrics", metrics_server_->local_address().to_string());
+  status_ = std::make_unique<StatusEndpoint>(loop_);
+  const std::string address = metrics_server_->local_address().to_string();
+  HG_LOG(kInfo, "http", "metrics on http://{}/metrics, status on http://{}/", address, address);
   return {};
 }
 
-void Endpoints::attach(tunnel::Node& node, dht::Node& dht) {
+void Endpoints::attach(tunnel::Node& node, dht::Node& dht, const relay::GateSet* gates, const PublicKey& router) {
   node_ = &node;
   dht_ = &dht;
+  if (status_) status_->attach(node, dht, gates, router);
+}
+
+void Endpoints::attach(const RelayRole& relay) {
+  relay_ = &relay;
+  if (status_) status_->attach([&relay] { return relay.figures(); });
 }
 
 bool Endpoints::grant(const http::Grant& one) {
@@ -79,9 +87,11 @@ http::Response Endpoints::answer_metrics(const http::Request& request) const {
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
     const std::optional<RelayFigures> relay = relay_ == nullptr ? std::nullopt : std::optional(relay_->figures());
     response.body = render_metrics(node_, node_ == nullptr ? nullptr : node_->gateway(), dht_, relay, to_seconds(loop_.now() - started_));
+  } else if (auto status = status_->answer(request, metrics_server_->local_address())) {
+    response = std::move(*status);
   } else {
     response.status = 404;
-    response.body = "there are /metrics, /healthz and /readyz\n";
+    response.body = "there are /, /status, /metrics, /healthz and /readyz\n";
   }
   return response;
 }

@@ -1,4 +1,4 @@
-// The program's own HTTP endpoints: fingerprint resolver (provider), /unlimited (gateway), metrics and health.
+// The program's own HTTP endpoints: fingerprint resolver (provider), /unlimited (gateway), metrics, health and status.
 //
 //   open() listens before the network is joined ─▶ attach() once the node is there
 //
@@ -9,6 +9,7 @@
 
 #include "app/config.h"
 #include "app/relay_role.h"
+#include "app/status_endpoint.h"
 #include "dht/node.h"
 #include "http/resolver.h"
 #include "http/server.h"
@@ -24,10 +25,10 @@ class Endpoints {
   Expected<void> open();
   /// nullptr without a resolver.
   tunnel::ServiceObserver* observer() { return resolver_.get(); }
-  /// Both outlive this.
-  void attach(tunnel::Node& node, dht::Node& dht);
+  /// All outlive this. `gates`: null without the gateway role; `router`: its name.
+  void attach(tunnel::Node& node, dht::Node& dht, const relay::GateSet* gates, const PublicKey& router);
   /// Outlives this, too; not called by a member that relays for nobody.
-  void attach(const RelayRole& relay) { relay_ = &relay; }
+  void attach(const RelayRole& relay);
 
  private:
   Expected<void> open_resolver();
@@ -45,6 +46,7 @@ class Endpoints {
   const RelayRole* relay_ = nullptr;
   std::unique_ptr<http::Resolver> resolver_;
   std::unique_ptr<http::Unlimited> unlimited_;
+  std::unique_ptr<StatusEndpoint> status_;  // with the metrics
   std::unique_ptr<http::Server> resolver_server_;
   std::unique_ptr<http::Server> unlimited_server_;
   std::unique_ptr<http::Server> metrics_server_;

@@ -107,7 +107,7 @@ void Member::join() {
     gates_ = std::make_unique<relay::GateSet>(loop_, *node_, plan_.config.listen);
     gates_->on_changed([this] { log_gates(); });
   }
-  endpoints_->attach(*node_, network_.dht());
+  endpoints_->attach(*node_, network_.dht(), gates_.get(), keys_.keys.public_key);
   network_.swarm().set_on_connection([this](std::unique_ptr<noise::Connection> connection, const swarm::PeerInfo&) {
     const noise::ConnectionStats stats = connection->stats();
     const std::string peer = short_key(connection->remote_key());

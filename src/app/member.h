@@ -59,10 +59,10 @@ class Member {
   std::unique_ptr<relay::ServiceLinks> links_;
   std::unique_ptr<tunnel::Node> node_;
   std::unique_ptr<RelayRole> relay_;
-  std::unique_ptr<Endpoints> endpoints_;
   std::unique_ptr<SourceWatch> watch_;
   std::unique_ptr<DockerMode> docker_;
   std::unique_ptr<relay::GateSet> gates_;
+  std::unique_ptr<Endpoints> endpoints_;
   std::unique_ptr<swarm::Discovery> discovery_;
   std::set<std::string> gates_shown_;
   Timer stats_timer_;

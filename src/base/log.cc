@@ -7,6 +7,7 @@ namespace hg::log {
 namespace {
 Level g_threshold = Level::kInfo;
 Sink g_sink;
+Sink g_listener;
 }  // namespace
 
 void install(Level threshold, Sink sink) {
@@ -14,9 +15,14 @@ void install(Level threshold, Sink sink) {
   g_sink = std::move(sink);
 }
 
+void listen(Sink listener) { g_listener = std::move(listener); }
+
 bool enabled(Level level) { return g_sink && level >= g_threshold; }
 
-void emit(Level level, std::string_view component, const std::string& message) { g_sink(level, component, message); }
+void emit(Level level, std::string_view component, const std::string& message) {
+  g_sink(level, component, message);
+  if (g_listener && level >= Level::kWarn) g_listener(level, component, message);
+}
 
 void emit_each(Level level, std::string_view component, const std::vector<std::string>& messages) {
   if (!enabled(level)) return;

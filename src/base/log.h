@@ -17,6 +17,8 @@ using Sink = std::function<void(Level, std::string_view component, const std::st
 
 /// Not thread-safe: called before the first thread starts.
 void install(Level threshold, Sink sink);
+/// Called with warnings and errors beside the sink; an empty function ends it. On the thread that logs.
+void listen(Sink listener);
 bool enabled(Level level);
 void emit(Level level, std::string_view component, const std::string& message);
 
