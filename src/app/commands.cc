@@ -8,6 +8,7 @@
 #include "app/doctor.h"
 #include "app/member.h"
 #include "app/scan.h"
+#include "app/status_command.h"
 #include "crypto/crypto.h"
 #include "tunnel/hello.h"
 
@@ -45,6 +46,8 @@ Expected<std::function<int()>> prepare(Config config) {
       return std::function<int()>([config] { return run_scan(config); });
     case Command::kDoctor:
       return std::function<int()>([config] { return run_doctor(config); });
+    case Command::kStatus:
+      return std::function<int()>([config] { return run_status(config); });
     case Command::kCheck:
       return std::function<int()>([config] { return run_check(config.check_files); });
     case Command::kDemo:

@@ -137,6 +137,7 @@ constexpr uint64_t kLeastRelayBandwidth = 128'000;  // bits a second; less would
 
 constexpr uint16_t kResolverPort = 8080;  // the brief's defaults
 constexpr uint16_t kUnlimitedPort = 8091;
+constexpr const char* kUsualMetrics = "127.0.0.1:9090";  // as README has it
 constexpr size_t kMaxUnlimitedSecret = 1024;
 
 // Each step fills one part of the Config; the first fault ends the chain.
@@ -171,6 +172,8 @@ class Builder {
       config_.command = Command::kDemo;
     else if (raw_.verb == "doctor")
       config_.command = Command::kDoctor;
+    else if (raw_.verb == "status")
+      config_.command = Command::kStatus;
     else if (raw_.verb == "check")
       return choose_check();
     else if (raw_.verb == "provider" || raw_.verb == "gateway" || raw_.has("provider") || raw_.has("gateway"))
@@ -179,7 +182,8 @@ class Builder {
       config_.command = Command::kHelp;
     else
       return usage(
-          "nothing to do: give --provider, --gateway or both (or: hypergate new | scan | doctor | dht | demo); see hypergate --help");
+          "nothing to do: give --provider, --gateway or both (or: hypergate new | scan | doctor | status | dht | demo); see hypergate "
+          "--help");
     return {};
   }
 
@@ -412,12 +416,15 @@ class Builder {
   }
 
   Expected<void> read_metrics() {
-    if (!raw_.has("metrics")) return {};
-    const std::string text = raw_.last("metrics");
+    const bool asks = config_.command == Command::kStatus;
+    if (!raw_.has("metrics") && !asks) return {};
+    const std::string text = raw_.has("metrics") ? raw_.last("metrics") : kUsualMetrics;
     const size_t colon = text.rfind(':');
     const auto port = colon == std::string::npos ? std::nullopt : parse_number<uint16_t>(text.substr(colon + 1));
     const auto address = port && *port > 0 ? io::SocketAddress::parse(text.substr(0, colon), *port) : std::nullopt;
-    if (!address) return usage("--metrics: '" + text + "' is not IP:PORT; give e.g. 127.0.0.1:9090 or [::1]:9090");
+    const std::string option = asks && raw_.typed("metrics") ? "status" : "--metrics";
+    const std::string shown = looks_secret(text) ? "the value (not shown)" : "'" + text + "'";
+    if (!address) return usage(option + ": " + shown + " is not IP:PORT; give e.g. 127.0.0.1:9090 or [::1]:9090");
     config_.endpoints.metrics = *address;
     return {};
   }

@@ -19,7 +19,7 @@ namespace hg::app {
 
 /// Texts as given. An option given without a value has an entry with an empty text.
 struct RawOptions {
-  std::string verb;                                        // new, provider, gateway, scan, dht, demo, check, doctor; empty: flags decide
+  std::string verb;  // new, provider, gateway, scan, dht, demo, check, doctor, status; empty: flags decide
   std::map<std::string, std::vector<std::string>> values;  // by flag name without dashes, e.g. "listen"
   std::set<std::string> from_environment;                  // of those, whose value is a variable's
 
@@ -29,7 +29,7 @@ struct RawOptions {
   std::string last(const std::string& name) const;
 };
 
-enum class Command { kHelp, kVersion, kNew, kRun, kScan, kDht, kDemo, kCheck, kDoctor };
+enum class Command { kHelp, kVersion, kNew, kRun, kScan, kDht, kDemo, kCheck, kDoctor, kStatus };
 enum class LogFormat { kText, kJson };
 
 /// Docker mode (`--docker`).
@@ -47,7 +47,7 @@ struct EndpointOptions {
   std::string resolver_auth;  // "user:password"; empty: none
   std::optional<io::SocketAddress> unlimited;
   std::string unlimited_secret;
-  std::optional<io::SocketAddress> metrics;
+  std::optional<io::SocketAddress> metrics;  // where they are served; status: asked for
 };
 
 struct Config {
@@ -74,7 +74,7 @@ struct Config {
   uint64_t relay_bandwidth = 20'000'000;  // bits a second, over all that is relayed
   LogFormat log_format = LogFormat::kText;
   bool verbose = false;
-  bool json = false;                     // scan, doctor
+  bool json = false;                     // scan, doctor, status
   bool probe = false;                    // doctor
   std::vector<std::string> check_files;  // check
   ManagerOptions manager;

@@ -125,5 +125,18 @@ TEST(Config, GatewayOptionsNeedAGateway) {
   EXPECT_FALSE(make_config(raw("provider", {{"router", {kSecret}}, {"provider", {"x"}}, {"listen", {"0.0.0.0"}}})).ok());
 }
 
+TEST(Config, StatusAsksTheMetricsAddress) {
+  EXPECT_EQ(make_config(raw("status", {}))->endpoints.metrics->to_string(), "127.0.0.1:9090");
+  EXPECT_EQ(make_config(raw("status", {{"metrics", {"[::1]:80"}}}))->endpoints.metrics->to_string(), "[::1]:80");
+  EXPECT_FALSE(make_config(raw("gateway", {{"router", {kSecret}}}))->endpoints.metrics);
+  EXPECT_EQ(make_config(raw("status", {{"metrics", {"9090"}}})).error().message,
+            "status: '9090' is not IP:PORT; give e.g. 127.0.0.1:9090 or [::1]:9090");
+  EXPECT_EQ(make_config(raw("status", {{"metrics", {kSecret}}})).error().message.find(kSecret), std::string::npos);
+  EXPECT_FALSE(make_config(raw("scan", {{"scan", {kSecret}}, {"metrics", {"127.0.0.1:1"}}})).ok());
+  RawOptions environment = raw("status", {{"metrics", {"0.0.0.0:0"}}, {"listen", {"::"}}});
+  environment.from_environment = {"metrics", "listen"};
+  EXPECT_TRUE(make_config(environment).error().message.starts_with("--metrics: '0.0.0.0:0'"));
+}
+
 }  // namespace
 }  // namespace hg::app

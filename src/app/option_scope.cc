@@ -25,7 +25,7 @@ const std::vector<const char*> kGatewayFlags = {"listen",        "exposeOnlyServ
 const std::vector<const char*> kProviderFlags = {"ingressPolicy", "ingressPolicyIntervalMs", "fingerprintResolverHost",
                                                  "fingerprintResolverPort", "fingerprintResolverBasicAuth"};
 const std::vector<const char*> kDockerFlags = {"network", "image", "refreshTime"};
-const std::vector<const char*> kMemberFlags = {"provider", "gateway", "docker", "exposeOnlyDocker", "noRelay", "relayBandwidth", "metrics"};
+const std::vector<const char*> kMemberFlags = {"provider", "gateway", "docker", "exposeOnlyDocker", "noRelay", "relayBandwidth"};
 
 }  // namespace
 
@@ -33,6 +33,7 @@ Expected<void> leave_to_others(RawOptions& raw, Command command, bool provider, 
   if (command == Command::kHelp || command == Command::kVersion) return {};
   const bool run = command == Command::kRun;
   const bool look = command == Command::kScan || command == Command::kDoctor;
+  const bool status = command == Command::kStatus;
   const bool dht = command == Command::kDht;
   const bool docker = raw.has("docker") && raw.last("docker") != "false";
   constexpr const char* kForMembers = "is for providers and gateways; leave it out here";
@@ -45,7 +46,8 @@ Expected<void> leave_to_others(RawOptions& raw, Command command, bool provider, 
                      {run || look, "is for members of a router; leave it out here", {"router", "routerFile"}},
                      {run || look, "is for members of a router; leave it out here", limits},
                      {run || look || dht, "is for who takes part in the DHT; leave it out here", {"bootstrap", "dhtPort"}},
-                     {look, "is for scan and doctor; leave it out here", {"json"}},
+                     {run || status, kForMembers, {"metrics"}},
+                     {look || status, "is for scan, doctor and status; leave it out here", {"json"}},
                      {dht, "is for the verb dht (others: --dhtPort); leave it out here", {"port"}},
                      {dht, "is for the verb dht; leave it out here", {"host"}}});
 }

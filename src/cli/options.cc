@@ -63,9 +63,9 @@ constexpr Flag kFlags[] = {
     {"host", Takes::kValue, "IP", "dht: IPv4 address under which others reach the node", kNetwork},
     {"noRelay", Takes::kMaybe, "BOOL", "Do not relay for members that reach each other in no other way", kNetwork},
     {"relayBandwidth", Takes::kValue, "RATE", "Most that is relayed, such as 10mbit (20mbit); one pair gets half", kNetwork},
-    {"metrics", Takes::kValue, "IP:PORT", "Serve /metrics (Prometheus), /healthz and /readyz", kOutput},
+    {"metrics", Takes::kValue, "IP:PORT", "Serve a status page at /, /metrics (Prometheus), /healthz and /readyz", kOutput},
     {"log", Takes::kValue, "FORMAT", "text or json (default text)", kOutput},
-    {"json", Takes::kNothing, "", "scan, doctor: print JSON", kOutput},
+    {"json", Takes::kNothing, "", "scan, doctor, status: print JSON", kOutput},
     {"probe", Takes::kNothing, "", "doctor: measure the throughput to each provider", kOutput},
     {"verbose", Takes::kMaybe, "BOOL", "Log more", kOutput},
     {"maxBufferPerChannel", Takes::kValue, "BYTES", "Received and not yet taken, per channel (8388608)", kLimit},
@@ -84,7 +84,7 @@ constexpr Flag kFlags[] = {
     {"udpSocketTimeoutMs", Takes::kValue, "MS", "Idle UDP flows end after this (3600000)", kLimit},
 };
 
-constexpr const char* kVerbs[] = {"new", "provider", "gateway", "scan", "dht", "demo", "check", "doctor", "help", "version"};
+constexpr const char* kVerbs[] = {"new", "provider", "gateway", "scan", "dht", "demo", "check", "doctor", "status", "help", "version"};
 constexpr size_t kLongestTypo = 16;  // a longer first word is no verb mistyped, but may be a secret
 
 // What is asked of one run. HYPERGATE_PORT is not ours either: Kubernetes sets it in the pods beside a service named hypergate.
@@ -127,11 +127,12 @@ void describe(CLI::App& parser) {
       "  hypergate gateway [FILTER] --router SECRET     open gates for what providers offer\n"
       "  hypergate scan NAME                            list who is on a router\n"
       "  hypergate doctor [--router SECRET]             say what helps or hinders a tunnel here\n"
+      "  hypergate status [IP:PORT]                     ask a running provider or gateway how it is\n"
       "  hypergate dht [--port PORT] [--host IP]        run a node of a private network\n"
       "  hypergate check FILE…                          check services, filters and ingress policies\n"
       "  hypergate demo                                 see a tunnel work on this machine\n\n"
       "Every verb can be written as a flag; provider and gateway may run in one process.");
-  parser.name("hypergate [new|provider|gateway|scan|doctor|dht|demo|check]");
+  parser.name("hypergate [new|provider|gateway|scan|doctor|status|dht|demo|check]");
   parser.footer(
       "Environment: options are also read from HYPERGATE_ and their name (--routerFile: HYPERGATE_ROUTER_FILE), but for\n--new, --scan, "
       "--json, "
@@ -156,6 +157,8 @@ Expected<void> place_word(const std::string& word, app::RawOptions& raw) {
     values["router"].push_back(word);
   else if (raw.verb == "provider" || raw.verb == "check" || ((raw.verb == "gateway" || raw.verb == "scan") && !values.contains(raw.verb)))
     values[raw.verb].push_back(word);
+  else if (raw.verb == "status" && !values.contains("metrics"))
+    values["metrics"].push_back(word);
   else if (raw.verb.empty() && values.contains("scan") && raw.last("scan").empty())
     values["scan"].push_back(word);
   else if (raw.verb.empty() && !values.contains("router"))
@@ -223,8 +226,9 @@ Expected<app::RawOptions> read_options(int argc, const char* const* argv) {
     for (const char* verb : kVerbs)
       if (std::strcmp(argv[1], verb) == 0) raw.verb = verb, first = 2;
   if (argc > 1 && raw.verb.empty() && mistyped_verb(argv[1]))
-    return Error{"USAGE",
-                 shown(argv[1]) + ": no such verb; give new, provider, gateway, scan, doctor, dht, check or demo; see hypergate --help"};
+    return Error{
+        "USAGE",
+        shown(argv[1]) + ": no such verb; give new, provider, gateway, scan, doctor, status, dht, check or demo; see hypergate --help"};
 
   std::map<std::string, std::vector<std::string>> parsed;
   CLI::App parser;

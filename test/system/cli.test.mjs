@@ -97,6 +97,7 @@ test('no word that may be a secret is in a message', async () => {
   const lines = [
     [['gateway', 'f.json', 'g.json', mistyped, '--router', secret], 'one word too many'],
     [['doctor', mistyped], 'one word too many'],
+    [['status', secret], 'not shown'],
     [['check', secret], 'not shown'],
     [['provider', '/nonexistent', other, '--router', secret], '/nonexistent'],
     [['provider', mistyped, '--router', secret], 'not shown'],
@@ -138,7 +139,9 @@ test('what a command has no use for is refused where it is typed, and passed ove
     [['scan', secret, '--ingressPolicy', '{}'], '--ingressPolicy'],
     [['doctor', '--gateway'], '--gateway'],
     [['new', '--statsIntervalMs', '5'], '--statsIntervalMs'],
-    [['check', file('none.json', '[]'), '--json'], '--json']
+    [['check', file('none.json', '[]'), '--json'], '--json'],
+    [['scan', secret, '--metrics', '127.0.0.1:9090'], '--metrics'],
+    [['status', '--listen', '127.0.0.1'], '--listen']
   ]
   for (const [line, option] of lines) await refused(line, [option + ':', 'leave it out'])
   const shared = { HYPERGATE_METRICS: '127.0.0.1:9090', HYPERGATE_GATEWAY: 'true', HYPERGATE_ROUTER: secret, HYPERGATE_STATS_INTERVAL_MS: 'often' }
