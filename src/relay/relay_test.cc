@@ -97,6 +97,9 @@ TEST_F(RelayTest, AServicesHealthTellsOfItsLastConnections) {
   services.front().service_port ^= 1;
   provider_->provider()->set_services(services);
   EXPECT_EQ(0u, health().refused) << "another port is another service";
+  services.front().service_port ^= 1;
+  provider_->provider()->set_services(services);
+  EXPECT_EQ(0u, health().refused) << "one that is back begins anew";
 }
 
 TEST_F(RelayTest, AClientThatVanishesClosesTheServicesSocket) {
