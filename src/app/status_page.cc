@@ -119,7 +119,7 @@ function peers (s) {
     p.channels, `${bytes(p.bytesToPeer)} ${rate(p.mbpsToPeer)}`, `${bytes(p.bytesFromPeer)} ${rate(p.mbpsFromPeer)}`
   ])
   return section(`Peers: ${s.peers.count}`, [rows.length === 0 && bad('no other member of this router is connected')],
-    ['peer', 'role', 'state', 'path', 'address', 'round trip', 'resent', 'for', 'channels', 'to it', 'from it'], rows, more(s.peers))
+    ['peer', 'role', 'state', 'path', 'address', 'round trip', 'loss', 'for', 'channels', 'to it', 'from it'], rows, more(s.peers))
 }
 function gates (s) {
   const r = s.routes

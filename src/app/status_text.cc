@@ -165,7 +165,7 @@ std::string services(Item s) {
 }
 
 std::string peers(Item s) {
-  std::vector<std::vector<std::string>> rows{{"PEER", "ROLE", "STATE", "PATH", "ADDRESS", "RTT", "RESENT", "FOR", "TO IT", "FROM IT"}};
+  std::vector<std::vector<std::string>> rows{{"PEER", "ROLE", "STATE", "PATH", "ADDRESS", "RTT", "LOSS", "FOR", "TO IT", "FROM IT"}};
   for (const Item p : s["peers"]["list"].list())
     rows.push_back({p["peer"].text().substr(0, kPeerDigits), p["role"].text("?"), p["answering"].truth() ? "answers" : "silent",
                     p["relayed"].truth() ? fmt::format("by {}", p["relay"].text("?").substr(0, kProviderDigits)) : "direct",

@@ -39,7 +39,7 @@ TEST(StatusText, TellsEachThing) {
            "silent, also wanted for other.hyper\n",
            "8080/tcp  unix:/run/app.sock                                2        open\nand 1 more\n",
            "53/udp      127.0.0.1:53  refuses; connected 2, last 1 min ago; refused 4, last 12 s ago: ECONNREFUSED\n",
-           "0123456789abcdef  provider  silent  by fedcba98  192.0.2.1:4000  12.3 ms  2.1 %   1 d 1 h  999 B at 1.5 Mbit/s  1.0 kB\n",
+           "0123456789abcdef  provider  silent  by fedcba98  192.0.2.1:4000  12.3 ms  2.1 %  1 d 1 h  999 B at 1.5 Mbit/s  1.0 kB\n",
            "refused         connect 3, timeout 1\n",
            "unlimited       203.0.113.10, for 10 min\n",
            "relaying        pairs: 1 now, 2 in all, 1.0 kB passed on; refused 0\n",
