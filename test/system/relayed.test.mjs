@@ -19,13 +19,13 @@ let lab
 before(async () => { if (!skip) lab = await Lab.open() })
 after(() => lab?.close())
 
-async function relayedTunnel (t, kind, relays, relayArgs) {
+async function relayedTunnel (t, kind, relays, relayArgs, gatewayArgs) {
   t.after(() => lab.removeHomes())
   await lab.addHome('a', kind)
   await lab.addHome('b', kind)
   await lab.addHome('c', 'none')
   await lab.blockUdp()
-  const it = await openTunnel(lab, RATE, { relays, relayArgs })
+  const it = await openTunnel(lab, RATE, { relays, relayArgs, gatewayArgs })
   await it.gateway.line(/no direct path to .*: connected through relay/)
   return it
 }
@@ -68,8 +68,9 @@ async function output (home, command, args, options) {
   return running.lines.join('\n')
 }
 
-test('doctor, scan, metrics and statistics tell of the relay', { skip }, async (t) => {
-  const it = await relayedTunnel(t, 'port-cone', 1, ['--metrics', '127.0.0.1:9464', '--statsIntervalMs', '1000'])
+test('doctor, scan, metrics, status and statistics tell of the relay', { skip }, async (t) => {
+  const it = await relayedTunnel(t, 'port-cone', 1, ['--metrics', '127.0.0.1:9464', '--statsIntervalMs', '1000'],
+    ['--metrics', '127.0.0.1:9090'])
   const env = { HYPERGATE_ROUTER: it.secret, HYPERGATE_LOG_LEVEL: 'error' }
   const doctor = ['doctor', '--bootstrap', lab.bootstrap]
   const { peers } = JSON.parse(await output('b', binary, [...doctor, '--json'], { env }))
@@ -86,6 +87,13 @@ test('doctor, scan, metrics and statistics tell of the relay', { skip }, async (
   assert.ok(value('hypergate_relay_pairs') >= 1 && value('hypergate_relay_pairs_total') >= 1, metrics)
   assert.ok(value('hypergate_relay_bytes_total') > RATE, metrics)
   assert.equal(value('hypergate_relay_refused_total'), 0, metrics)
+
+  const { relay } = JSON.parse(await output('c', binary, ['status', '127.0.0.1:9464', '--json']))
+  assert.ok(relay.serving && relay.pairs >= 1 && relay.bytes > RATE && relay.refused === 0, JSON.stringify(relay))
+  const through = JSON.parse(await output('b', binary, ['status', '--json'])).peers.list.find((peer) => peer.role === 'provider')
+  assert.ok(through.relayed && /^[0-9a-f]{64}$/.test(through.relay), JSON.stringify(through))
+  assert.match(await output('b', binary, ['status']), new RegExp(`provider +answers +by ${through.relay.slice(0, 8)} `))
+  assert.match(await output('c', binary, ['status', '127.0.0.1:9464']), /^relaying +pairs: [1-9]/m)
   await it.members[0].line(/stats.*relaying for [1-9]\d* pairs, \d+ in all, \d{6,} bytes/)
 })
 

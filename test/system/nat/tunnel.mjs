@@ -17,7 +17,7 @@ function startRelay (lab, secret, more) {
 startRelay.count = 0
 
 /** A provider in home A, a gateway in home B, and traffic between them. `relays`: members in home C that are there before, so many. */
-export async function openTunnel (lab, rate, { relays = 0, relayArgs = [] } = {}) {
+export async function openTunnel (lab, rate, { relays = 0, relayArgs = [], gatewayArgs = [] } = {}) {
   const secret = await newSecret()
   const options = (name) => ({ name, env: { HYPERGATE_ROUTER: secret } })
   const more = ['--bootstrap', lab.bootstrap, ...(process.env.VERBOSE ? ['--verbose'] : [])]
@@ -26,7 +26,7 @@ export async function openTunnel (lab, rate, { relays = 0, relayArgs = [] } = {}
   const server = lab.exec('a', 'node', [traffic, 'serve', String(SERVICE)], { name: 'service' })
   await server.line(/serving/)
   const provider = lab.hypergate('a', ['provider', JSON.stringify([service(GATE, SERVICE)]), ...more], options('provider'))
-  const gateway = lab.hypergate('b', ['gateway', ...more], options('gateway'))
+  const gateway = lab.hypergate('b', ['gateway', ...more, ...gatewayArgs], options('gateway'))
   await gateway.line(/8080 open/, 60000)
   const client = lab.exec('b', 'node', [traffic, 'run', String(GATE), String(rate)], { name: 'client' })
   await client.line(/request/, 20000)
