@@ -134,6 +134,7 @@ function gates (s) {
   return section(`Gates: ${s.gates.open} open of ${s.gates.count}, clients: ${s.gates.clients}`, [
     r.offered === 0 && 'no provider offers anything',
     r.filtered > 0 && { text: `routes that do not pass the filter: ${r.filtered} of ${r.offered}`, className: r.filtered === r.offered ? 'bad' : 'faint' },
+    r.silent > 0 && bad(`routes of silent providers: ${r.silent} of ${r.offered}; their gates close after 15 s`),
     r.unusable > 0 && bad(`routes that cannot be used: ${r.unusable}; the log says why`)
   ], ['gate', 'state', 'service', 'providers', 'clients', 'conflict'], rows, more(s.gates))
 }

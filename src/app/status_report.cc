@@ -152,14 +152,16 @@ class Report {
   /// Of all that peers offer.
   json::object routes(const tunnel::Gateway& gateway) const {
     tunnel::Offers sum;
+    size_t silent = 0;
     for (const tunnel::PeerInfo& peer : peers_) {
       const tunnel::Offers* offers = gateway.offers(peer.key);
       if (offers == nullptr) continue;
       sum.routes += offers->routes;
       sum.unusable += offers->unusable;
       sum.filtered += offers->filtered;
+      if (!peer.answering) silent += offers->routes;
     }
-    return {{"offered", sum.routes}, {"filtered", sum.filtered}, {"unusable", sum.unusable}};
+    return {{"offered", sum.routes}, {"filtered", sum.filtered}, {"silent", silent}, {"unusable", sum.unusable}};
   }
 
   std::vector<GateRow> gate_rows(const tunnel::Gateway& gateway) const {

@@ -55,6 +55,15 @@ TEST_F(StatusReportTest, AGatewayTellsOfItsGatesAndPeers) {
   EXPECT_TRUE(peer.at("answering").as_bool());
 }
 
+TEST_F(StatusReportTest, ASilentProviderIsFirstAndItsRoutesAreCounted) {
+  start();
+  gateway_end_->set_answering(false);
+  const json::object report = this->report(*gateway_);
+  EXPECT_FALSE(report.at("peers").at("list").at(0).at("answering").as_bool());
+  EXPECT_EQ(1, report.at("gates").at("list").at(0).at("silentProviders").to_number<int>());
+  EXPECT_EQ(R"({"offered":1,"filtered":0,"silent":1,"unusable":0})", json::serialize(report.at("routes")));
+}
+
 TEST_F(StatusReportTest, AGateThatCannotOpenComesFirstWithTheReason) {
   const auto taken = *io::tcp_listen(loop_, loopback(0), [](auto) {});
   start();

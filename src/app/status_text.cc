@@ -133,6 +133,9 @@ std::string gates(Item s) {
   if (routes["offered"].count() == 0) out += line("", "no provider offers anything");
   if (routes["filtered"].count() > 0)
     out += line("", fmt::format("routes that do not pass the filter: {} of {}", routes["filtered"].count(), routes["offered"].count()));
+  if (routes["silent"].count() > 0)
+    out += line("", fmt::format("routes of silent providers: {} of {}; their gates close after 15 s", routes["silent"].count(),
+                                routes["offered"].count()));
   if (routes["unusable"].count() > 0)
     out += line("", fmt::format("routes that cannot be used: {}; the log says why", routes["unusable"].count()));
   std::vector<std::vector<std::string>> rows{{"GATE", "SERVICE", "PROVIDERS", "CLIENTS", "STATE"}};

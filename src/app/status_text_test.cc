@@ -8,7 +8,7 @@ namespace {
 const char* const kStatus = R"({"ready":true,"everything":true,"uptimeMs":11520000,"router":"ab","dht":{"nodes":24,"health":"online"},
   "roles":["provider","gateway"],
   "traffic":{"channels":3,"channelsTotal":120,"bytesToPeers":1500,"bytesFromPeers":2500000000,"mbpsToPeers":0.0125,"mbpsFromPeers":null},
-  "routes":{"offered":3,"filtered":1,"unusable":0},
+  "routes":{"offered":3,"filtered":1,"silent":2,"unusable":0},
   "gates":{"count":3,"open":1,"clients":2,"list":[
     {"port":443,"protocol":"tcp","open":false,"fault":"cannot listen on 0.0.0.0:443: Address already in use","serviceHost":"web.hyper","servicePort":443,
      "providers":{"count":9,"list":["0123456789abcdef","fedcba9876543210"]},"silentProviders":1,"conflicts":{"count":1,"list":["other.hyper"]},"clients":0},
@@ -33,6 +33,7 @@ TEST(StatusText, TellsEachThing) {
            "traffic         1.5 kB at 12.5 kbit/s to peers, 2.5 GB from peers\n",
            "gates           1 open of 3; clients: 2\n",
            "routes that do not pass the filter: 1 of 3\n",
+           "routes of silent providers: 2 of 3; their gates close after 15 s\n",
            "GATE      SERVICE             PROVIDERS                     CLIENTS  STATE\n",
            "443/tcp   web.hyper:443       01234567 fedcba98 and 7 more  0        not open: cannot listen on 0.0.0.0:443: Address already "
            "in use, 1 "

@@ -59,7 +59,7 @@ test('a gateway shows its peers and its gates, and why some are not open', async
   assert.equal(peer.role, 'provider')
   assert.ok(peer.answering && !peer.relayed && peer.rttMs > 0 && peer.loss >= 0 && peer.connectedMs >= 0, JSON.stringify(peer))
   assert.match(peer.address, /^127\.0\.0\.1:\d+$/)
-  assert.deepEqual(found.routes, { offered: 6, filtered: 0, unusable: 0 })
+  assert.deepEqual(found.routes, { offered: 6, filtered: 0, silent: 0, unusable: 0 })
   assert.equal(found.gates.count, 6)
   assert.equal(found.gates.open, 4)
   const gate = (port) => found.gates.list.find((one) => one.port === port)
