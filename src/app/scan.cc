@@ -7,6 +7,7 @@
 #include <map>
 
 #include "app/network.h"
+#include "app/printable.h"
 #include "app/router_visit.h"
 #include "app/stats.h"
 #include "base/log.h"
@@ -30,8 +31,8 @@ struct Row {
 };
 
 std::string describe(const tunnel::Service& service) {
-  return fmt::format("{}/{} {}:{}", service.gate_port, service.protocol == tunnel::Protocol::kUdp ? "udp" : "tcp", service.service_host,
-                     service.service_port);
+  return fmt::format("{}/{} {}:{}", service.gate_port, service.protocol == tunnel::Protocol::kUdp ? "udp" : "tcp",
+                     printable(service.service_host, tunnel::kMaxHostBytes), service.service_port);
 }
 
 class Scan {

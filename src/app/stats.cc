@@ -6,12 +6,14 @@
 #include <algorithm>
 
 #include "app/drops.h"
+#include "app/printable.h"
 
 namespace hg::app {
 
 namespace {
 
 constexpr size_t kShownOverrides = 8;
+constexpr size_t kMostClientBytes = 64;  // an IPv6 address with its zone
 
 void add_reasons(std::string& line, std::string_view what, const Reasons& reasons) {
   std::string named;
@@ -45,7 +47,8 @@ std::string channels(const tunnel::Counters& c, size_t pending, size_t clients) 
 }  // namespace
 
 std::string describe_override(const tunnel::Override& one) {
-  return fmt::format("{} until {:%Y-%m-%dT%H:%M:%SZ}", one.client, fmt::gmtime(static_cast<std::time_t>(one.until_ms / 1000)));
+  return fmt::format("{} until {:%Y-%m-%dT%H:%M:%SZ}", printable(one.client, kMostClientBytes),
+                     fmt::gmtime(static_cast<std::time_t>(one.until_ms / 1000)));
 }
 
 std::string stats_line(tunnel::Node& node, const relay::GateSet* gates, const std::optional<RelayFigures>& relayed) {

@@ -108,6 +108,11 @@ test('bytes and rates move with a transfer', async () => {
   open.destroy()
 })
 
+test('scan shows the names that peers give as harmless as the status does', async () => {
+  const { stdout } = await run(binary, ['scan', secret, '--bootstrap', network.bootstrap])
+  assert.ok(stdout.includes('unix:/tmp/<img src=x onerror=alert(1)>?[2J'), stdout)
+})
+
 test('another machine, or a page of another site, learns no address', async () => {
   const kept = (body) => {
     const found = JSON.parse(body)
