@@ -27,7 +27,7 @@ Expected<MemberPlan> plan_member(Config config) {
   plan.sources = sources_of(config);
   for (Source& source : plan.sources)
     if (const auto looked = source.look(); !looked) return looked.error();
-  auto wanted = combine(plan.sources);
+  auto wanted = combine(said_by(plan.sources));
   if (!wanted) return wanted.error();
   plan.wanted = std::move(*wanted);
   plan.config = std::move(config);

@@ -37,13 +37,13 @@ Expected<Source::Look> Source::look() {
   if (known_ && !can_change()) return Look::kSame;
   auto text = read();
   if (text && !*text) return Look::kSame;
-  const bool as_it_was = known_ && text && **text == text_;
+  const bool as_it_was = known_ && text && **text == *text_;
   const auto good = !text ? Expected<void>(text.error()) : as_it_was ? Expected<void>() : check(**text);
   fault_ = good ? std::string() : good.error().message;
   if (!good) return good.error();
   if (as_it_was) return Look::kSame;
   known_ = true;
-  text_ = std::move(**text);
+  text_ = std::make_shared<std::string>(std::move(**text));
   return Look::kChanged;
 }
 

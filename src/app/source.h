@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +23,13 @@ struct SourceKind {
   const char* remains = "";  // of a source that broke: "the last good services stay"
   std::optional<std::string> (*text_of_word)(std::string_view word) = nullptr;
   const char* wanted = "JSON, a file or an http(s) URL";
+};
+
+/// What a source says, apart from it.
+struct Said {
+  const SourceKind* kind;
+  std::string name;
+  std::shared_ptr<const std::string> text;
 };
 
 class Source {
@@ -40,7 +48,8 @@ class Source {
   bool can_change() const { return form_ != Form::kFixed; }
   /// For people: the path, the URL, the word, or that it is inline.
   std::string name() const;
-  const std::string& text() const { return text_; }
+  const std::string& text() const { return *text_; }
+  Said said() const { return {kind_, name(), text_}; }
   /// What is wrong with what was last read; empty: nothing.
   const std::string& fault() const { return fault_; }
 
@@ -65,7 +74,7 @@ class Source {
   std::optional<std::string> inline_;  // its text
   Form form_;
   bool known_ = false;  // it was good once
-  std::string text_;
+  std::shared_ptr<const std::string> text_ = std::make_shared<std::string>();
   std::string fault_;
   std::string etag_;
   std::optional<Stamp> stamp_;

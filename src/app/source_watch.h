@@ -1,8 +1,9 @@
 // Follows the sources of a member's options while it runs: files are looked at every second, URLs asked again (If-None-Match) every
-// interval, on a helper thread.
+// interval, on helper threads, each kind for itself: a server that does not answer delays no file.
 //
-//   all good, and other than before ─▶ on_change(wanted)      ─▶ broken: said once, the last good text stays
-//                                                             ─▶ too much together: said once, what was wanted before stays
+//   files ─┐                                              ┌─▶ other than before: on_change(wanted)
+//   URLs  ─┴─▶ changed, and good ─▶ all texts together ───┴─▶ too much together: said once, what was wanted before stays
+//          └─▶ broken: said once, the last good text stays
 //
 // Owned by Member. One thread.
 #pragma once
@@ -27,17 +28,30 @@ class SourceWatch {
 
  private:
   struct Round;
-  void look();
-  void take(Round& round);
+  struct Group {
+    Group(SourceWatch& watch, Duration interval);
+    std::vector<size_t> places;   // of its sources, in said_
+    std::vector<Source> sources;  // while they are looked at: with the round
+    Duration interval;
+    Timer timer;
+  };
+
+  void look(Group& group);
+  void take(Group& group, Round& round);
+  void put_together();
+  void settle(Expected<Wanted> together);
+  template <class Work, class Done>
+  void run(Work work, Done done);
 
   io::Loop& loop_;
-  std::vector<Source> sources_;  // in a round: with it
+  Group files_;
+  Group urls_;
+  std::vector<Said> said_;  // by all of them, as they were given
   Wanted wanted_;
-  const Duration url_interval_;
   std::function<void(const Wanted&)> on_change_;
-  TimePoint urls_at_;
-  std::string said_;  // why they do not go together
-  Timer timer_;
+  bool together_ = false;  // said_ is being put together
+  bool again_ = false;     // it has changed meanwhile
+  std::string fault_said_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -1,6 +1,12 @@
 #include "app/source_watch.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
 
 #include "base/rng.h"
 #include "support/log_lines.h"
@@ -11,12 +17,12 @@ namespace {
 
 class SourceWatchTest : public test::WithFolder {
  protected:
-  void watch() {
+  void watch(Duration url_interval = 60s) {
     std::vector<Source> sources = sources_of(config_);
     for (Source& source : sources) ASSERT_TRUE(source.look());
-    auto wanted = combine(sources);
+    auto wanted = combine(said_by(sources));
     ASSERT_TRUE(wanted) << wanted.error().message;
-    watch_ = std::make_unique<SourceWatch>(loop_, std::move(sources), std::move(*wanted), 60s,
+    watch_ = std::make_unique<SourceWatch>(loop_, std::move(sources), std::move(*wanted), url_interval,
                                            [this](const Wanted& changed) { heard_.push_back(changed); });
   }
   bool hears(size_t count, Duration limit = 30s) {
@@ -66,6 +72,65 @@ TEST_F(SourceWatchTest, EachFaultIsToldOnceAndThatItWent) {
   EXPECT_EQ("sources: " + config_.services[0] + ": good again", log.all[2]);
   EXPECT_EQ("sources: " + config_.services[1] + ": good again", log.all[3]);
   EXPECT_EQ(1u, heard_.size());
+}
+
+/// A web server of one answer: who asks again waits for it.
+class OneAnswer {
+ public:
+  explicit OneAnswer(std::string text) : thread_([this, text = std::move(text)] { answer(text); }) {}
+  ~OneAnswer() {
+    thread_.join();
+    ::close(listener_);
+  }
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/"; }
+  bool somebody_waits() const {
+    pollfd waiting{listener_, POLLIN, 0};
+    return ::poll(&waiting, 1, 0) == 1;
+  }
+
+ private:
+  static int listen_anywhere() {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(fd, 8) != 0) std::abort();
+    return fd;
+  }
+  static uint16_t port_of(int fd) {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+    return ntohs(address.sin_port);
+  }
+  void answer(const std::string& text) const {
+    const int client = ::accept(listener_, nullptr, nullptr);
+    char request[4096];
+    if (::read(client, request, sizeof request) <= 0) std::abort();
+    const std::string reply = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text;
+    if (::write(client, reply.data(), reply.size()) != static_cast<ssize_t>(reply.size())) std::abort();
+    ::close(client);
+  }
+
+  int listener_ = listen_anywhere();
+  uint16_t port_ = port_of(listener_);
+  std::thread thread_;
+};
+
+TEST_F(SourceWatchTest, AServerThatHangsDelaysNoFile) {
+  OneAnswer server(R"({"defaults":{"labels":["of the server"]}})");
+  config_.endpoints.ingress_policies = {server.url()};
+  config_.services = {R"([{"gatePort":79}])", write("a.json", R"([{"gatePort":80}])")};
+  watch(100ms);
+  ASSERT_TRUE(loop_.run_until([&] { return server.somebody_waits(); }, 30s));
+  for (const uint16_t port : {81, 82}) {
+    write("a.json", R"([{"gatePort":)" + std::to_string(port) + "}]");
+    ASSERT_TRUE(hears(port - 80u, 5s)) << "an answer is waited for 10 s";
+    ASSERT_EQ(2u, heard_.back().services.size());
+    EXPECT_EQ(79, heard_.back().services[0].gate_port);
+    EXPECT_EQ(port, heard_.back().services[1].gate_port);
+    EXPECT_NE(std::string::npos, heard_.back().ingress_policy.find("of the server"));
+  }
 }
 
 TEST_F(SourceWatchTest, WhatIsTooMuchTogetherIsRefusedAsAWholeAndToldOnce) {

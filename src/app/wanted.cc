@@ -62,18 +62,24 @@ std::vector<Source> sources_of(const Config& config) {
   return sources;
 }
 
-Expected<Wanted> combine(const std::vector<Source>& sources) {
+std::vector<Said> said_by(const std::vector<Source>& sources) {
+  std::vector<Said> said;
+  for (const Source& source : sources) said.push_back(source.said());
+  return said;
+}
+
+Expected<Wanted> combine(const std::vector<Said>& texts) {
   Wanted wanted;
   std::vector<std::string> policies;
-  for (const Source& source : sources) {
-    if (&source.kind() == &kPolicy) {
-      policies.push_back(source.text());
-    } else if (&source.kind() == &kServices) {
-      const auto services = tunnel::parse_services(source.text(), source.name());
+  for (const auto& [kind, name, text] : texts) {
+    if (kind == &kPolicy) {
+      policies.push_back(*text);
+    } else if (kind == &kServices) {
+      const auto services = tunnel::parse_services(*text, name);
       if (!services) return services.error();
       wanted.services.insert(wanted.services.end(), services->begin(), services->end());
     } else {
-      const auto matches = tunnel::parse_gate_matches(source.text(), source.name());
+      const auto matches = tunnel::parse_gate_matches(*text, name);
       if (!matches) return matches.error();
       wanted.filter.insert(wanted.filter.end(), matches->begin(), matches->end());
     }

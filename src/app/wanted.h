@@ -21,7 +21,9 @@ struct Wanted {
 /// Not looked at yet.
 std::vector<Source> sources_of(const Config& config);
 
+std::vector<Said> said_by(const std::vector<Source>& sources);
+
 /// What the texts say together; an error is one line: each is good, but together they are too much.
-Expected<Wanted> combine(const std::vector<Source>& sources);
+Expected<Wanted> combine(const std::vector<Said>& texts);
 
 }  // namespace hg::app

@@ -14,7 +14,7 @@ class WantedTest : public test::WithFolder {
     std::vector<Source> sources = sources_of(config_);
     for (Source& source : sources)
       if (const auto looked = source.look(); !looked) return looked.error();
-    return combine(sources);
+    return combine(said_by(sources));
   }
   Expected<Wanted> load_policies(std::vector<std::string> values) {
     config_.endpoints.ingress_policies = std::move(values);
