@@ -19,7 +19,7 @@ int run_dht(const Config& config) {
   manager.ready([&] { return joined(network.dht()) ? "in touch with other DHT nodes" : "no other DHT node answers"; });
   const std::string host = config.dht_host.empty() ? "0.0.0.0" : config.dht_host;
   HG_LOG(kInfo, "dht", "listening on {}:{}", host, network.dht().server_port());
-  network.dht().on_ready([&] { HG_LOG(kInfo, "dht", "ready, {} nodes known", network.dht().table_size()); });
+  network.dht().on_ready([&] { HG_LOG(kInfo, "dht", "ready, nodes known: {}", network.dht().table_size()); });
   bool stopping = false;
   loop.on_signals({SIGINT, SIGTERM, SIGHUP}, [&](int) {
     if (stopping) return loop.stop();

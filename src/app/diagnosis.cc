@@ -134,7 +134,7 @@ std::string to_text(const Diagnosis& d) {
   const auto line = [&out](const char* what, const std::string& found) { out += fmt::format("{:<16}  {}\n", what, found); };
   line("UDP", d.udp_works() ? "works" : "no answer");
   line("bootstrap", bootstrap_text(d));
-  line("DHT", fmt::format("{}, {} nodes known, {} answers, {} time-outs", health_word(d.dht_health), d.dht_nodes, d.dht_responses,
+  line("DHT", fmt::format("{}, nodes known: {}, answers: {}, time-outs: {}", health_word(d.dht_health), d.dht_nodes, d.dht_responses,
                           d.dht_timeouts));
   line("public address",
        d.mappings.empty() ? "unknown" : d.mappings.front().seen_as.host() + (d.public_address() ? " (an interface here)" : ""));

@@ -42,7 +42,7 @@ int Member::run() {
   }
   HG_LOG(kInfo, "hypergate", "DHT node on UDP port {}", network_.dht().server_port());
   network_.dht().on_ready([this] {
-    if (network_.dht().table_size() > 0) HG_LOG(kInfo, "hypergate", "DHT ready, {} nodes known", network_.dht().table_size());
+    if (network_.dht().table_size() > 0) HG_LOG(kInfo, "hypergate", "DHT ready, nodes known: {}", network_.dht().table_size());
   });
   const Seed secret = *plan_.config.router;
   auto derived = std::make_shared<tunnel::RouterKeys>();

@@ -29,9 +29,9 @@ p { margin: .2rem 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { text-align: left; color: var(--faint); font-weight: 500; }
 th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-.long { overflow-wrap: anywhere; }
+th, td { white-space: nowrap; }
+.long { overflow-wrap: anywhere; white-space: normal; }
 main { overflow-x: auto; }
-th, td:first-child { white-space: nowrap; }
 td:empty::after { content: "–"; color: var(--faint); }
 @media (max-width: 60rem) {
   thead { display: none; }
@@ -106,7 +106,7 @@ function overview (s) {
   const t = s.traffic
   return section('This process', [
     `${s.roles.join(' and ') || 'starting'}, up for ${span(s.uptimeMs)}${s.router ? ', router ' + s.router : ''}`,
-    s.dht && `DHT ${s.dht.health}, ${s.dht.nodes} nodes known${s.dht.firewalled ? '' : ', reachable from everywhere'}`,
+    s.dht && `DHT ${s.dht.health}, nodes known: ${s.dht.nodes}${s.dht.firewalled ? '' : ', reachable from everywhere'}`,
     t && `channels: ${t.channels} now, ${t.channelsTotal} in all`,
     t && `to peers ${bytes(t.bytesToPeers)} ${rate(t.mbpsToPeers)}, from peers ${bytes(t.bytesFromPeers)} ${rate(t.mbpsFromPeers)}`,
     !s.everything && 'Addresses, names and reasons are shown on the machine itself only.'

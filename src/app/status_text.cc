@@ -112,7 +112,7 @@ std::string overview(Item s) {
   std::vector<std::string> roles;
   for (const Item role : s["roles"].list()) roles.push_back(role.text());
   const Item t = s["traffic"];
-  std::string out = line("network", fmt::format("{}; DHT {}, {} nodes known", s["ready"].truth() ? "part of it" : "not part of it",
+  std::string out = line("network", fmt::format("{}; DHT {}, nodes known: {}", s["ready"].truth() ? "part of it" : "not part of it",
                                                 s["dht"]["health"].text("starting"), s["dht"]["nodes"].count()));
   out += line("running", fmt::format("as {}, for {}", roles.empty() ? "nothing yet" : fmt::format("{}", fmt::join(roles, " and ")),
                                      span(s["uptimeMs"])));

@@ -28,7 +28,7 @@ bool says(const std::string& text, std::string_view what) { return text.find(wha
 TEST(StatusText, TellsEachThing) {
   const std::string text = status_text(boost::json::parse(kStatus));
   for (const char* part : {
-           "network         part of it; DHT online, 24 nodes known\n",
+           "network         part of it; DHT online, nodes known: 24\n",
            "running         as provider and gateway, for 3 h 12 min\n",
            "traffic         1.5 kB at 12.5 kbit/s to peers, 2.5 GB from peers\n",
            "gates           1 open of 3; clients: 2\n",

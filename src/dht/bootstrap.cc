@@ -205,7 +205,7 @@ void Bootstrap::on_query_done(size_t replies) {
 void Bootstrap::finish(bool reached) {
   running_ = false;
   if (reached) {
-    if (std::exchange(failures_, 0) > 0) HG_LOG(kInfo, "dht", "bootstrap reached the network, {} nodes known", node_.table_size());
+    if (std::exchange(failures_, 0) > 0) HG_LOG(kInfo, "dht", "bootstrap reached the network, nodes known: {}", node_.table_size());
     last_log_.reset();
     return node_.on_bootstrapped(true);
   }
