@@ -9,13 +9,14 @@
 #include "tunnel/ingress_policy.h"
 #include "tunnel/json_text.h"
 #include "tunnel/service.h"
+#include "tunnel/service_word.h"
 
 namespace hg::app {
 
 namespace {
 
 constexpr int kFaultStatus = 2;
-constexpr SourceKind kAny{"check"};
+constexpr SourceKind kAny{"check", nullptr, "", tunnel::services_of_words};
 
 bool is_policy(const boost::json::value& document) {
   const boost::json::object* object = document.if_object();

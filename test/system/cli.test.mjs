@@ -204,9 +204,9 @@ test('a policy too long for the message to gateways is refused', async () => {
 })
 
 test('check says what files are, and where they are wrong', async () => {
-  const good = await run(binary, ['check', file('s.json', '[{"gatePort":"80-82"}]'), file('p.json', '{"ips":{"10.0.0.0/8":{}}}')])
+  const good = await run(binary, ['check', file('s.json', '[{"gatePort":"80-82"}]'), file('p.json', '{"ips":{"10.0.0.0/8":{}}}'), '8080=80/tcp+udp'])
   assert.equal(good.status, 0, good.stderr)
-  assert.match(good.stdout, /s\.json: services, 3 gates\n.*p\.json: ingress policy, 1 rules\n/)
+  assert.match(good.stdout, /s\.json: services, 3 gates\n.*p\.json: ingress policy, 1 rules\n8080=80\/tcp\+udp: services, 2 gates\n/)
   await refused(['check', file('bad.json', '{"ips":{"10.0.0.0/33":{}}}')], ['bad.json', '10.0.0.0/33'])
   await refused(['check'], ['check', 'files'])
 })
