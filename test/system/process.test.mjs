@@ -60,7 +60,7 @@ test('a hang-up stops it politely, unless it was started to survive one', async 
   const [, address] = await left.line(/listening on (127\.0\.0\.1:\d+)/)
   left.child.kill('SIGHUP')
   const friend = started(t, hypergate(['dht', '--host', '127.0.0.1', '--port', '0', '--bootstrap', address]))
-  await friend.line(/"ready, [1-9]/)
+  await friend.line(/"ready, nodes known: [1-9]/)
   assert.equal(await left.stop('SIGTERM'), 0)
 })
 
