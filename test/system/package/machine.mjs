@@ -9,10 +9,10 @@ import { Process, run, scratch, untilWorks } from '../harness.mjs'
 // $1: an empty folder, $2: a file that it shall have as /given.
 const ROOT = `
 mount -t tmpfs tmpfs "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
-cp "$2" "$1/root/given"
-cd "$1/root"
+mkdir "$1/upper" "$1/work" "$1/system"
+mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/system"
+cp "$2" "$1/system/given"
+cd "$1/system"
 mount -t proc proc proc
 mount --bind proc/sys proc/sys && mount -o remount,bind,ro proc/sys
 mount -t sysfs -o ro sysfs sys
