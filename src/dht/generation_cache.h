@@ -18,7 +18,7 @@ class GenerationCache {
   using Cost = size_t (*)(const Value&);
 
   explicit GenerationCache(size_t max_entries, size_t max_cost = SIZE_MAX, Cost cost_of = nullptr)
-      : max_entries_(max_entries), max_cost_(max_cost), cost_(cost_of), entries_of_(max_entries), cost_by_(max_cost) {}
+      : max_entries_(max_entries), max_cost_(max_cost), cost_(cost_of), entries_by_host_(max_entries), cost_by_host_(max_cost) {}
 
   /// False: `host`, an IPv4 address, has its share already.
   bool set(const Hash32& key, Value value, uint32_t host) {
@@ -47,8 +47,8 @@ class GenerationCache {
     if (const auto found = young_.find(key); found != young_.end()) {
       const size_t bytes = cost(found->second.value);
       young_cost_ -= bytes;
-      entries_of_.remove(found->second.host, 1);
-      cost_by_.remove(found->second.host, bytes);
+      entries_by_host_.remove(found->second.host, 1);
+      cost_by_host_.remove(found->second.host, bytes);
       young_.erase(found);
     }
     old_.erase(key);
@@ -58,8 +58,8 @@ class GenerationCache {
     old_ = std::move(young_);
     young_.clear();
     young_cost_ = 0;
-    entries_of_.clear();
-    cost_by_.clear();
+    entries_by_host_.clear();
+    cost_by_host_.clear();
   }
   /// The periodic call: skipped once when a full generation has rotated meanwhile.
   void age() {
@@ -79,13 +79,14 @@ class GenerationCache {
   bool has_room(const Hash32& key, const Value& value, uint32_t host) const {
     const auto young = young_.find(key);
     const bool own = young != young_.end() && young->second.host == host;
-    return entries_of_.has_room(host, 1, own ? 1 : 0) && cost_by_.has_room(host, cost(value), own ? cost(young->second.value) : 0);
+    return entries_by_host_.has_room(host, 1, own ? 1 : 0) &&
+           cost_by_host_.has_room(host, cost(value), own ? cost(young->second.value) : 0);
   }
   void insert(const Hash32& key, Entry entry) {
     const size_t bytes = cost(entry.value);
     young_cost_ += bytes;
-    entries_of_.add(entry.host, 1);
-    cost_by_.add(entry.host, bytes);
+    entries_by_host_.add(entry.host, 1);
+    cost_by_host_.add(entry.host, bytes);
     young_.emplace(key, std::move(entry));
     if (young_.size() >= max_entries_ || young_cost_ > max_cost_) rotate();
   }
@@ -97,8 +98,8 @@ class GenerationCache {
   bool rotated_ = false;
   Map young_;
   Map old_;
-  HostShares entries_of_;  // in the young generation
-  HostShares cost_by_;
+  HostShares entries_by_host_;  // in the young generation
+  HostShares cost_by_host_;
 };
 
 }  // namespace hg::dht
