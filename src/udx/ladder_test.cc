@@ -179,7 +179,7 @@ TEST_P(Newcomer, GetsItsShareBesideAnother) {
   const Shared& shared = GetParam();
   Path path = path_of({shared.name, shared.mbps, shared.rtt_ms, shared.jitter_ms, shared.loss_percent, shared.burst, 0});
   path.queue_bytes = static_cast<size_t>(shared.queue * path.rate_bps / 8 * shared.rtt_ms / 1000);
-  constexpr int kSeeds = 24;
+  constexpr int kSeeds = 48;
   double share = 0;
   double dropped = 0;
   double used = 0;

@@ -11,7 +11,7 @@ namespace {
 constexpr double kStartupPacingGain = 2.77;
 constexpr double kStartupWindowGain = 2.77;  // BBRv1 has one gain for both; the draft's 2.0 here costs every start a round trip more
 constexpr double kWindowGain = 2.0;
-constexpr double kUpWindowGain = 2.25;
+constexpr double kUpWindowGain = 2.25;  // kWindowGain where the delay varies: what is allowed for that leaves room enough
 constexpr double kDrainGain = 0.5;
 constexpr double kDownGain = 0.75;  // BBRv1: drains the probe's queue within one round
 constexpr double kUpGain = 1.25;
@@ -215,7 +215,7 @@ void Bbr::enter_refill() {
 void Bbr::enter_up(TimePoint now) {
   state_ = State::kProbeUp;
   pacing_gain_ = kUpGain;
-  window_gain_ = kUpWindowGain;
+  window_gain_ = noisy() ? kWindowGain : kUpWindowGain;
   phase_start_ = now;
   up_rounds_ = 0;
   up_growth_ = 0;

@@ -92,6 +92,17 @@ class BbrRounds : public testing::Test {
     round.in_flight = static_cast<size_t>(in_flight * static_cast<double>(full_));
     pass(round);
   }
+  /// By how much the window grows when a probe begins, each round trip swollen by one of the two in turn.
+  double growth_of_a_probe(std::array<double, 2> swellings) {
+    fill(5);
+    int i = 0;
+    double before = 0;
+    while (i < 60 || (i < 200 && bbr_.state() != Bbr::State::kProbeUp)) {
+      before = static_cast<double>(bbr_.window()) / bbr_.bandwidth();
+      pass(queued(swellings[static_cast<size_t>(i++ % 2)]));
+    }
+    return static_cast<double>(bbr_.window()) / bbr_.bandwidth() / before;
+  }
   /// At the same rate, but through a queue.
   Round queued(double swelling, size_t lost = 0) const {
     return {.delivered = static_cast<size_t>(static_cast<double>(full_) * swelling),
@@ -199,6 +210,10 @@ TEST_F(BbrRounds, WhereTheDelaySwingsAProbeIsDrainedToTheUsualRoundTrip) {
   probe_and_drain({1.0, 1.4}, 1.1);
   EXPECT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
 }
+
+TEST_F(BbrRounds, WhereTheDelayIsSteadyAProbeHasMoreWindow) { EXPECT_GT(growth_of_a_probe({1.0, 1.0}), 1.02); }
+
+TEST_F(BbrRounds, WhereTheDelaySwingsItHasNot) { EXPECT_LE(growth_of_a_probe({1.0, 1.4}), 1.0); }
 
 TEST_F(BbrRounds, WhatHostsAddNeedsNoDraining) {
   cruise_after_a_probe();
