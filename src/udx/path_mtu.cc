@@ -70,26 +70,19 @@ void PathMtu::on_acked(size_t ip_bytes, TimePoint now) {
 bool PathMtu::on_lost(size_t ip_bytes, int sendings, TimePoint now) {
   if (ip_bytes <= kBase || mtu_ <= kBase) return false;
   if (sendings < kBlackHoleSendings || now - large_acked_at_ < kBlackHoleSilence) return false;
-  fall_back(now, kRaiseAfterBlackHole);
-  return true;
-}
-
-void PathMtu::on_too_big(size_t ip_bytes, TimePoint now) {
-  limit_ = std::min(limit_, std::max(kBase, ip_bytes - 1));
-  interface_limit_ = limit_;
-  if (ip_bytes > mtu_ && mtu_ <= limit_) {
-    probe_in_flight_ = false;
-    choose_next(now);
-    return;
-  }
-  fall_back(now, kRaiseAfter);
-}
-
-void PathMtu::fall_back(TimePoint now, Duration pause) {
   mtu_ = kBase;
   state_ = State::kComplete;
   probe_in_flight_ = false;
-  raise_at_ = now + pause;
+  raise_at_ = now + kRaiseAfterBlackHole;
+  return true;
+}
+
+// The device may take more again later: interface_limit_ stays, and with it the next raise.
+void PathMtu::on_too_big(size_t ip_bytes, TimePoint now) {
+  limit_ = std::min(limit_, std::max(kBase, ip_bytes - 1));
+  probe_in_flight_ = false;
+  if (mtu_ > limit_) mtu_ = kBase;
+  if (state_ != State::kBaseline) choose_next(now);
 }
 
 }  // namespace hg::udx

@@ -3,7 +3,8 @@
 //   base (1200) ── first ack ──▶ search ── probe of size s acked ──▶ mtu = s, next size
 //                                  │  └── s lost kMaxProbes times ──▶ s is too much, next size
 //                                  └── nothing left between ──▶ complete ── kRaiseAfter ──▶ search
-//   any ── one large packet lost kBlackHoleSendings times while no large one arrives, or EMSGSIZE ──▶ base ──▶ complete
+//   any ── one large packet lost kBlackHoleSendings times while no large one arrives ──▶ base ──▶ complete
+//   any ── EMSGSIZE for size s ──▶ s is too much; base, if s was in use ──▶ search
 //
 // A probe is padded with at most 255 bytes (the header's data offset), so one step cannot exceed that. Sizes are IP packets
 // (payload + 48, as in libudx). Owner: the sender. One thread.
@@ -51,7 +52,6 @@ class PathMtu {
   enum class State { kBaseline, kSearch, kComplete };
 
   void choose_next(TimePoint now);
-  void fall_back(TimePoint now, Duration pause);
 
   State state_ = State::kBaseline;
   size_t mtu_ = kBase;

@@ -77,8 +77,32 @@ TEST(PathMtu, BelievesTheKernel) {
   EXPECT_EQ(mtu.mtu(), 1200u);
   search(mtu, 1400, now);
   EXPECT_EQ(mtu.mtu(), 1400u);
-  mtu.on_too_big(1400, now);
-  EXPECT_EQ(mtu.mtu(), 1200u);
+}
+
+// A VPN comes up, say: what its device takes is found at once, and what the old one took once it is gone.
+TEST(PathMtu, FollowsTheDevice) {
+  PathMtu mtu;
+  TimePoint now{1h};
+  mtu.on_acked(1200, now);
+  search(mtu, 1500, now);
+  size_t device = 1420;
+  const auto try_all = [&] {
+    for (int tries = 0; tries < 20; ++tries) {
+      const size_t size = mtu.wanted_probe(now).value_or(mtu.mtu());
+      if (size > device)
+        mtu.on_too_big(size, now);
+      else if (size > mtu.mtu())
+        mtu.on_probe_acked(size, now);
+    }
+  };
+  try_all();
+  EXPECT_EQ(mtu.mtu(), 1420u);
+  device = 1500;
+  try_all();
+  EXPECT_EQ(mtu.mtu(), 1420u) << "not asked again at every packet";
+  now += PathMtu::kRaiseAfter;
+  try_all();
+  EXPECT_EQ(mtu.mtu(), 1500u);
 }
 
 }  // namespace
