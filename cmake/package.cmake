@@ -33,14 +33,7 @@ configure_file(${PACKAGE}/changelog.in ${MADE}/changelog @ONLY)
 compress(${MADE}/changelog ${MADE}/changelog.gz)
 
 # Of libraries that are headers a part is in the program: their terms want to be told.
-file(READ ${CMAKE_SOURCE_DIR}/LICENSE COPYRIGHT)
-foreach(library libcli11-dev libspdlog-dev libfmt-dev)
-  if(EXISTS /usr/share/doc/${library}/copyright)
-    file(READ /usr/share/doc/${library}/copyright TERMS)
-    string(APPEND COPYRIGHT "\n\n==== Parts of ${library} are compiled in: ====\n\n${TERMS}")
-  endif()
-endforeach()
-file(WRITE ${MADE}/copyright "${COPYRIGHT}")
+write_notices(${MADE}/copyright libcli11-dev libspdlog-dev libfmt-dev)
 
 install(TARGETS hypergate RUNTIME DESTINATION usr/bin)
 install(FILES ${MADE}/hypergate.1.gz DESTINATION usr/share/man/man1)

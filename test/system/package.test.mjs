@@ -55,6 +55,13 @@ test('the package holds the program that was built last, and what belongs to it'
   assert.equal(await output('dpkg-deb', '-I', deb, 'conffiles'), ['provider', 'gateway', 'dht'].map((role) => `/etc/hypergate/${role}.env\n`).join(''))
 })
 
+test('the static program comes with the terms of what is compiled in', () => {
+  const notices = readFileSync(path.join(made, 'NOTICES'), 'utf8')
+  assert.match(notices, /^BSD 3-Clause License/)
+  for (const whose of [/OpenSSL/, /Frank Denis/, /GNU C Library/, /GNU LESSER GENERAL PUBLIC LICENSE/, /Apache License\s+Version 2\.0/, /Victor Zverovich/])
+    assert.match(notices, whose)
+})
+
 test('it depends on the packages of the libraries that its program loads, and on no other', async () => {
   const loaded = [...(await output('readelf', '-d', inPackage('usr/bin/hypergate'))).matchAll(/\(NEEDED\).*\[(.*)\]/g)].map(([, name]) => name)
   const folder = (await output('gcc', '-print-multiarch')).trim()

@@ -1,0 +1,18 @@
+# write_notices(FILE LIBRARY…): our licence, and the terms of libraries that are compiled in, as Debian's packages tell them, with the
+# common licences that those refer to. Boost's terms and those of GCC's libraries ask for nothing in a program.
+function(write_notices to)
+  file(READ ${CMAKE_SOURCE_DIR}/LICENSE notices)
+  set(common "")
+  foreach(library IN LISTS ARGN)
+    file(READ /usr/share/doc/${library}/copyright terms)
+    string(APPEND notices "\n\n==== Parts of ${library} are compiled in: ====\n\n${terms}")
+    string(REGEX MATCHALL "/usr/share/common-licenses/(Apache-2\\.0|LGPL-2\\.1)" found "${terms}")
+    list(APPEND common ${found})
+  endforeach()
+  list(REMOVE_DUPLICATES common)
+  foreach(licence IN LISTS common)
+    file(READ ${licence} terms)
+    string(APPEND notices "\n\n==== ${licence}: ====\n\n${terms}")
+  endforeach()
+  file(WRITE ${to} "${notices}")
+endfunction()
