@@ -117,6 +117,10 @@ onDocker('the image of docker/Dockerfile is small, belongs to nobody, excludes i
   assert.ok(image.Size < 20e6, `${image.Size} bytes`)
   assert.equal(image.Config.Labels['hypergate.EXCLUDE'], 'true')
   assert.match(image.Config.User, /^[1-9]\d*:[1-9]\d*$/)
+  const docker = async (...args) => (await run('docker', ['-H', `unix://${m1.socket}`, ...args])).stdout
+  const container = (await docker('create', 'hypergate:plain')).trim()
+  assert.match(await docker('cp', `${container}:/NOTICES`, '-'), /BSD 3-Clause License[^]*OpenSSL[^]*GNU C Library/)
+  await docker('rm', container)
   secret = await m1.typed(manual.create)
   assert.match(secret, /^[0-9a-f]{64}$/)
 })
