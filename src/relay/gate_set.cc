@@ -51,6 +51,13 @@ size_t GateSet::clients() const {
   return count;
 }
 
+size_t GateSet::clients(tunnel::GateKey gate) const {
+  const auto slot = slots_.find(gate);
+  const auto left = leaving_.find(gate);
+  return (slot == slots_.end() || slot->second.listener == nullptr ? 0 : slot->second.listener->clients()) +
+         (left == leaving_.end() ? 0 : left->second->clients());
+}
+
 void GateSet::stop_listening() {
   stopped_ = true;
   retry_timer_.disarm();

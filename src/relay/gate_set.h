@@ -42,6 +42,7 @@ class GateSet {
   std::vector<GateStatus> status() const;
   /// Those of gates that leave included.
   size_t clients() const;
+  size_t clients(tunnel::GateKey gate) const;
   /// What clients have not taken yet of channels that are closed.
   size_t bytes_left_behind() const { return context_.left_behind.bytes(); }
   /// Stops listening for good and leaves the clients alone (before Node::shutdown()).

@@ -54,6 +54,56 @@ TEST_F(RelayTest, OpenClientsOutliveTheirGateAndItComesBackBesideThem) {
   ASSERT_TRUE(wait([&] { return c->ended && later->ended && gates_->clients() == 2; }));
 }
 
+TEST_F(RelayTest, AGateAndItsServiceCountWhatTheirChannelsCarry) {
+  serve_udp_echo();
+  start();
+  auto c = client();
+  c->send_pattern(1000);
+  ASSERT_TRUE(wait([&] { return served_.size() == 1 && served_[0]->in.size() == 1000; }));
+  served_[0]->send_pattern(3'000'000);
+  auto flow = std::move(*io::udp_connect(loop_, loopback(udp_port_)));
+  int answers = 0;
+  flow->set_handler([&](const io::SocketAddress&, ByteView) { ++answers; });
+  flow->send(as_bytes("early"));
+  ASSERT_TRUE(wait([&] { return answers == 1; }));
+  flow->send(as_bytes("later on"));
+  ASSERT_TRUE(wait([&] { return answers == 2 && c->in.size() == 3'000'000; }));
+  const tunnel::GateTraffic& gates = gateway_->gateway()->traffic();
+  EXPECT_EQ(1000u, gates.find({tcp_port_, Protocol::kTcp})->to_peers);
+  EXPECT_EQ(3'000'000u, gates.find({tcp_port_, Protocol::kTcp})->from_peers);
+  EXPECT_EQ(13u, gates.find({udp_port_, Protocol::kUdp})->to_peers);
+  EXPECT_EQ(13u, gates.find({udp_port_, Protocol::kUdp})->from_peers);
+  EXPECT_EQ(1013u, gateway_->counters().bytes_to_peers) << "the sum, and nothing twice";
+  const tunnel::Provider& provider = *provider_->provider();
+  EXPECT_EQ(3'000'000u, provider.health(provider.services()[0]).traffic->to_peers);
+  EXPECT_EQ(1000u, provider.health(provider.services()[0]).traffic->from_peers);
+  EXPECT_EQ(13u, provider.health(provider.services()[1]).traffic->to_peers);
+  EXPECT_EQ(13u, provider.health(provider.services()[1]).traffic->from_peers);
+}
+
+TEST_F(RelayTest, AGatesTotalOutlivesIt) {
+  echo_ = true;
+  start();
+  const tunnel::GateKey gate{tcp_port_, Protocol::kTcp};
+  auto c = client();
+  c->send_pattern(1000);
+  ASSERT_TRUE(wait([&] { return c->in.size() == 1000; }));
+  const auto services = provider_->provider()->services();
+  provider_->provider()->set_services({});
+  ASSERT_TRUE(wait([&] { return gates_->status().empty(); }));
+  EXPECT_EQ(1u, gates_->clients(gate));
+  c->send(as_bytes("still here"));
+  ASSERT_TRUE(wait([&] { return c->in.size() == 1010; }));
+  provider_->provider()->set_services(services);
+  ASSERT_TRUE(wait([&] { return listening() == 1; }));
+  auto later = client();
+  later->send_pattern(1000);
+  ASSERT_TRUE(wait([&] { return later->in.size() == 1000; }));
+  EXPECT_EQ(2010u, gateway_->gateway()->traffic().find(gate)->to_peers);
+  EXPECT_EQ(2010u, gateway_->gateway()->traffic().find(gate)->from_peers);
+  EXPECT_EQ(2u, gates_->clients(gate));
+}
+
 TEST_F(RelayTest, AClientWhoseChannelIsNotOpenGoesWithItsGate) {
   tunnel::Limits limits;
   limits.silent_routes = 200ms;

@@ -80,10 +80,20 @@ Room Channel::buffer_room() const {
   return {room.headroom + kFrameHeaderBytes, room.tailroom};
 }
 
+void Channel::count_sent(size_t bytes) {
+  session_->context_.counters.bytes_to_peers += bytes;
+  if (traffic_ != nullptr) traffic_->to_peers += bytes;
+}
+
+void Channel::count_received(size_t bytes) {
+  session_->context_.counters.bytes_from_peers += bytes;
+  if (traffic_ != nullptr) traffic_->from_peers += bytes;
+}
+
 bool Channel::send(Buffer data) {
   assert(may_send() && !data.empty() && data.size() <= kMaxStreamBody);
   if (!may_send() || data.empty()) return false;
-  session_->context_.counters.bytes_to_peers += data.size();
+  count_sent(data.size());
   if (early_ && !opener_->on_early_data(data.view())) {
     send_credit_ = 0;
     return false;
@@ -99,7 +109,7 @@ bool Channel::send_early_datagram(ByteView datagram) {
   if (!may_send() || session_->backed_up_ || cost > send_credit_) return false;
   send_credit_ -= cost;
   opener_->on_early_data(datagram);
-  session_->context_.counters.bytes_to_peers += datagram.size();
+  count_sent(datagram.size());
   session_->send_frame(make_frame(session_->room(), Action::kStream, id_, datagram));
   return true;
 }
@@ -114,7 +124,7 @@ bool Channel::send_datagram(ByteView datagram) {
     return false;
   }
   if (unordered_ && session_->connection_->send_unordered(make_unordered_datagram(id_, datagram))) {
-    counters.bytes_to_peers += datagram.size();
+    count_sent(datagram.size());
     return true;
   }
   if (session_->backed_up_) {
@@ -124,7 +134,7 @@ bool Channel::send_datagram(ByteView datagram) {
     }
     session_->datagram_backlog_ += datagram.size();
   }
-  counters.bytes_to_peers += datagram.size();
+  count_sent(datagram.size());
   session_->send_frame(make_frame(session_->room(), Action::kStream, id_, datagram));
   return true;
 }

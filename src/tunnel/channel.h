@@ -20,6 +20,7 @@
 #include "base/ids.h"
 #include "base/time.h"
 #include "tunnel/frames.h"
+#include "tunnel/traffic.h"
 
 namespace hg::tunnel {
 
@@ -80,6 +81,8 @@ class Channel {
   Channel& operator=(const Channel&) = delete;
 
   void set_handler(ChannelHandler* handler) { handler_ = handler; }
+  /// Where its payload counts beside the node's counters.
+  void count_in(std::shared_ptr<Traffic> traffic) { traffic_ = std::move(traffic); }
   Protocol protocol() const { return protocol_; }
   State state() const { return state_; }
   uint32_t id() const { return id_; }
@@ -128,6 +131,8 @@ class Channel {
 
   bool may_send() const { return session_ != nullptr && !end_sent_ && (state_ == State::kOpen || early_); }
   bool send_early_datagram(ByteView datagram);
+  void count_sent(size_t bytes);
+  void count_received(size_t bytes);
   bool out_of_credit() const { return (flow_ || early_) && send_credit_ == 0; }
 
   const Protocol protocol_;
@@ -146,7 +151,8 @@ class Channel {
   Session* session_ = nullptr;
   ChannelOpener* opener_ = nullptr;
   std::unique_ptr<Admission> admission_;  // while attached to a session
-  Channel* next_ = nullptr;               // turn list
+  std::shared_ptr<Traffic> traffic_;
+  Channel* next_ = nullptr;  // turn list
   Channel* previous_ = nullptr;
   uint64_t send_credit_ = 0;     // bytes we may still send
   uint64_t receive_credit_ = 0;  // bytes the peer may still send

@@ -59,6 +59,7 @@ std::vector<Gate> Gateway::gates() const {
 
 std::unique_ptr<Channel> Gateway::open(const GateRequest& request, ChannelHandler& handler) {
   auto channel = std::make_unique<Channel>(request.gate.protocol, &handler);
+  channel->count_in(traffic_.of(request.gate, [this](GateKey gate) { return routes_.has(gate) || lingering_.contains(gate); }));
   auto opening = std::make_unique<Opening>(*this, request, *channel, handler);
   Opening& started = *opening;
   openings_.emplace(&started, std::move(opening));

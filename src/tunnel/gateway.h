@@ -15,6 +15,7 @@
 
 #include "tunnel/admission.h"
 #include "tunnel/channel.h"
+#include "tunnel/gate_traffic.h"
 #include "tunnel/route_table.h"
 #include "tunnel/session.h"
 
@@ -53,6 +54,7 @@ class Gateway {
   /// The gates that should be open now; none once stopping.
   std::vector<Gate> gates() const;
   const RouteTable& routes() const { return routes_; }
+  const GateTraffic& traffic() const { return traffic_; }
   /// nullptr: the peer is gone.
   const Offers* offers(const PublicKey& peer) const;
   Admissions& admissions() { return admissions_; }
@@ -99,6 +101,7 @@ class Gateway {
   size_t early_openings_ = 0;  // of those below, that may keep what their clients say
   std::unordered_map<const Opening*, std::unique_ptr<Opening>> openings_;
   std::map<GateKey, std::pair<Gate, TimePoint>> lingering_;
+  GateTraffic traffic_;
   Timer linger_timer_;
   Timer silent_timer_;
   std::function<void()> gates_changed_;

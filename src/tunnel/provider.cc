@@ -138,6 +138,7 @@ void Provider::handle_open(Session& session, std::unique_ptr<Channel> channel, c
   const std::string_view fingerprint = request.json.size() <= kMaxFingerprintBytes ? request.json : std::string_view();
   auto& health = health_[key_of(*service)];
   if (health == nullptr) health = std::make_shared<ServiceHealth>();
+  channel->count_in(health->traffic);
   connector_.connect({*service, session.remote_key(), std::string(fingerprint), health}, std::move(channel));
 }
 

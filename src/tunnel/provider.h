@@ -20,13 +20,15 @@
 
 namespace hg::tunnel {
 
-/// How connecting to a service went, for people. The connector keeps it up to date: a write for each connection, none for what runs in it.
+/// How connecting to a service went, and what its channels carried, for people. The connector keeps it up to date with a write for each
+/// connection, the channels count for themselves.
 struct ServiceHealth {
   uint64_t connected = 0;
   uint64_t refused = 0;
   TimePoint last_connected{};  // of UDP: a flow got its first answer
   TimePoint last_refused{};
   std::string why_refused;  // the last time
+  std::shared_ptr<Traffic> traffic = std::make_shared<Traffic>();
 
   void note_connected(TimePoint now) {
     ++connected;
@@ -56,6 +58,8 @@ class ServiceConnector {
 
 class Provider {
  public:
+  using HealthKey = std::tuple<uint16_t, Protocol, std::string, uint16_t>;  // gate, and the service behind it
+
   Provider(const Context& context, ServiceConnector& connector);
 
   /// Replaces the services; peers are told at once. Of those with one gate port, protocol and host the first counts. The first with a gate
@@ -64,6 +68,8 @@ class Provider {
   const std::vector<Service>& services() const { return services_; }
   /// Of one of these; empty before its first client.
   ServiceHealth health(const Service& service) const;
+  /// Of all that somebody has asked for.
+  const std::map<HealthKey, std::shared_ptr<ServiceHealth>>& health() const { return health_; }
   /// For every service, JSON text, empty: none. A service's own policy comes before it and wins. Peers are told at once. False: with it the
   /// services would not fit into one message any more, the policy there was stays.
   bool set_ingress_policy(std::string policy);
@@ -81,8 +87,6 @@ class Provider {
   void stop();
 
  private:
-  using HealthKey = std::tuple<uint16_t, Protocol, std::string, uint16_t>;  // gate, and the service behind it
-
   static HealthKey key_of(const Service& service);
   void broadcast();
   void encode();

@@ -61,6 +61,7 @@ class RouteTable {
   /// What `provider` offers and the filter lets pass.
   std::vector<Service> offers_of(const PublicKey& provider) const;
   size_t size() const { return routes_; }
+  bool has(GateKey gate) const { return table_.contains(gate); }
 
   struct Pick {
     PublicKey provider{};

@@ -259,7 +259,7 @@ void Session::handle_stream(const Message& message) {
     return;
   }
   const ByteView data = message.body;
-  context_.counters.bytes_from_peers += data.size();
+  channel->count_received(data.size());
   if (channel->protocol_ == Protocol::kTcp) {
     if (data.empty()) return;
     if (channel->flow_ && data.size() > channel->receive_credit_) {
@@ -284,7 +284,7 @@ void Session::handle_unordered(ByteView message) {
     ++context_.counters.datagrams_astray;
     return;
   }
-  context_.counters.bytes_from_peers += datagram->body.size();
+  channel->count_received(datagram->body.size());
   channel->last_datagram_ = context_.runtime.now();
   channel->handler_->on_channel_data(datagram->body);
 }
