@@ -59,6 +59,7 @@ Expected<void> Endpoints::open_metrics() {
 void Endpoints::attach(tunnel::Node& node, dht::Node& dht, const relay::GateSet* gates, const PublicKey& router) {
   node_ = &node;
   dht_ = &dht;
+  gates_ = gates;
   if (status_) status_->attach(node, dht, gates, router);
 }
 
@@ -85,8 +86,11 @@ http::Response Endpoints::answer_metrics(const http::Request& request) const {
     response.body = ready ? "ready\n" : "joining the network\n";
   } else if (target.path == "/metrics") {
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    const std::optional<RelayFigures> relay = relay_ == nullptr ? std::nullopt : std::optional(relay_->figures());
-    response.body = render_metrics(node_, node_ == nullptr ? nullptr : node_->gateway(), dht_, relay, to_seconds(loop_.now() - started_));
+    response.body = render_metrics({.uptime = loop_.now() - started_,
+                                    .node = node_,
+                                    .dht = dht_,
+                                    .gates = gates_,
+                                    .relay = relay_ == nullptr ? std::nullopt : std::optional(relay_->figures())});
   } else if (auto status = status_->answer(request, metrics_server_->local_address())) {
     response = std::move(*status);
   } else {

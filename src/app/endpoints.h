@@ -43,6 +43,7 @@ class Endpoints {
   const TimePoint started_;
   tunnel::Node* node_ = nullptr;
   dht::Node* dht_ = nullptr;
+  const relay::GateSet* gates_ = nullptr;
   const RelayRole* relay_ = nullptr;
   std::unique_ptr<http::Resolver> resolver_;
   std::unique_ptr<http::Unlimited> unlimited_;

@@ -1,10 +1,12 @@
 #include "app/metrics.h"
 
 #ifdef HG_METRICS
+#include <fmt/format.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "app/drops.h"
@@ -67,7 +69,7 @@ void add_drops(Sheet& sheet, const tunnel::Counters& c) {
   sheet.counter("hypergate_sessions_silent_total", "Times a peer fell silent and was waited for", number(c.sessions_silent));
 }
 
-void add_ingress(Sheet& sheet, const tunnel::Counters& c, tunnel::Gateway* gateway) {
+void add_ingress(Sheet& sheet, const tunnel::Counters& c, const tunnel::Gateway* gateway) {
   sheet.counter("hypergate_shaping_waits_total", "Times a channel waited for its client's bandwidth", number(c.shaping_waits));
   sheet.counter("hypergate_shaping_delay_seconds_total", "Sum of these waits", to_seconds(c.shaping_delay));
   sheet.counter("hypergate_unlimited_grants_total", "Overrides granted by /unlimited", number(c.overrides));
@@ -76,6 +78,46 @@ void add_ingress(Sheet& sheet, const tunnel::Counters& c, tunnel::Gateway* gatew
   sheet.gauge("hypergate_shaped_clients", "Token buckets in memory", number(gateway->admissions().buckets()));
   sheet.gauge("hypergate_routes", "Routes learned from providers", number(gateway->routes().size()));
   sheet.gauge("hypergate_gates", "Gates that should be open", number(gateway->gates().size()));
+}
+
+using GateBytes = std::vector<std::pair<tunnel::GateKey, tunnel::Traffic>>;
+
+/// The most bytes first, and no more than are shown.
+GateBytes busiest(GateBytes all) {
+  const auto shown = all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), kMostMeasured));
+  std::partial_sort(all.begin(), shown, all.end(), [](const auto& a, const auto& b) { return a.second.both() > b.second.both(); });
+  all.erase(shown, all.end());
+  return all;
+}
+
+std::string name(tunnel::GateKey gate) { return fmt::format("{}/{}", gate.port, tunnel::protocol_name(gate.protocol)); }
+
+void add_bytes(Sheet& sheet, const char* metric, const char* help, const GateBytes& gates) {
+  for (const auto& [gate, traffic] : gates) {
+    sheet.counter(metric, help, number(traffic.to_peers), {{"gate", name(gate)}, {"direction", "to_peers"}});
+    sheet.counter(metric, help, number(traffic.from_peers), {{"gate", name(gate)}, {"direction", "from_peers"}});
+  }
+}
+
+void add_gates(Sheet& sheet, const tunnel::Gateway& gateway, const relay::GateSet& set) {
+  GateBytes gates;
+  for (const auto& [gate, traffic] : gateway.traffic().all()) gates.emplace_back(gate, *traffic);
+  gates = busiest(std::move(gates));
+  add_bytes(sheet, "hypergate_gate_bytes_total", "Payload bytes of a gate's clients", gates);
+  for (const auto& [gate, traffic] : gates)
+    sheet.gauge("hypergate_gate_clients", "Clients of a gate: connections, or flows of UDP", number(set.clients(gate)),
+                {{"gate", name(gate)}});
+}
+
+/// Services that want one gate count as one.
+void add_services(Sheet& sheet, const tunnel::Provider& provider) {
+  std::map<tunnel::GateKey, tunnel::Traffic> sums;
+  for (const auto& [service, health] : provider.health()) {
+    tunnel::Traffic& sum = sums[{std::get<0>(service), std::get<1>(service)}];
+    sum.to_peers += health->traffic->to_peers;
+    sum.from_peers += health->traffic->from_peers;
+  }
+  add_bytes(sheet, "hypergate_service_bytes_total", "Payload bytes of the service behind a gate", busiest({sums.begin(), sums.end()}));
 }
 
 void add_peers(Sheet& sheet, std::vector<tunnel::PeerInfo> peers) {
@@ -118,23 +160,24 @@ void add_relay(Sheet& sheet, const RelayFigures& relay) {
 
 bool has_metrics() { return true; }
 
-std::string render_metrics(const tunnel::Node* node, tunnel::Gateway* gateway, const dht::Node* dht,
-                           const std::optional<RelayFigures>& relay, double uptime_seconds) {
+std::string render_metrics(const MetricsSources& sources) {
   Sheet sheet;
-  sheet.gauge("hypergate_uptime_seconds", "Since the start", uptime_seconds);
-  if (dht != nullptr) {
+  sheet.gauge("hypergate_uptime_seconds", "Since the start", to_seconds(sources.uptime));
+  if (const dht::Node* dht = sources.dht) {
     sheet.gauge("hypergate_dht_ready", "1 while we are part of the DHT", joined(*dht) ? 1 : 0);
     sheet.gauge("hypergate_dht_nodes", "Nodes in the routing table", number(dht->table_size()));
     sheet.gauge("hypergate_dht_firewalled", "1 while we count as unreachable", dht->firewalled() ? 1 : 0);
     sheet.gauge("hypergate_dht_persistent", "1 while we store for others", dht->ephemeral() ? 0 : 1);
   }
-  if (node != nullptr) {
+  if (const tunnel::Node* node = sources.node) {
     add_peers(sheet, node->peers());
     add_channels(sheet, node->counters());
     add_drops(sheet, node->counters());
-    add_ingress(sheet, node->counters(), gateway);
+    add_ingress(sheet, node->counters(), node->gateway());
+    if (node->gateway() != nullptr && sources.gates != nullptr) add_gates(sheet, *node->gateway(), *sources.gates);
+    if (node->provider() != nullptr) add_services(sheet, *node->provider());
   }
-  if (relay) add_relay(sheet, *relay);
+  if (sources.relay) add_relay(sheet, *sources.relay);
   return sheet.text();
 }
 
@@ -142,9 +185,7 @@ std::string render_metrics(const tunnel::Node* node, tunnel::Gateway* gateway, c
 
 bool has_metrics() { return false; }
 
-std::string render_metrics(const tunnel::Node*, tunnel::Gateway*, const dht::Node*, const std::optional<RelayFigures>&, double) {
-  return {};
-}
+std::string render_metrics(const MetricsSources&) { return {}; }
 
 #endif
 

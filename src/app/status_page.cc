@@ -64,6 +64,7 @@ function scaled (value, step, units) {
 }
 const bytes = (count) => scaled(count, 1000, ['B', 'kB', 'MB', 'GB', 'TB'])
 const rate = (mbps) => mbps === null ? '' : 'at ' + scaled(mbps * 1e6, 1000, ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s'])
+const flow = (count, mbps) => `${bytes(count)} ${mbps > 0 ? rate(mbps) : ''}`
 function span (ms) {
   const s = Math.floor(ms / 1000)
   if (s < 60) return `${s} s`
@@ -116,7 +117,7 @@ function peers (s) {
   const rows = s.peers.list.map((p) => [
     key(p.peer), p.role ?? bad('no hello yet'), p.answering ? { text: 'answers', className: 'good' } : bad('silent'),
     p.relayed ? `relayed by ${key(p.relay ?? '?')}` : 'direct', p.address, `${p.rttMs.toFixed(1)} ms`, `${(p.loss * 100).toFixed(1)} %`, span(p.connectedMs),
-    p.channels, `${bytes(p.bytesToPeer)} ${rate(p.mbpsToPeer)}`, `${bytes(p.bytesFromPeer)} ${rate(p.mbpsFromPeer)}`
+    p.channels, flow(p.bytesToPeer, p.mbpsToPeer), flow(p.bytesFromPeer, p.mbpsFromPeer)
   ])
   return section(`Peers: ${s.peers.count}`, [rows.length === 0 && bad('no other member of this router is connected')],
     ['peer', 'role', 'state', 'path', 'address', 'round trip', 'loss', 'for', 'channels', 'to it', 'from it'], rows, more(s.peers))
@@ -129,23 +130,25 @@ function gates (s) {
     host(g.serviceHost, g.servicePort),
     g.providers.list.map((p) => p.slice(0, 8)).join(', ') + (more(g.providers) > 0 ? ` and ${more(g.providers)} more` : '') +
       (g.silentProviders > 0 ? ` (${g.silentProviders} silent)` : ''),
-    g.clients, g.conflicts.count > 0 ? bad(`also wanted for ${g.conflicts.list.join(', ') || g.conflicts.count + ' other'}`) : ''
+    g.clients, flow(g.bytesToPeers, g.mbpsToPeers), flow(g.bytesFromPeers, g.mbpsFromPeers),
+    g.conflicts.count > 0 ? bad(`also wanted for ${g.conflicts.list.join(', ') || g.conflicts.count + ' other'}`) : ''
   ])
   return section(`Gates: ${s.gates.open} open of ${s.gates.count}, clients: ${s.gates.clients}`, [
     r.offered === 0 && 'no provider offers anything',
     r.filtered > 0 && { text: `routes that do not pass the filter: ${r.filtered} of ${r.offered}`, className: r.filtered === r.offered ? 'bad' : 'faint' },
     r.silent > 0 && bad(`routes of silent providers: ${r.silent} of ${r.offered}; their gates close after 15 s`),
     r.unusable > 0 && bad(`routes that cannot be used: ${r.unusable}; the log says why`)
-  ], ['gate', 'state', 'service', 'providers', 'clients', 'conflict'], rows, more(s.gates))
+  ], ['gate', 'state', 'service', 'providers', 'clients', 'to peers', 'from peers', 'conflict'], rows, more(s.gates))
 }
 function services (s) {
   const rows = s.services.list.map((v) => [
     `${v.gatePort}/${v.protocol}`, host(v.serviceHost, v.servicePort),
     v.works === null ? 'nobody has asked' : v.works ? { text: 'works', className: 'good' } : bad('refuses'),
+    flow(v.bytesToPeers, v.mbpsToPeers), flow(v.bytesFromPeers, v.mbpsFromPeers),
     v.connected === 0 ? '' : `${v.connected}, last ${span(v.connectedMsAgo)} ago`,
     v.refused === 0 ? '' : `${v.refused}, last ${span(v.refusedMsAgo)} ago${v.refusedWhy ? ': ' + v.refusedWhy : ''}`
   ])
-  return section(`Services offered: ${s.services.count}`, [], ['gate', 'service', 'state', 'connected', 'refused'], rows, more(s.services))
+  return section(`Services offered: ${s.services.count}`, [], ['gate', 'service', 'state', 'to peers', 'from peers', 'connected', 'refused'], rows, more(s.services))
 }
 function refused (s) {
   const names = { channels: 'channels refused', channelsDropped: 'channels dropped', datagramsDropped: 'datagrams dropped', messages: 'messages of peers refused' }

@@ -38,7 +38,7 @@ const char* health_name(dht::Health health) {
   return health == dht::Health::kOnline ? "online" : health == dht::Health::kDegraded ? "degraded" : "offline";
 }
 
-BothWays payload(const tunnel::Counters& c) { return {static_cast<double>(c.bytes_to_peers), static_cast<double>(c.bytes_from_peers)}; }
+tunnel::Traffic payload(const tunnel::Counters& c) { return {c.bytes_to_peers, c.bytes_from_peers}; }
 BothWays payload(const noise::ConnectionStats& stats) {
   return {static_cast<double>(stats.bytes_sent), static_cast<double>(stats.bytes_received)};
 }
@@ -49,6 +49,14 @@ struct GateRow {
   std::string address;
   std::string fault;  // empty: open
   size_t clients = 0;
+  std::shared_ptr<const tunnel::Traffic> traffic;  // null: none
+  uint64_t bytes() const { return traffic == nullptr ? 0 : traffic->both(); }
+};
+
+struct ServiceRow {
+  const tunnel::Service* service;
+  tunnel::ServiceHealth health;
+  bool failing() const { return health.refused > 0 && health.last_refused >= health.last_connected; }
 };
 
 class Report {
@@ -105,13 +113,20 @@ class Report {
 
   json::object traffic() const {
     const tunnel::Counters& c = s_.node->counters();
-    const auto rate = s_.rate == nullptr ? std::nullopt : s_.rate->total(payload(c));
-    return {{"channels", c.channels_open},
-            {"channelsTotal", c.channels_opened},
-            {"bytesToPeers", c.bytes_to_peers},
-            {"bytesFromPeers", c.bytes_from_peers},
-            {"mbpsToPeers", megabits(rate, &BothWays::out)},
-            {"mbpsFromPeers", megabits(rate, &BothWays::in)}};
+    json::object out{{"channels", c.channels_open}, {"channelsTotal", c.channels_opened}};
+    add(out, payload(c), s_.rate == nullptr ? std::nullopt : s_.rate->total(both_ways(payload(c))));
+    return out;
+  }
+
+  static void add(json::object& out, const tunnel::Traffic& traffic, const std::optional<BothWays>& rate) {
+    out["bytesToPeers"] = traffic.to_peers;
+    out["bytesFromPeers"] = traffic.from_peers;
+    out["mbpsToPeers"] = megabits(rate, &BothWays::out);
+    out["mbpsFromPeers"] = megabits(rate, &BothWays::in);
+  }
+  /// `part`: null: it has carried nothing yet.
+  void add(json::object& out, const std::shared_ptr<const tunnel::Traffic>& part) const {
+    add(out, part == nullptr ? tunnel::Traffic() : *part, s_.rate == nullptr ? std::nullopt : s_.rate->of_part(part));
   }
 
   json::object peers() {
@@ -171,7 +186,8 @@ class Report {
       for (relay::GateStatus& status : s_.gates->status()) {
         known.insert(status.gate.key);
         const std::string fault = status.listening ? "" : status.fault.empty() ? "the program is stopping" : status.fault;
-        rows.push_back({std::move(status.gate), std::move(status.address), fault, status.clients});
+        auto traffic = gateway.traffic().find(status.gate.key);
+        rows.push_back({std::move(status.gate), std::move(status.address), fault, status.clients, std::move(traffic)});
       }
     }
     for (const tunnel::PeerInfo& peer : peers_) {
@@ -183,10 +199,14 @@ class Report {
         rows.push_back({{key, service.service_host, service.service_port, service.tags, {peer.key}, {}},
                         {},
                         "it would be its own service's address; give the service another gatePort",
-                        0});
+                        0,
+                        nullptr});
       }
     }
-    const auto rank = [](const GateRow& row) { return std::tuple(row.fault.empty(), row.gate.conflicts.empty(), row.gate.key); };
+    const bool cut = rows.size() > kMostListed;
+    const auto rank = [&](const GateRow& row) {
+      return std::tuple(row.fault.empty(), row.gate.conflicts.empty(), cut ? ~row.bytes() : 0, row.gate.key);
+    };
     std::sort(rows.begin(), rows.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
     return rows;
   }
@@ -212,45 +232,48 @@ class Report {
       if (everything_ && conflicts.size() < kMostNamed) conflicts.push_back(text(host));
     const auto silent =
         std::count_if(gate.providers.begin(), gate.providers.end(), [this](const auto& key) { return silent_.contains(key); });
-    return {{"port", gate.key.port},
-            {"protocol", tunnel::protocol_name(gate.key.protocol)},
-            {"open", row.fault.empty()},
-            {"fault", row.fault.empty() ? json::value() : told(row.fault)},
-            {"address", row.address.empty() ? json::value() : told(row.address)},
-            {"serviceHost", told(gate.service_host)},
-            {"servicePort", told(gate.service_port)},
-            {"providers", listed(gate.providers.size(), std::move(providers))},
-            {"silentProviders", silent},
-            {"conflicts", listed(gate.conflicts.size(), std::move(conflicts))},
-            {"clients", row.clients}};
+    json::object out{{"port", gate.key.port},
+                     {"protocol", tunnel::protocol_name(gate.key.protocol)},
+                     {"open", row.fault.empty()},
+                     {"fault", row.fault.empty() ? json::value() : told(row.fault)},
+                     {"address", row.address.empty() ? json::value() : told(row.address)},
+                     {"serviceHost", told(gate.service_host)},
+                     {"servicePort", told(gate.service_port)},
+                     {"providers", listed(gate.providers.size(), std::move(providers))},
+                     {"silentProviders", silent},
+                     {"conflicts", listed(gate.conflicts.size(), std::move(conflicts))},
+                     {"clients", row.clients}};
+    add(out, row.traffic);
+    return out;
   }
 
   json::object services(const tunnel::Provider& provider) const {
-    struct Row {
-      const tunnel::Service* service;
-      tunnel::ServiceHealth health;
-      bool failing() const { return health.refused > 0 && health.last_refused >= health.last_connected; }
-    };
-    std::vector<Row> rows;
+    std::vector<ServiceRow> rows;
     for (const tunnel::Service& service : provider.services()) rows.push_back({&service, provider.health(service)});
-    std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.failing() > b.failing(); });
+    const bool cut = rows.size() > kMostListed;
+    const auto rank = [&](const ServiceRow& row) { return std::tuple(!row.failing(), cut ? ~row.health.traffic->both() : 0); };
+    std::stable_sort(rows.begin(), rows.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
     json::array list;
-    for (const Row& row : rows) {
-      if (list.size() == kMostListed) break;
-      const tunnel::ServiceHealth& health = row.health;
-      const bool tried = health.connected + health.refused > 0;
-      list.push_back({{"gatePort", row.service->gate_port},
-                      {"protocol", tunnel::protocol_name(row.service->protocol)},
-                      {"serviceHost", told(row.service->service_host)},
-                      {"servicePort", told(row.service->service_port)},
-                      {"works", tried ? json::value(!row.failing()) : json::value()},
-                      {"connected", health.connected},
-                      {"connectedMsAgo", health.connected > 0 ? ago(health.last_connected) : json::value()},
-                      {"refused", health.refused},
-                      {"refusedMsAgo", health.refused > 0 ? ago(health.last_refused) : json::value()},
-                      {"refusedWhy", health.refused > 0 ? told(health.why_refused) : json::value()}});
-    }
+    for (const ServiceRow& row : rows)
+      if (list.size() < kMostListed) list.push_back(describe(row));
     return listed(rows.size(), std::move(list));
+  }
+
+  json::object describe(const ServiceRow& row) const {
+    const tunnel::ServiceHealth& health = row.health;
+    const bool tried = health.connected + health.refused > 0;
+    json::object out{{"gatePort", row.service->gate_port},
+                     {"protocol", tunnel::protocol_name(row.service->protocol)},
+                     {"serviceHost", told(row.service->service_host)},
+                     {"servicePort", told(row.service->service_port)},
+                     {"works", tried ? json::value(!row.failing()) : json::value()},
+                     {"connected", health.connected},
+                     {"connectedMsAgo", health.connected > 0 ? ago(health.last_connected) : json::value()},
+                     {"refused", health.refused},
+                     {"refusedMsAgo", health.refused > 0 ? ago(health.last_refused) : json::value()},
+                     {"refusedWhy", health.refused > 0 ? told(health.why_refused) : json::value()}};
+    add(out, health.traffic);
+    return out;
   }
 
   json::object refused() const {
@@ -299,8 +322,12 @@ class Report {
 json::object status_report(const StatusSources& sources, bool everything) { return Report(sources, everything).make(); }
 
 TrafficRate::Reading read_traffic(const tunnel::Node& node) {
-  TrafficRate::Reading reading{payload(node.counters()), {}};
+  TrafficRate::Reading reading{both_ways(payload(node.counters())), {}, {}};
   for (const tunnel::PeerInfo& peer : node.peer_figures()) reading.peers[peer.key] = payload(peer.stats);
+  if (const tunnel::Gateway* gateway = node.gateway())
+    for (const auto& [gate, traffic] : gateway->traffic().all()) reading.parts.emplace(traffic, both_ways(*traffic));
+  if (const tunnel::Provider* provider = node.provider())
+    for (const auto& [service, health] : provider->health()) reading.parts.emplace(health->traffic, both_ways(*health->traffic));
   return reading;
 }
 

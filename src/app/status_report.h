@@ -3,7 +3,7 @@
 // It reads what the parts keep for themselves; nothing is kept for it but the last warnings and a few readings of counters.
 //
 // Bounds: kMostListed entries of each list, kMostNamed names in one entry; "count" says how many there are. What is wrong comes first, so
-// that it is not what is cut.
+// that it is not what is cut; of gates and services those with the most bytes stay then.
 //
 // Addresses (peers', clients', services', those in warnings), keys and the router's name are for who asks from this machine. Anybody else
 // gets null in their place, and keys of 4 bytes as in the metrics.

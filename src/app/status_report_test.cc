@@ -129,6 +129,53 @@ TEST_F(StatusReportTest, AnotherMachineHearsOfNoAddressKeyOrReason) {
   EXPECT_NE(std::string::npos, text(report(*gateway_)).find("203.0.113.9"));
 }
 
+TEST_F(StatusReportTest, GatesAndServicesTellWhatWentThroughThem) {
+  start();
+  auto c = client();
+  c->send_pattern(1000);
+  ASSERT_TRUE(wait([&] { return served_.size() == 1 && served_[0]->in.size() == 1000; }));
+  served_[0]->send_pattern(3000);
+  ASSERT_TRUE(wait([&] { return c->in.size() == 3000; }));
+  const json::value gate = report(*gateway_).at("gates").at("list").at(0);
+  EXPECT_EQ(1000, gate.at("bytesToPeers").to_number<int>());
+  EXPECT_EQ(3000, gate.at("bytesFromPeers").to_number<int>());
+  EXPECT_TRUE(gate.at("mbpsToPeers").is_null()) << "no reading yet";
+  const json::value service = report(*provider_).at("services").at("list").at(0);
+  EXPECT_EQ(3000, service.at("bytesToPeers").to_number<int>());
+  EXPECT_EQ(1000, service.at("bytesFromPeers").to_number<int>());
+  EXPECT_TRUE(service.at("mbpsFromPeers").is_null());
+  const auto of_gate = read_traffic(*gateway_).parts;
+  ASSERT_EQ(1u, of_gate.size());
+  EXPECT_EQ(1000, of_gate.begin()->second.out);
+  const auto of_service = read_traffic(*provider_).parts;
+  ASSERT_EQ(1u, of_service.size());
+  EXPECT_EQ(1000, of_service.begin()->second.in);
+}
+
+TEST_F(StatusReportTest, OfManyGatesAndServicesThoseWithTheMostBytesAreListed) {
+  start();
+  std::vector<tunnel::Service> services;
+  for (uint16_t port = 20001; port <= 20300; ++port) services.push_back({port, "127.0.0.1", 1, tunnel::Protocol::kTcp, {}, {}});
+  const uint16_t last = services.back().gate_port;
+  services.back().service_port = service_->local_address().port();
+  provider_->provider()->set_services(std::move(services));
+  ASSERT_TRUE(wait([&] { return gates_->status().size() == 300; }));
+  const auto listed = [&](const char* list, const char* port) {
+    const json::object report = this->report(std::string_view(list) == "gates" ? *gateway_ : *provider_);
+    const json::array& rows = report.at(list).at("list").as_array();
+    return std::any_of(rows.begin(), rows.end(), [&](const json::value& row) { return row.at(port) == last; });
+  };
+  EXPECT_FALSE(listed("gates", "port"));
+  EXPECT_FALSE(listed("services", "gatePort"));
+  relay::test::NoSocket client;
+  const auto channel = gateway_->gateway()->open({{last, tunnel::Protocol::kTcp}, {}, {}}, client);
+  ASSERT_TRUE(wait([&] { return channel->state() == tunnel::Channel::State::kOpen; }));
+  gateway_->gateway()->traffic().all().begin()->second->to_peers = 1;
+  provider_->provider()->health().begin()->second->traffic->to_peers = 1;
+  EXPECT_TRUE(listed("gates", "port"));
+  EXPECT_TRUE(listed("services", "gatePort"));
+}
+
 TEST_F(StatusReportTest, ListsAreCutAndCounted) {
   start();
   std::vector<tunnel::Service> services;

@@ -71,6 +71,9 @@ std::string rate(Item mbps) {
   return mbps.there() ? fmt::format(" at {}", scaled(mbps.number() * 1e6, {"bit/s", "kbit/s", "Mbit/s", "Gbit/s"})) : "";
 }
 
+/// A cell: the bytes since the start, and how fast they come now, if they do.
+std::string flow(Item count, Item mbps) { return bytes(count) + (mbps.number() > 0 ? rate(mbps) : ""); }
+
 std::string span(Item ms) {
   const auto seconds = static_cast<int64_t>(std::clamp(ms.number(), 0.0, kLongestMs) / 1000);
   if (seconds < 60) return fmt::format("{} s", seconds);
@@ -138,7 +141,7 @@ std::string gates(Item s) {
                                 routes["offered"].count()));
   if (routes["unusable"].count() > 0)
     out += line("", fmt::format("routes that cannot be used: {}; the log says why", routes["unusable"].count()));
-  std::vector<std::vector<std::string>> rows{{"GATE", "SERVICE", "PROVIDERS", "CLIENTS", "STATE"}};
+  std::vector<std::vector<std::string>> rows{{"GATE", "SERVICE", "PROVIDERS", "CLIENTS", "TO PEERS", "FROM PEERS", "STATE"}};
   for (const Item g : all["list"].list()) {
     std::vector<std::string> providers;
     for (const Item provider : g["providers"]["list"].list()) providers.push_back(provider.text().substr(0, kProviderDigits));
@@ -150,19 +153,21 @@ std::string gates(Item s) {
     for (const Item host : g["conflicts"]["list"].list()) state += fmt::format(" {}", host.text());
     rows.push_back({gate(g["port"], g["protocol"]), service(g),
                     fmt::format("{}{}", fmt::join(providers, " "), more == 0 ? "" : fmt::format(" and {} more", more)),
-                    fmt::format("{}", g["clients"].count()), std::move(state)});
+                    fmt::format("{}", g["clients"].count()), flow(g["bytesToPeers"], g["mbpsToPeers"]),
+                    flow(g["bytesFromPeers"], g["mbpsFromPeers"]), std::move(state)});
   }
   return out + table(rows, all);
 }
 
 std::string services(Item s) {
-  std::vector<std::vector<std::string>> rows{{"OFFERED AS", "SERVICE", "STATE"}};
+  std::vector<std::vector<std::string>> rows{{"OFFERED AS", "SERVICE", "TO PEERS", "FROM PEERS", "STATE"}};
   for (const Item v : s["services"]["list"].list()) {
     std::string state = !v["works"].there() ? "nobody has asked" : v["works"].truth() ? "works" : "refuses";
     if (v["connected"].count() > 0) state += fmt::format("; connected {}, last {} ago", v["connected"].count(), span(v["connectedMsAgo"]));
     if (v["refused"].count() > 0)
       state += fmt::format("; refused {}, last {} ago: {}", v["refused"].count(), span(v["refusedMsAgo"]), v["refusedWhy"].text());
-    rows.push_back({gate(v["gatePort"], v["protocol"]), service(v), std::move(state)});
+    rows.push_back({gate(v["gatePort"], v["protocol"]), service(v), flow(v["bytesToPeers"], v["mbpsToPeers"]),
+                    flow(v["bytesFromPeers"], v["mbpsFromPeers"]), std::move(state)});
   }
   return table(rows, s["services"]);
 }
@@ -173,8 +178,7 @@ std::string peers(Item s) {
     rows.push_back({p["peer"].text().substr(0, kPeerDigits), p["role"].text("?"), p["answering"].truth() ? "answers" : "silent",
                     p["relayed"].truth() ? fmt::format("by {}", p["relay"].text("?").substr(0, kProviderDigits)) : "direct",
                     p["address"].text(), fmt::format("{:.1f} ms", p["rttMs"].number()), fmt::format("{:.1f} %", p["loss"].number() * 100),
-                    span(p["connectedMs"]), bytes(p["bytesToPeer"]) + rate(p["mbpsToPeer"]),
-                    bytes(p["bytesFromPeer"]) + rate(p["mbpsFromPeer"])});
+                    span(p["connectedMs"]), flow(p["bytesToPeer"], p["mbpsToPeer"]), flow(p["bytesFromPeer"], p["mbpsFromPeer"])});
   return s["peers"].there() && rows.size() == 1 ? "\nno other member of this router is connected\n" : table(rows, s["peers"]);
 }
 

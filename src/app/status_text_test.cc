@@ -11,11 +11,13 @@ const char* const kStatus = R"({"ready":true,"everything":true,"uptimeMs":115200
   "routes":{"offered":3,"filtered":1,"silent":2,"unusable":0},
   "gates":{"count":3,"open":1,"clients":2,"list":[
     {"port":443,"protocol":"tcp","open":false,"fault":"cannot listen on 0.0.0.0:443: Address already in use","serviceHost":"web.hyper","servicePort":443,
-     "providers":{"count":9,"list":["0123456789abcdef","fedcba9876543210"]},"silentProviders":1,"conflicts":{"count":1,"list":["other.hyper"]},"clients":0},
+     "providers":{"count":9,"list":["0123456789abcdef","fedcba9876543210"]},"silentProviders":1,"conflicts":{"count":1,"list":["other.hyper"]},"clients":0,
+     "bytesToPeers":0,"bytesFromPeers":0,"mbpsToPeers":0,"mbpsFromPeers":0},
     {"port":8080,"protocol":"tcp","open":true,"fault":null,"serviceHost":"unix:/run/app.sock","servicePort":0,"providers":{"count":0,"list":[]},
-     "silentProviders":0,"conflicts":{"count":0,"list":[]},"clients":2}]},
+     "silentProviders":0,"conflicts":{"count":0,"list":[]},"clients":2,
+     "bytesToPeers":2500,"bytesFromPeers":3000000000,"mbpsToPeers":0,"mbpsFromPeers":12.5}]},
   "services":{"count":1,"list":[{"gatePort":53,"protocol":"udp","serviceHost":"127.0.0.1","servicePort":53,"works":false,"connected":2,"connectedMsAgo":90000,
-     "refused":4,"refusedMsAgo":12000,"refusedWhy":"ECONNREFUSED"}]},
+     "refused":4,"refusedMsAgo":12000,"refusedWhy":"ECONNREFUSED","bytesToPeers":70,"bytesFromPeers":1500,"mbpsToPeers":0.00005,"mbpsFromPeers":null}]},
   "peers":{"count":1,"list":[{"peer":"0123456789abcdef0123","role":"provider","answering":false,"relayed":true,"relay":"fedcba9876543210","address":"192.0.2.1:4000",
      "rttMs":12.34,"loss":0.021,"connectedMs":90061000,"bytesToPeer":999,"bytesFromPeer":1000,"mbpsToPeer":1.5,"mbpsFromPeer":null}]},
   "refused":{"channels":{"connect":3,"timeout":1},"channelsDropped":{},"datagramsDropped":{},"messages":{}},
@@ -34,12 +36,13 @@ TEST(StatusText, TellsEachThing) {
            "gates           1 open of 3; clients: 2\n",
            "routes that do not pass the filter: 1 of 3\n",
            "routes of silent providers: 2 of 3; their gates close after 15 s\n",
-           "GATE      SERVICE             PROVIDERS                     CLIENTS  STATE\n",
-           "443/tcp   web.hyper:443       01234567 fedcba98 and 7 more  0        not open: cannot listen on 0.0.0.0:443: Address already "
-           "in use, 1 "
-           "silent, also wanted for other.hyper\n",
-           "8080/tcp  unix:/run/app.sock                                2        open\nand 1 more\n",
-           "53/udp      127.0.0.1:53  refuses; connected 2, last 1 min ago; refused 4, last 12 s ago: ECONNREFUSED\n",
+           "GATE      SERVICE             PROVIDERS                     CLIENTS  TO PEERS  FROM PEERS             STATE\n",
+           "443/tcp   web.hyper:443       01234567 fedcba98 and 7 more  0        0 B       0 B                    not open: cannot listen "
+           "on 0.0.0.0:443: Address already in use, 1 silent, also wanted for other.hyper\n",
+           "8080/tcp  unix:/run/app.sock                                2        2.5 kB    3.0 GB at 12.5 Mbit/s  open\nand 1 more\n",
+           "OFFERED AS  SERVICE       TO PEERS          FROM PEERS  STATE\n",
+           "53/udp      127.0.0.1:53  70 B at 50 bit/s  1.5 kB      refuses; connected 2, last 1 min ago; refused 4, last 12 s ago: "
+           "ECONNREFUSED\n",
            "0123456789abcdef  provider  silent  by fedcba98  192.0.2.1:4000  12.3 ms  2.1 %  1 d 1 h  999 B at 1.5 Mbit/s  1.0 kB\n",
            "refused         connect 3, timeout 1\n",
            "unlimited       203.0.113.10, for 10 min\n",

@@ -23,6 +23,12 @@ std::optional<BothWays> TrafficRate::of_peer(const PublicKey& peer, const BothWa
   return since(found == then.end() ? BothWays{} : found->second, now);
 }
 
+std::optional<BothWays> TrafficRate::of_part(const std::shared_ptr<const tunnel::Traffic>& part) const {
+  const auto& then = readings_.front().second.parts;
+  const auto found = then.find(part);
+  return since(found == then.end() ? BothWays{} : found->second, part == nullptr ? BothWays{} : both_ways(*part));
+}
+
 std::optional<BothWays> TrafficRate::since(const BothWays& then, const BothWays& now) const {
   const double seconds = to_seconds(runtime_.now() - readings_.front().first);
   if (seconds < 1) return std::nullopt;

@@ -43,5 +43,29 @@ TEST_F(TrafficRateTest, APeerThatCameAgainCountsAnew) {
   EXPECT_DOUBLE_EQ(65000 * unit, rate_.of_peer(peer_, {10, 65000})->in);
 }
 
+TEST_F(TrafficRateTest, OfAGateOrServiceToo) {
+  EXPECT_FALSE(rate_.of_part(nullptr));
+  const auto part = std::make_shared<tunnel::Traffic>(tunnel::Traffic{5000, 1'000'000});
+  now_.parts[part] = both_ways(*part);
+  world_.run_for(60s);
+  EXPECT_EQ(0, rate_.of_part(part)->out);
+  ASSERT_TRUE(rate_.of_part(nullptr)) << "nobody has come to it, and that is known";
+  EXPECT_EQ(0, rate_.of_part(nullptr)->in);
+  part->from_peers += 15000;
+  EXPECT_GE(rate_.of_part(part)->in, 1000);
+  EXPECT_LE(rate_.of_part(part)->in, 1500);
+  EXPECT_EQ(0, rate_.of_part(part)->out);
+}
+
+TEST_F(TrafficRateTest, WhatIsGoneIsNotTakenForWhatCameInItsPlace) {
+  auto part = std::make_shared<tunnel::Traffic>(tunnel::Traffic{1'000'000, 0});
+  now_.parts[part] = both_ways(*part);
+  world_.run_for(22s);
+  now_.parts.clear();
+  part.reset();
+  part = std::make_shared<tunnel::Traffic>(tunnel::Traffic{1'000'000, 0});
+  EXPECT_GE(rate_.of_part(part)->out, 1'000'000 / 15);
+}
+
 }  // namespace
 }  // namespace hg::app

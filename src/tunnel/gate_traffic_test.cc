@@ -1,6 +1,6 @@
 #include "tunnel/gate_traffic.h"
 
-#include <gtest/gtest.h>
+#include "support/tunnel_members.h"
 
 namespace hg::tunnel {
 namespace {
@@ -41,6 +41,33 @@ TEST_F(GateTrafficTest, WhatHasToStayIsNotLookedThroughForEachNewOne) {
   EXPECT_EQ(GateTraffic::kMost, asked_);
   fill(20000, 20000, false);
   EXPECT_EQ(1u, table_.all().size());
+}
+
+using GatewayTrafficTest = test::MembersTest;
+
+TEST_F(GatewayTrafficTest, DatagramsBesideTheStreamCount) {
+  test::Member gateway(host_, true, false), provider(host_, false, true);
+  auto client = opened(gateway, provider, test::udp(53), {.packet = 1200});
+  client->channel->send_datagram(as_bytes("question"));
+  ASSERT_TRUE(wait([&] { return provider.connector.last().received == 8; }));
+  provider.connector.last().channel->send_datagram(as_bytes("answer"));
+  ASSERT_TRUE(wait([&] { return client->received == 6; }));
+  const auto at_gateway = gateway.node->gateway()->traffic().find(gate(53, Protocol::kUdp));
+  const auto at_provider = provider.node->provider()->health().begin()->second->traffic;
+  EXPECT_EQ(8u, at_gateway->to_peers);
+  EXPECT_EQ(6u, at_gateway->from_peers);
+  EXPECT_EQ(6u, at_provider->to_peers);
+  EXPECT_EQ(8u, at_provider->from_peers);
+}
+
+TEST_F(GatewayTrafficTest, OfManyGatesWhatProvidersOfferStays) {
+  test::Member gateway(host_, true, false), provider(host_, false, true);
+  opened(gateway, provider, test::tcp(80));
+  for (uint16_t port = 1000; port < 1000 + GateTraffic::kMost; ++port) open(gateway, port);
+  const GateTraffic& traffic = gateway.node->gateway()->traffic();
+  EXPECT_LE(traffic.all().size(), GateTraffic::kMost);
+  EXPECT_NE(nullptr, traffic.find(gate(80)));
+  EXPECT_EQ(nullptr, traffic.find(gate(1000)));
 }
 
 }  // namespace

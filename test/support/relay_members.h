@@ -215,6 +215,14 @@ class RelayTest : public ::testing::Test {
   std::unique_ptr<GateSet> gates_;
 };
 
+/// A client of a gate that is none: it wants nothing.
+struct NoSocket final : tunnel::ChannelHandler {
+  void on_channel_data(ByteView) override {}
+  void on_channel_end() override {}
+  void on_channel_sendable() override {}
+  void on_channel_closed(tunnel::CloseReason) override {}
+};
+
 /// Keeps what is said of each socket towards a service.
 struct FlowCollector : tunnel::ServiceObserver {
   void on_service_flow(std::shared_ptr<tunnel::ServiceFlow> flow) override { flows.push_back(std::move(flow)); }

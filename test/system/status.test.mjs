@@ -1,5 +1,6 @@
 // What a running process says of itself: GET /status, the page at /, and `hypergate status`.
 import assert from 'node:assert/strict'
+import dgram from 'node:dgram'
 import { once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
@@ -108,6 +109,79 @@ test('bytes and rates move with a transfer', async () => {
   open.destroy()
 })
 
+test('bytes are counted for each gate and service, and a gate keeps its total when its provider comes again', async (t) => {
+  const kAsked = 3000, kAnswer = 50_000, kDatagram = 100, kReply = 300
+  const tcp = net.createServer({ allowHalfOpen: true }, (socket) => socket.on('end', () => socket.end(Buffer.alloc(kAnswer))).resume()).listen(0, 'localhost')
+  const udp = dgram.createSocket('udp4')
+  udp.on('message', (message, from) => udp.send(Buffer.alloc(kReply), from.port, from.address)).bind(0, '127.0.0.1')
+  t.after(() => { tcp.close(); udp.close() })
+  await Promise.all([once(tcp, 'listening'), once(udp, 'listening')])
+  const [own, gate, unused, gatewayStatus, providerStatus] = [await newSecret(), await freePort(), await freePort(), await freePort(), await freePort()]
+  const offered = [service(gate, tcp.address().port, 'tcp', { serviceHost: 'localhost' }), service(gate, udp.address().port, 'udp'), service(unused, 1)]
+  const provide = () => startProvider(network, own, offered, { args: ['--metrics', at(providerStatus)] })
+  let serving = provide()
+  const entry = startGateway(network, own, { args: ['--metrics', at(gatewayStatus)] })
+  const opened = (since) => Promise.all([new RegExp(`tcp 127\\.0\\.0\\.1:${gate} open`), new RegExp(`udp 127\\.0\\.0\\.1:${gate} open`)]
+    .map((line) => entry.line(line, 30000, since)))
+  const transfer = async () => {
+    const socket = net.connect(gate, '127.0.0.1')
+    let got = 0
+    socket.on('data', (data) => { got += data.length }).end(Buffer.alloc(kAsked))
+    await once(socket, 'close')
+    assert.equal(got, kAnswer)
+    const flow = dgram.createSocket('udp4')
+    flow.send(Buffer.alloc(kDatagram), gate, '127.0.0.1')
+    assert.equal((await once(flow, 'message'))[0].length, kReply)
+    flow.close()
+  }
+  const bytes = (list, port, protocol) => {
+    const row = list.find((one) => (one.port ?? one.gatePort) === port && one.protocol === protocol)
+    return [row.bytesToPeers, row.bytesFromPeers, row.mbpsToPeers > 0, row.mbpsFromPeers > 0]
+  }
+  const metrics = async (port) => (await get(port, '/metrics')).toString()
+  const says = (text, metric, protocol, direction, value) =>
+    assert.ok(text.split('\n').includes(`${metric}{gate="${gate}/${protocol}"${direction && `,direction="${direction}"`}} ${value}`), text)
+
+  await opened(0)
+  await transfer()
+  await untilWorks(async () => {
+    const { list } = (await status(gatewayStatus)).gates
+    assert.deepEqual(bytes(list, gate, 'tcp'), [kAsked, kAnswer, true, true])
+    assert.deepEqual(bytes(list, gate, 'udp'), [kDatagram, kReply, true, true])
+    assert.deepEqual(bytes(list, unused, 'tcp'), [0, 0, false, false])
+  }, 10000)
+  await untilWorks(async () => {
+    const { list } = (await status(providerStatus)).services
+    assert.deepEqual(bytes(list, gate, 'tcp'), [kAnswer, kAsked, true, true])
+    assert.deepEqual(bytes(list, gate, 'udp'), [kReply, kDatagram, true, true])
+  }, 10000)
+  const atProvider = await metrics(providerStatus)
+  says(atProvider, 'hypergate_service_bytes_total', 'tcp', 'to_peers', kAnswer)
+  says(atProvider, 'hypergate_service_bytes_total', 'udp', 'from_peers', kDatagram)
+  assert.ok(!atProvider.includes('localhost') && !atProvider.includes(`"${unused}/tcp"`), atProvider)
+  const text = (await verb(at(gatewayStatus))).stdout
+  assert.match(text, new RegExp(`^${gate}/tcp +localhost:\\d+ +[0-9a-f]{8} +0 +3\\.0 kB at [\\d.]+ k?bit/s +50\\.0 kB at [\\d.]+ k?bit/s +open$`, 'm'))
+  assert.match((await verb(at(providerStatus))).stdout, new RegExp(`^${gate}/udp +127\\.0\\.0\\.1:\\d+ +300 B at [\\d.]+ k?bit/s +100 B at [\\d.]+ k?bit/s +works; `, 'm'))
+
+  await serving.stop()
+  await entry.line(new RegExp(`no more: tcp 127\\.0\\.0\\.1:${gate}`))
+  const closed = await metrics(gatewayStatus)
+  says(closed, 'hypergate_gate_bytes_total', 'tcp', 'from_peers', kAnswer)
+  says(closed, 'hypergate_gate_clients', 'udp', '', 0)
+  const reopened = opened(entry.lines.length)
+  serving = provide()
+  await reopened
+  await transfer()
+  await untilWorks(async () => {
+    const { list } = (await status(gatewayStatus)).gates
+    assert.deepEqual(bytes(list, gate, 'tcp').slice(0, 2), [2 * kAsked, 2 * kAnswer])
+    assert.deepEqual(bytes(list, gate, 'udp').slice(0, 2), [2 * kDatagram, 2 * kReply])
+  }, 10000)
+  const again = await metrics(gatewayStatus)
+  says(again, 'hypergate_gate_bytes_total', 'udp', 'to_peers', 2 * kDatagram)
+  says(again, 'hypergate_gate_clients', 'udp', '', 1)
+})
+
 test('scan shows the names that peers give as harmless as the status does', async () => {
   const { stdout } = await run(binary, ['scan', secret, '--bootstrap', network.bootstrap])
   assert.ok(stdout.includes('unix:/tmp/<img src=x onerror=alert(1)>?[2J'), stdout)
@@ -159,7 +233,7 @@ test('the verb says the same, and how it is by its exit status', async () => {
   assert.equal(text.status, 0, text.stderr)
   assert.match(text.stdout, /^network +part of it; DHT online, nodes known: \d+$/m)
   assert.match(text.stdout, /^running +as gateway, for /m)
-  assert.match(text.stdout, new RegExp(`^${ports.gate}/tcp +127\\.0\\.0\\.1:${web.port} +[0-9a-f]{8} +0 +open$`, 'm'))
+  assert.match(text.stdout, new RegExp(`^${ports.gate}/tcp +127\\.0\\.0\\.1:${web.port} +[0-9a-f]{8} +0 +[\\d.]+ k?B.* [\\d.]+ M?B.* open$`, 'm'))
   assert.match(text.stdout, new RegExp(`^${ports.taken}/tcp .*not open: .*Address already in use$`, 'm'))
   assert.match(text.stdout, /^[0-9a-f]{16} +provider +answers +direct +127\.0\.0\.1:\d+ +[\d.]+ ms +[\d.]+ % /m)
   const json = await verb(at(ports.providerStatus), '--json')
