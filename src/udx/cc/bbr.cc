@@ -345,7 +345,7 @@ void Bbr::on_loss_undone(size_t bytes) { round_lost_ = std::max(0.0, round_lost_
 
 void Bbr::on_retransmission_timeout(size_t in_flight) {
   if (!in_timeout_) prior_window_ = std::max(prior_window_, window_);
-  in_timeout_ = true;
+  in_timeout_ = silent_ = true;
   window_ = in_flight + packet_;
 }
 

@@ -6,8 +6,8 @@
 //                                                     └────────────────────────────────────────────────┘
 //   any ─ nothing near the minimal RTT for 5 s (16 rounds) ─▶ ProbeRtt (half a window for 200 ms) ─▶ back
 //
-// The bandwidth is the highest mean rate of a whole round since the last probe but one; single samples count in the start-up, and in a
-// probe that finds much more room.
+// The bandwidth is the highest mean rate of a whole round since the last probe but one, and no less than 0.7 of what it was if there was
+// a timeout; single samples count in the start-up, and in a probe that finds much more room.
 //
 // ProbeUp goes on as long as the bandwidth grows, and faster after two such rounds: a path that was never filled is filled soon.
 // A queue that stands or overflows while we only cruise means that all who share the path send more than it carries: we go down to 0.85
@@ -186,6 +186,7 @@ class Bbr final : public Controller {
 
   bool idle_restart_ = false;
   bool in_timeout_ = false;
+  bool silent_ = false;  // there was a timeout since the last probe
   bool have_rtt_ = false;
   uint32_t random_;
 };

@@ -67,10 +67,12 @@ void Bbr::update_bandwidth(const AckEvent& event) {
   round_rate_weight_ += static_cast<double>(event.acked);
 }
 
+// What arrived around a silence says little about the rate: a tenth of it, say, from which it would be found again in steps of a quarter.
 void Bbr::rotate_bandwidth_filter() {
   if (bandwidth_filter_[1] <= 0) return;
-  bandwidth_filter_[0] = bandwidth_filter_[1];
+  bandwidth_filter_[0] = std::max(bandwidth_filter_[1], silent_ ? kBeta * bandwidth_filter_[0] : 0);
   bandwidth_filter_[1] = 0;
+  silent_ = false;
 }
 
 void Bbr::update_aggregation(const AckEvent& event) {

@@ -75,6 +75,20 @@ class BbrRounds : public testing::Test {
     ASSERT_LT(bbr_.bandwidth(), 0.9 * rate_);
     ASSERT_EQ(bbr_.state(), Bbr::State::kProbeCruise);
   }
+  /// From a probe on hardly anything arrives, until what came before is forgotten; with or without a timeout.
+  void go_hungry(bool silent) {
+    cruise_after_a_probe();
+    reach(Bbr::State::kProbeUp);
+    const auto until = [&](bool up) {
+      for (int i = 0; i < 40 && (bbr_.state() == Bbr::State::kProbeUp) != up; ++i) pass({.delivered = full_ / 20});
+    };
+    until(false);
+    until(true);
+    if (silent) bbr_.on_retransmission_timeout(full_);
+    until(false);
+    until(true);
+    ASSERT_EQ(bbr_.state(), Bbr::State::kProbeUp);
+  }
   void stand_until_probe_rtt() {
     fill(5);
     for (int i = 0; i < 200 && bbr_.state() != Bbr::State::kProbeRtt; ++i) pass(queued(1.3));
@@ -257,6 +271,16 @@ TEST_F(BbrRounds, AnswerAfterATimeoutRestoresTheWindow) {
   ASSERT_LE(bbr_.window(), kPacket);
   bbr_.on_path_back(now_);
   EXPECT_EQ(bbr_.window(), window);
+}
+
+TEST_F(BbrRounds, PathThatBecameSlowIsBelieved) {
+  go_hungry(false);
+  EXPECT_LE(bbr_.bandwidth(), 0.1 * rate_);
+}
+
+TEST_F(BbrRounds, SilenceProvesLittle) {
+  go_hungry(true);
+  EXPECT_GE(bbr_.bandwidth(), 0.69 * rate_);
 }
 
 TEST_F(BbrRounds, CutThatHelpsIsKeptUntilTheNextProbe) {
