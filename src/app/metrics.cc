@@ -141,7 +141,7 @@ void add_peers(Sheet& sheet, std::vector<tunnel::PeerInfo> peers) {
     sheet.counter("hypergate_peer_packets_retransmitted_total", "UDX packets sent again", number(peer.stats.packets_retransmitted),
                   {{"peer", name(peer)}});
   for (const auto& peer : peers)
-    sheet.gauge("hypergate_peer_path_mtu_bytes", "UDP payload of the path", number(peer.stats.path_mtu), {{"peer", name(peer)}});
+    sheet.gauge("hypergate_peer_path_mtu_bytes", "Size of IP packets on the path", number(peer.stats.path_mtu), {{"peer", name(peer)}});
   for (const auto& peer : peers)
     sheet.gauge("hypergate_peer_relayed", "1 when the connection goes through a relay", peer.stats.relayed ? 1 : 0, {{"peer", name(peer)}});
 }
