@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <nss.h>
 
 #include <future>
 
@@ -226,6 +227,23 @@ TEST_F(Io, WhoAsksForTheSameNameSharesTheAnswer) {
     });
   EXPECT_TRUE(loop.run_until([&] { return ports.size() == 3; }, 30s));
   EXPECT_EQ(ports, (std::vector<uint16_t>{80, 81, 82}));
+}
+
+TEST_F(Io, ANameWithoutDescriptorsIsNotUnknown) {
+  std::string code;
+  const auto look_up = [&](const char* hosts) {
+    __nss_configure_lookup("hosts", hosts);
+    code.clear();
+    loop.resolver().resolve("localhost", 80, [&](auto found) { code = found ? "found" : found.error().code; });
+    EXPECT_TRUE(loop.run_until([&] { return !code.empty(); }, 30s));
+    return code;
+  };
+  EXPECT_EQ("found", look_up("files absent dns"));  // opens what is opened only once
+  for (const char* hosts : {"files", "files dns", "files absent dns"}) {
+    const test::DescriptorLimit limit(0);
+    EXPECT_EQ("EMFILE", look_up(hosts)) << hosts;
+  }
+  EXPECT_EQ("found", look_up("files dns"));
 }
 
 TEST_F(Io, NobodyWaitsForACallThatBlocks) {

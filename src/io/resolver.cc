@@ -1,5 +1,6 @@
 #include "io/resolver.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 
 #include <cerrno>
@@ -10,6 +11,16 @@ namespace hg::io {
 
 namespace {
 
+bool is_of_descriptors(int number) { return number == EMFILE || number == ENFILE; }
+
+/// Without a descriptor for its files, sockets and modules getaddrinfo says the same as of an unknown name, and a module that it could not
+/// load (hosts: files mdns4_minimal dns) hides the errno.
+bool out_of_descriptors() {
+  if (is_of_descriptors(errno)) return true;
+  const FileDescriptor any(::open("/", O_PATH | O_CLOEXEC));
+  return !any.valid() && is_of_descriptors(errno);
+}
+
 Expected<std::vector<SocketAddress>> look_up(const std::string& name) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -17,8 +28,7 @@ Expected<std::vector<SocketAddress>> look_up(const std::string& name) {
   addrinfo* list = nullptr;
   errno = 0;
   const int failed = getaddrinfo(name.c_str(), nullptr, &hints, &list);
-  // Without a descriptor for its files and sockets the resolver says the same as of an unknown name.
-  if (failed != 0 && (errno == EMFILE || errno == ENFILE)) return errno_error(errno, "cannot resolve " + name);
+  if (failed != 0 && out_of_descriptors()) return errno_error(EMFILE, "cannot resolve " + name);
   if (failed != 0) return Error{"ENOTFOUND", "cannot resolve " + name + ": " + gai_strerror(failed)};
   std::vector<SocketAddress> out;
   for (const addrinfo* i = list; i != nullptr; i = i->ai_next) out.emplace_back(i->ai_addr, i->ai_addrlen);

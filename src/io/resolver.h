@@ -24,7 +24,7 @@ class Resolver {
 
   explicit Resolver(Loop& loop) : helpers_(loop, kThreads) {}
 
-  /// In the system's order of preference, with `port`. Errors: ENOTFOUND, EBUSY (kMaxNames).
+  /// In the system's order of preference, with `port`. Errors: ENOTFOUND, EBUSY (kMaxNames), EMFILE.
   void resolve(const std::string& name, uint16_t port, Callback callback);
 
  private:

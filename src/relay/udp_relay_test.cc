@@ -1,4 +1,5 @@
 #include "support/descriptor_limit.h"
+#include "support/log_lines.h"
 #include "support/relay_members.h"
 
 namespace hg::relay {
@@ -111,6 +112,7 @@ TEST_F(RelayTest, MoreUdpFlowsThanDescriptorsAreAllAnswered) {
   constexpr size_t kClients = 100;
   serve_udp_echo();
   start();
+  const hg::test::LogLines lines;
   size_t answers = 0;
   std::vector<std::unique_ptr<io::LocalUdp>> clients;
   const auto ask = [&](size_t i) {
@@ -126,7 +128,7 @@ TEST_F(RelayTest, MoreUdpFlowsThanDescriptorsAreAllAnswered) {
     provider_->provider()->set_services({{udp_port_, numeric ? "127.0.0.1" : "localhost", udp_service_port_, Protocol::kUdp, {}, {}}});
     const uint64_t evicted = provider_->counters().udp_flows_evicted;
     const hg::test::DescriptorLimit limit(40);
-    for (size_t i = 0; i < kClients; ++i) ASSERT_TRUE(ask(i)) << i;
+    for (size_t i = 0; i < kClients; ++i) ASSERT_TRUE(ask(i)) << i << testing::PrintToString(lines.warnings);
     EXPECT_GE(provider_->counters().udp_flows_evicted, evicted + 50);
     EXPECT_EQ(0u, provider_->counters().refused_connect_failed);
   }
