@@ -283,7 +283,7 @@ async function duplicates (network, larger) {
   swarm.server.on('connection', (c) => {
     c.on('error', () => {})
     const attempt = new Promise((resolve) => swarm.on('update', () => swarm.stats.connects.client.attempted > 0 && swarm.connecting === 0 && resolve()))
-    swarm.joinPeer(HyperDHT.keyPair(seed).publicKey)
+    native.event('flushed').then(() => swarm.joinPeer(HyperDHT.keyPair(seed).publicKey))  // earlier it may not be found
     attempt.then(() => native.event(larger === 'C++' ? 'duplicate' : 'closed')).then(() => handled(handle(c)))
   })
   await swarm.join(topic, { client: false }).flushed()
