@@ -123,8 +123,11 @@ async function oneWay (toNative, link) {
   let hash
   if (toNative) {
     hash = await writeBytes(pair.stream, bytes)
+    pair.stream.end()
+  } else {
+    // Its end acknowledges all: one that had ended before would close at once, and where its last ACK is lost nobody can know what arrived.
+    pair.stream.once('end', () => pair.stream.end())
   }
-  pair.stream.end()
   const done = await pair.native.next('done')
   const figure = rate(bytes, started)
   if (toNative) {
