@@ -9,6 +9,7 @@
 #include "io/resolver.h"
 #include "io/tcp.h"
 #include "support/descriptor_limit.h"
+#include "support/ipv6.h"
 #include "support/log_lines.h"
 
 namespace hg::io {
@@ -287,6 +288,7 @@ TEST_F(Io, LocalUdpCarriesEverySizeUpToTheLimit) {
 TEST_F(Io, ASocketOnAllAddressesAnswersFromTheOneThatWasAsked) {
   const std::pair<const char*, const char*> cases[] = {{"0.0.0.0", "127.0.0.2"}, {"::", "127.0.0.2"}, {"::", "::1"}};
   for (const auto& [bound, asked] : cases) {
+    if (std::string_view(bound) == "::" && !test::has_ipv6()) GTEST_SKIP() << "this machine has no IPv6";
     auto server = *udp_bind(loop, *SocketAddress::parse(bound, 0));
     const uint16_t port = server->local_address().port();
     auto client = *udp_connect(loop, *SocketAddress::parse(asked, port));

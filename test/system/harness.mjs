@@ -5,12 +5,14 @@ import { once, EventEmitter } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
 export const binary = process.env.HYPERGATE_BINARY ?? path.join(root, 'build/release/hypergate')
+/** Why what needs IPv6 is skipped: a container often has none. */
+export const noIpv6 = Object.values(networkInterfaces()).flat().some((at) => at.address === '::1') ? false : 'this machine has no IPv6'
 export const modules = path.join(root, 'test/interop/node_modules')
 
 const running = new Set()

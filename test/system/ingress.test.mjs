@@ -7,7 +7,7 @@ import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'n
 import http from 'node:http'
 import net from 'node:net'
 import { after, before, test } from 'node:test'
-import { Process, freePort, gateOpen, get, hypergate, inTime, newSecret, run, scratch, service, startDht, startGateway, startProvider, stopAll, untilWorks, within } from './harness.mjs'
+import { Process, freePort, gateOpen, get, hypergate, inTime, newSecret, noIpv6, run, scratch, service, startDht, startGateway, startProvider, stopAll, untilWorks, within } from './harness.mjs'
 
 const files = scratch()
 const ports = {}
@@ -297,22 +297,26 @@ test('metrics and life signs', async () => {
   assert.match((await get(ports.metrics, '/metrics')).toString(), /hypergate_peers\{role="gateway"\} 1/)
 })
 
-test('without a network it is alive and not ready; the endpoints listen on IPv6 as well', async () => {
+async function lonely (host) {
   const [metrics, resolver] = [await freePort(), await freePort()]
   const nowhere = `127.0.0.1:${await freePort()}`
-  const lonely = startProvider({ bootstrap: nowhere }, secret, [service(1, 1)], {
-    args: ['--metrics', `[::1]:${metrics}`, '--fingerprintResolverHost', '::1', '--fingerprintResolverPort', String(resolver), '--fingerprintResolverBasicAuth', password]
+  const at = host.includes(':') ? `[${host}]` : host
+  const provider = startProvider({ bootstrap: nowhere }, secret, [service(1, 1)], {
+    args: ['--metrics', `${at}:${metrics}`, '--fingerprintResolverHost', host, '--fingerprintResolverPort', String(resolver), '--fingerprintResolverBasicAuth', password]
   })
   const ask = async (port, target, authorization) => {
-    const answer = await fetch(`http://[::1]:${port}${target}`, { signal: AbortSignal.timeout(10000), headers: { connection: 'close', ...(authorization && { authorization }) } })
+    const answer = await fetch(`http://${at}:${port}${target}`, { signal: AbortSignal.timeout(10000), headers: { connection: 'close', ...(authorization && { authorization }) } })
     return [answer.status, await answer.text()]
   }
   await untilWorks(async () => assert.deepEqual(await ask(metrics, '/healthz'), [200, 'ok\n']))
   assert.equal((await ask(metrics, '/readyz'))[0], 503)
-  await lonely.line(/network is offline/)
+  await provider.line(/network is offline/)
   assert.equal((await ask(metrics, '/readyz'))[0], 503, 'nor once it has asked everybody')
   assert.deepEqual(await ask(resolver, '/health'), [200, '{"ok":true}'])
   assert.equal((await ask(resolver, '/all'))[0], 401)
   assert.deepEqual(await ask(resolver, '/all', `Basic ${Buffer.from(password).toString('base64')}`), [200, '[]'])
-  assert.equal(await lonely.stop(), 0)
-})
+  assert.equal(await provider.stop(), 0)
+}
+
+test('without a network it is alive and not ready', () => lonely('127.0.0.1'))
+test('the endpoints listen on IPv6 as well', { skip: noIpv6 }, () => lonely('::1'))

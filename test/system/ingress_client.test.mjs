@@ -6,7 +6,7 @@ import net from 'node:net'
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { after, before, test } from 'node:test'
-import { Process, freePair, freePort, newSecret, run, scratch, service, startDht, startGateway, startProvider, stopAll, untilWorks, within } from './harness.mjs'
+import { Process, freePair, freePort, newSecret, noIpv6, run, scratch, service, startDht, startGateway, startProvider, stopAll, untilWorks, within } from './harness.mjs'
 
 const files = scratch()
 const programs = []
@@ -35,8 +35,9 @@ async function startNginx () {
   writeFileSync(folder + '/www/page', 'a page\n')
   writeFileSync(folder + '/ask.js', script(ports.resolver))
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')
+  const both = (port, more = '') => ['127.0.0.1', ...(noIpv6 ? [] : ['[::1]'])].map((at) => `listen ${at}:${port}${more};`).join(' ')
   // The stream servers answer with the client they found.
-  const stream = (name, listen) => `server { ${listen}; js_preread main.ask; return "$true_client\\n"; access_log ${folder}/${name}.log found; }`
+  const stream = (name, listen) => `server { ${listen} js_preread main.ask; return "$true_client\\n"; access_log ${folder}/${name}.log found; }`
   writeFileSync(folder + '/nginx.conf', `
     load_module ${modules}/ngx_stream_module.so; load_module ${modules}/ngx_stream_js_module.so;
     daemon off; ${process.getuid() === 0 ? 'user root;' : ''} worker_processes 1; pid ${folder}/nginx.pid; error_log stderr warn;
@@ -45,7 +46,7 @@ async function startNginx () {
       ${temporary}
       log_format asked '$true_ip $true_port';
       server {
-        listen 127.0.0.1:${ports.web}; listen [::1]:${ports.web};
+        ${both(ports.web)}
         access_log ${folder}/http.log asked;
         root ${folder}/www;
         set $true_ip -; set $true_port -;
@@ -70,8 +71,8 @@ async function startNginx () {
     stream {
       js_path ${folder}; js_import main from ask.js; js_set $true_client main.client;
       log_format found '$protocol $true_client';
-      ${stream('tcp', `listen 127.0.0.1:${ports.stream}; listen [::1]:${ports.stream}`)}
-      ${stream('udp', `listen 127.0.0.1:${ports.stream} udp; listen [::1]:${ports.stream} udp`)}
+      ${stream('tcp', both(ports.stream))}
+      ${stream('udp', both(ports.stream, ' udp'))}
     }`)
   programs.push(new Process('nginx', ['-p', folder, '-c', folder + '/nginx.conf', '-e', 'stderr']))
 }
@@ -160,8 +161,8 @@ before(async () => {
   const policy = JSON.stringify({ ips: { '127.0.0.8': { labels: ['eight', 'eu'] } } })
   provider = startProvider(network, secret, services, { args: ['--fingerprintResolverPort', String(ports.resolver), '--ingressPolicy', policy] })
   await provider.line(/joined as provider/)
-  gateway = startGateway(network, secret, { args: ['--listen', '::'] })
-  for (const name of gates) await gateway.line(new RegExp(`(tcp|udp) \\[::\\]:${ports['gate_' + name]} open`))
+  gateway = startGateway(network, secret, { args: ['--listen', noIpv6 ? '0.0.0.0' : '::'] })
+  for (const name of gates) await gateway.line(new RegExp(`(tcp|udp) (\\[::\\]|0\\.0\\.0\\.0):${ports['gate_' + name]} open`))
 })
 
 after(async () => {
@@ -172,7 +173,14 @@ after(async () => {
   assert.deepEqual(statuses, [0, 0, [0, 0, 0]])
 })
 
-const clients = [['127.0.0.8', '127.0.0.1'], ['::1', '::1']]
+/** A test of clients over IPv4, and one of those over IPv6 with the IPv6 gates as well. */
+function testBoth (name, body) {
+  test(`${name}, over IPv4`, (t) => body(t, ['127.0.0.8', '127.0.0.1'], [4]))
+  test(`${name}, over IPv6 and between both`, { skip: noIpv6 }, async (t) => {
+    await body(t, ['127.0.0.8', '127.0.0.1'], [6])
+    await body(t, ['::1', '::1'], [4, 6])
+  })
+}
 
 async function logged (name, text) {
   await untilWorks(async () => assert.ok(existsSync(files.path(`nginx/${name}.log`)) && readFileSync(files.path(`nginx/${name}.log`), 'utf8').split('\n').includes(text), `no '${text}' in ${name}.log`), 10000)
@@ -191,43 +199,40 @@ async function converse (from, to, port, say) {
   return { port: local, text }
 }
 
-test('nginx logs the true client of a page (auth_request), IPv4 and IPv6 on both sides', async () => {
-  for (const [from, to] of clients) {
-    for (const gate of ['web4', 'web6']) {
-      const { port, text } = await converse(from, to, ports['gate_' + gate], 'GET /page HTTP/1.0\r\n\r\n')
-      assert.match(text, /a page/)
-      await logged('http', `${from} ${port}`)
-    }
+testBoth('nginx logs the true client of a page (auth_request)', async (t, [from, to], families) => {
+  for (const family of families) {
+    const { port, text } = await converse(from, to, ports['gate_web' + family], 'GET /page HTTP/1.0\r\n\r\n')
+    assert.match(text, /a page/)
+    await logged('http', `${from} ${port}`)
   }
 })
 
-test('nginx logs the true client of a TCP stream and of a UDP flow, IPv4 and IPv6 on both sides', async (t) => {
-  for (const [from, to] of clients) {
-    for (const gate of ['tcp4', 'tcp6']) {
-      const { port, text } = await converse(from, to, ports['gate_' + gate], 'hello\n')
-      assert.equal(text.trim(), `${from} ${port}`)
-      await logged('tcp', `TCP ${from} ${port}`)
-    }
-    for (const gate of ['udp4', 'udp6']) {
-      const socket = dgram.createSocket(from.includes(':') ? 'udp6' : 'udp4')
-      t.after(() => socket.close())
-      socket.bind(0, from)
-      await once(socket, 'listening')
-      const answer = once(socket, 'message')
-      socket.send('hello', ports['gate_' + gate], to)
-      const received = await within(answer, 10000)
-      assert.equal(received?.[0].toString().trim(), `${from} ${socket.address().port}`, gate)
-      await logged('udp', `UDP ${from} ${socket.address().port}`)
-    }
+testBoth('nginx logs the true client of a TCP stream', async (t, [from, to], families) => {
+  for (const family of families) {
+    const { port, text } = await converse(from, to, ports['gate_tcp' + family], 'hello\n')
+    assert.equal(text.trim(), `${from} ${port}`)
+    await logged('tcp', `TCP ${from} ${port}`)
   }
 })
 
-test('HAProxy (accept-proxy) knows the client, versions 1 and 2, IPv4 and IPv6', async () => {
-  for (const [from, to] of clients) {
-    for (const gate of ['ha1', 'ha2']) {
-      const { port, text } = await converse(from, to, ports['gate_' + gate], 'GET / HTTP/1.0\r\n\r\n')
-      assert.match(text, new RegExp(`client ${from} ${port} gate \\S+ ${ports['gate_' + gate]} id ${gate === 'ha2' ? '[0-9a-f]{32}' : '-?'}\\s*$`))
-    }
+testBoth('nginx logs the true client of a UDP flow', async (t, [from, to], families) => {
+  for (const family of families) {
+    const socket = dgram.createSocket(from.includes(':') ? 'udp6' : 'udp4')
+    t.after(() => socket.close())
+    socket.bind(0, from)
+    await once(socket, 'listening')
+    const answer = once(socket, 'message')
+    socket.send('hello', ports['gate_udp' + family], to)
+    const received = await within(answer, 10000)
+    assert.equal(received?.[0].toString().trim(), `${from} ${socket.address().port}`, `gate ${family}`)
+    await logged('udp', `UDP ${from} ${socket.address().port}`)
+  }
+})
+
+testBoth('HAProxy (accept-proxy) knows the client, versions 1 and 2', async (t, [from, to]) => {
+  for (const gate of ['ha1', 'ha2']) {
+    const { port, text } = await converse(from, to, ports['gate_' + gate], 'GET / HTTP/1.0\r\n\r\n')
+    assert.match(text, new RegExp(`client ${from} ${port} gate \\S+ ${ports['gate_' + gate]} id ${gate === 'ha2' ? '[0-9a-f]{32}' : '-?'}\\s*$`))
   }
 })
 
@@ -251,16 +256,14 @@ async function dig (gate, [from, to], ...options) {
   return stdout.trim()
 }
 
-test('dnsdist (PROXY v2) knows the client, over TCP and UDP, with labels and the gateway\'s key', async () => {
-  for (const client of clients) {
-    for (const options of [[], ['+tcp']]) {
-      const from = dnsdist.lines.length
-      assert.equal(await dig('dns', client, ...options), client[0])
-      const [, told] = await dnsdist.line(new RegExp(`asked by \\[?${client[0]}\\]?:\\d+ over ${options.length ? 'tcp' : 'udp'}(.*)$`), 5000, from)
-      assert.match(told, / e1=[0-9a-f]{64}( |$)/)
-      assert.match(told, / 05=[0-9a-f]{32}( |$)/)
-      assert.equal(/ e0=eight,eu( |$)/.test(told), client[0] === '127.0.0.8', told)
-    }
+testBoth('dnsdist (PROXY v2) knows the client, over TCP and UDP, with labels and the gateway\'s key', async (t, client) => {
+  for (const options of [[], ['+tcp']]) {
+    const from = dnsdist.lines.length
+    assert.equal(await dig('dns', client, ...options), client[0])
+    const [, told] = await dnsdist.line(new RegExp(`asked by \\[?${client[0]}\\]?:\\d+ over ${options.length ? 'tcp' : 'udp'}(.*)$`), 5000, from)
+    assert.match(told, / e1=[0-9a-f]{64}( |$)/)
+    assert.match(told, / 05=[0-9a-f]{32}( |$)/)
+    assert.equal(/ e0=eight,eu( |$)/.test(told), client[0] === '127.0.0.8', told)
   }
 })
 
