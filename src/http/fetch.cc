@@ -26,7 +26,7 @@ struct Target {
   std::string etag;
 };
 
-// One GET on its own small loop, every step under one deadline.
+// One GET on its own small loop, all of it under one deadline.
 template <class Stream>
 class Getter {
  public:
@@ -41,7 +41,6 @@ class Getter {
   }
 
   Expected<Fetched> run(Duration timeout) {
-    beast::get_lowest_layer(stream_).expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(timeout));
     resolver_.async_resolve(target_.host, target_.port, [this](beast::error_code error, auto found) {
       if (failed(error)) return;
       beast::get_lowest_layer(stream_).async_connect(found, [this](beast::error_code connect_error, auto) {

@@ -71,6 +71,15 @@ TEST(Http, AsksForChangesAndAnswersLate) {
   EXPECT_TRUE(second->unchanged);
 }
 
+TEST(Http, AServerThatHangsIsNotWaitedFor) {
+  SeededRng rng(1);
+  io::Loop loop(rng);  // does not run: connections are taken by the kernel alone
+  const auto server = Server::listen(loop, *io::SocketAddress::parse("127.0.0.1", 0), [](const Request&) { return Response{}; });
+  ASSERT_TRUE(server.ok());
+  const std::string url = "http://" + (*server)->local_address().to_string() + "/";
+  for (int i = 0; i < 10; ++i) EXPECT_EQ("cannot read " + url + ": no answer in time", fetch_url(url, 20ms).error().message);
+}
+
 // A client that says what it likes, or nothing.
 class RawClient {
  public:
