@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <list>
 #include <set>
+#include <vector>
 
 #include "app/child_process.h"
 #include "app/demo_services.h"
@@ -89,19 +90,18 @@ class Demo {
   }
 
   void start_members() {
-    const auto web_port = services_.free_port();
-    const auto echo_port = services_.free_port();
-    if (!web_port || !echo_port) {
+    const std::vector<uint16_t> gates = services_.free_ports(2);
+    if (gates.size() < 2) {
       say("demo", "no free port for the gates");
       failed_ = true;
       return stop();
     }
-    web_gate_ = fmt::format("127.0.0.1:{}", *web_port);
+    web_gate_ = fmt::format("127.0.0.1:{}", gates[0]);
     const std::string services = fmt::format(
         R"([{{"gatePort":{},"serviceHost":"127.0.0.1","servicePort":{},"protocol":"tcp"}},{{"gatePort":{},"serviceHost":"127.0.0.1","servicePort":{},"protocol":"tcp"}}])",
-        *web_port, services_.web_port(), *echo_port, services_.echo_port());
+        gates[0], services_.web_port(), gates[1], services_.echo_port());
     start("provider", {"provider", services, "--bootstrap", bootstrap_, "--statsIntervalMs", "1000"}, [](const LogLine&) {});
-    start("gateway", {"gateway", "--bootstrap", bootstrap_, "--statsIntervalMs", "1000"}, [this, echo = *echo_port](const LogLine& log) {
+    start("gateway", {"gateway", "--bootstrap", bootstrap_, "--statsIntervalMs", "1000"}, [this, echo = gates[1]](const LogLine& log) {
       if (log.component != "gate") return;
       const bool web = log.message.find(web_gate_ + " open") != std::string::npos;
       if (web) read_page();

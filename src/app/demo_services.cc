@@ -70,10 +70,16 @@ Expected<void> DemoServices::start() {
   return {};
 }
 
-std::optional<uint16_t> DemoServices::free_port() {
-  auto listener = io::tcp_listen(loop_, *io::SocketAddress::parse("127.0.0.1", 0), [](auto) {});
-  if (!listener) return std::nullopt;
-  return (*listener)->local_address().port();
+std::vector<uint16_t> DemoServices::free_ports(size_t count) {
+  std::vector<std::unique_ptr<io::TcpListener>> held;  // until all are known: a port given back is given again
+  std::vector<uint16_t> ports;
+  while (ports.size() < count) {
+    auto listener = io::tcp_listen(loop_, *io::SocketAddress::parse("127.0.0.1", 0), [](auto) {});
+    if (!listener) break;
+    ports.push_back((*listener)->local_address().port());
+    held.push_back(std::move(*listener));
+  }
+  return ports;
 }
 
 http::Response DemoServices::page(const http::Request& request) {

@@ -4,8 +4,8 @@
 #include <functional>
 #include <list>
 #include <memory>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "http/server.h"
 #include "io/tcp.h"
@@ -23,8 +23,8 @@ class DemoServices {
   std::string echo_address() const { return echo_->local_address().to_string(); }
   uint16_t web_port() const { return web_->local_address().port(); }
   uint16_t echo_port() const { return echo_->local_address().port(); }
-  /// A port of 127.0.0.1 that was free a moment ago.
-  std::optional<uint16_t> free_port();
+  /// Ports of 127.0.0.1 that were free a moment ago, all different; fewer than `count` where there are no more.
+  std::vector<uint16_t> free_ports(size_t count);
 
  private:
   class Echo;

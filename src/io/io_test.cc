@@ -9,6 +9,7 @@
 #include "io/resolver.h"
 #include "io/tcp.h"
 #include "support/descriptor_limit.h"
+#include "support/free_port.h"
 #include "support/ipv6.h"
 #include "support/log_lines.h"
 
@@ -134,14 +135,9 @@ TEST_F(Io, TcpHalfCloseLeavesTheOtherDirectionOpen) {
 }
 
 TEST_F(Io, TcpConnectReportsRefusalByName) {
-  uint16_t free_port = 0;
-  {
-    auto listener = *tcp_listen(loop, *SocketAddress::parse("127.0.0.1", 0), [](auto) {});
-    free_port = listener->local_address().port();
-  }
   std::string code;
-  auto connect =
-      tcp_connect(loop, "127.0.0.1", free_port, 5s, [&](Expected<std::unique_ptr<TcpSocket>> result) { code = result.error().code; });
+  const uint16_t nobody = hg::test::free_port(loop);
+  auto connect = tcp_connect(loop, "127.0.0.1", nobody, 5s, [&](Expected<std::unique_ptr<TcpSocket>> result) { code = result.error().code; });
   ASSERT_TRUE(loop.run_until([&] { return !code.empty(); }, 5s));
   EXPECT_EQ(code, "ECONNREFUSED");
 }

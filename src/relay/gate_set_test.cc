@@ -141,7 +141,7 @@ TEST_F(RelayTest, AUdpGateThatIsWithdrawnKeepsItsPortForItsFlowsOnly) {
 }
 
 TEST_F(RelayTest, AGateWhosePortIsTakenIsTriedAgain) {
-  const uint16_t port = free_port();
+  const uint16_t port = hg::test::free_port(loop_);
   auto taken = io::tcp_listen(loop_, loopback(port), [](auto) {});
   ASSERT_TRUE(taken);
   start();

@@ -10,6 +10,7 @@
 #include "io/tcp.h"
 #include "relay/gate_set.h"
 #include "relay/service_links.h"
+#include "support/free_port.h"
 #include "support/tunnel_pipe.h"
 #include "tunnel/node.h"
 
@@ -139,16 +140,11 @@ class RelayTest : public ::testing::Test {
     service_ = std::move(*listening);
   }
 
-  uint16_t free_port() {
-    auto listening = io::tcp_listen(loop_, loopback(0), [](auto) {});
-    return (*listening)->local_address().port();
-  }
-
   /// Gateway and provider of one TCP and one UDP service, joined by a pipe; returns when the gates listen.
   void start(tunnel::Limits limits = {}, const char* listen = "127.0.0.1", size_t gates = 2) {
     limits_ = limits;
-    tcp_port_ = free_port();
-    udp_port_ = free_port();
+    tcp_port_ = hg::test::free_port(loop_);
+    udp_port_ = hg::test::free_port(loop_);
     links_ = std::make_unique<ServiceLinks>(loop_, limits_);
     tunnel::NodeOptions gateway_options;
     gateway_options.gateway = true;

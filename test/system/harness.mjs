@@ -4,10 +4,11 @@ import { spawn, execFile } from 'node:child_process'
 import { once, EventEmitter } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import http from 'node:http'
-import net from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+
+export { freePair, freePort } from '../support/ports.mjs'
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
 export const binary = process.env.HYPERGATE_BINARY ?? path.join(root, 'build/release/hypergate')
@@ -140,39 +141,6 @@ export async function inTime (promise, ms, what) {
   let timer
   const late = new Promise((resolve, reject) => { timer = setTimeout(() => reject(new Error(`no ${what} in ${ms} ms`)), ms) })
   try { return await Promise.race([promise, late]) } finally { clearTimeout(timer) }
-}
-
-const given = new Set()
-
-// Free, and not given to this process before: what has not been opened yet would look free again.
-export async function freePort () {
-  for (;;) {
-    const port = await bindOnce(0)
-    if (given.has(port)) continue
-    given.add(port)
-    return port
-  }
-}
-
-/** The first of two in a row. */
-export async function freePair () {
-  for (;;) {
-    const first = await freePort()
-    const second = first + 1
-    if (given.has(second) || await bindOnce(second) === undefined) continue
-    given.add(second)
-    return first
-  }
-}
-
-// The port that was bound, and is free again; undefined: somebody has it.
-async function bindOnce (port) {
-  const server = net.createServer()
-  const bound = new Promise((resolve) => server.once('listening', () => resolve(server.address().port)).once('error', () => resolve()))
-  server.listen(port, '127.0.0.1')
-  const got = await bound
-  if (got !== undefined) await new Promise((resolve) => server.close(resolve))
-  return got
 }
 
 /** Stops them all, whatever becomes of each; resolves with their exit statuses: what went wrong for who had none, undefined for who was none. */

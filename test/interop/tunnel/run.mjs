@@ -14,6 +14,7 @@ import os from 'node:os'
 import path from 'node:path'
 import readline from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '../../support/ports.mjs'
 
 const here = path.dirname(fileURLToPath(import.meta.url))
 const words = process.argv.slice(2)
@@ -42,13 +43,6 @@ async function until (probe, what, ms = 60000) {
 
 function listening (server, ...where) {
   return new Promise((resolve, reject) => server.once('error', reject).listen(...where, () => resolve(server.address().port)))
-}
-
-async function freePort () {
-  const server = net.createServer()
-  const port = await listening(server, 0, '127.0.0.1')
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 // ── what is tunnelled ──
