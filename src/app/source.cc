@@ -31,7 +31,10 @@ Source::Source(const SourceKind& kind, std::string value)
             : http::is_url(value_) ? Form::kUrl
                                    : Form::kFile) {}
 
-std::string Source::name() const { return is_json(value_) ? std::string(kind_->option) + " (inline)" : value_; }
+std::string Source::name() const {
+  if (is_json(value_)) return std::string(kind_->option) + " (inline)";
+  return is_url() ? http::shown_url(value_) : value_;
+}
 
 Expected<Source::Look> Source::look() {
   if (known_ && !can_change()) return Look::kSame;
@@ -80,7 +83,7 @@ Expected<Source::Text> Source::read_url() {
 }
 
 Expected<void> Source::check(const std::string& text) const {
-  const std::string name = is_json(value_) ? kind_->option : std::string(kind_->option) + ": " + value_;
+  const std::string name = is_json(value_) ? kind_->option : std::string(kind_->option) + ": " + this->name();
   if (text.find_first_not_of(kBlanks) == std::string::npos) return Error{"BAD_VALUE", name + ": is empty; JSON is wanted"};
   return kind_->check == nullptr ? Expected<void>() : kind_->check(text, name);
 }

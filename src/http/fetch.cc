@@ -8,7 +8,10 @@
 #include <boost/url/url_view.hpp>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <optional>
+
+#include "http/encoding.h"
+#include "io/file_descriptor.h"
 
 namespace hg::http {
 
@@ -18,11 +21,13 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 using Response = beast::http::response<beast::http::string_body>;
 
-struct Target {
+struct Destination {
   std::string scheme;
   std::string host;
   std::string port;
+  std::string authority;  // as the Host field wants it: with a port that is not the scheme's
   std::string path;
+  std::string credentials;  // USER:PASSWORD, empty without
   std::string etag;
 };
 
@@ -30,13 +35,15 @@ struct Target {
 template <class Stream>
 class Getter {
  public:
-  Getter(asio::io_context& context, Stream& stream, const Target& target) : context_(context), stream_(stream), target_(target) {
+  Getter(asio::io_context& context, Stream& stream, const Destination& target) : context_(context), stream_(stream), target_(target) {
     parser_.body_limit(kMaxTextBytes);
     request_.method(beast::http::verb::get);
     request_.target(target.path);
-    request_.set(beast::http::field::host, target.host);
+    request_.set(beast::http::field::host, target.authority);
     request_.set(beast::http::field::user_agent, "hypergate");
     request_.set(beast::http::field::connection, "close");
+    if (!target.credentials.empty())
+      request_.set(beast::http::field::authorization, "Basic " + encode_base64(as_bytes(target.credentials)));
     if (!target.etag.empty()) request_.set(beast::http::field::if_none_match, target.etag);
   }
 
@@ -84,7 +91,7 @@ class Getter {
 
   asio::io_context& context_;
   Stream& stream_;
-  const Target& target_;
+  const Destination& target_;
   asio::ip::tcp::resolver resolver_{context_};
   beast::http::request<beast::http::empty_body> request_;
   beast::flat_buffer buffer_;
@@ -93,13 +100,13 @@ class Getter {
   bool done_ = false;
 };
 
-Expected<Fetched> get_plain(const Target& target, Duration timeout) {
+Expected<Fetched> get_plain(const Destination& target, Duration timeout) {
   asio::io_context context;
   beast::tcp_stream stream(context);
   return Getter<beast::tcp_stream>(context, stream, target).run(timeout);
 }
 
-Expected<Fetched> get_secure(const Target& target, Duration timeout) {
+Expected<Fetched> get_secure(const Destination& target, Duration timeout) {
   asio::io_context context;
   asio::ssl::context tls(asio::ssl::context::tls_client);
   tls.set_default_verify_paths();
@@ -110,9 +117,48 @@ Expected<Fetched> get_secure(const Target& target, Duration timeout) {
   return Getter<beast::ssl_stream<beast::tcp_stream>>(context, stream, target).run(timeout);
 }
 
+/// Throws nothing: without a descriptor or a thread left there is no loop or resolver to be had.
+Expected<Fetched> get(const Destination& target, Duration timeout) {
+  try {
+    return target.scheme == "https" ? get_secure(target, timeout) : get_plain(target, timeout);
+  } catch (const boost::system::system_error& failure) {
+    return Error{"EFETCH", failure.code().message()};
+  }
+}
+
+/// The library takes HOST:WORD/PATH as well, and begins its path with the word.
+std::optional<boost::urls::url_view> parse_url(const std::string& text) {
+  const auto url = boost::urls::parse_uri(text);
+  if (!url || url->host().empty() || !(url->encoded_path().empty() || url->encoded_path().front() == '/')) return std::nullopt;
+  return *url;
+}
+
+Destination destination_of(const boost::urls::url_view& url, const std::string& etag) {
+  Destination target{std::string(url.scheme()),
+                     std::string(url.host_address()),
+                     std::string(url.port()),
+                     std::string(url.encoded_host_and_port()),
+                     std::string(url.encoded_target()),
+                     {},
+                     etag};
+  if (target.port.empty()) target.port = target.scheme == "https" ? "443" : "80";
+  if (target.path.empty() || target.path.front() != '/') target.path.insert(0, "/");
+  if (url.has_userinfo()) target.credentials = url.user() + ":" + url.password();
+  return target;
+}
+
 }  // namespace
 
 bool is_url(const std::string& source) { return source.starts_with("http://") || source.starts_with("https://"); }
+
+std::string shown_url(const std::string& url) {
+  std::string shown = url.substr(0, url.find_first_of("?#"));
+  const size_t authority = shown.find("://") + 3;
+  // What is no URL may have been meant to have an '@' or a '/' in its password.
+  const size_t end = parse_url(url) ? shown.find('/', authority) : std::string::npos;
+  if (const size_t at = shown.rfind('@', end); at != std::string::npos) shown.erase(authority, at + 1 - authority);
+  return shown.size() < url.size() && url.find('?') != std::string::npos ? shown + "?…" : shown;
+}
 
 Expected<std::string> fetch_url(const std::string& url, Duration timeout) {
   auto fetched = fetch_url_since(url, {}, timeout);
@@ -121,14 +167,10 @@ Expected<std::string> fetch_url(const std::string& url, Duration timeout) {
 }
 
 Expected<Fetched> fetch_url_since(const std::string& url, const std::string& etag, Duration timeout) {
-  const auto parsed = boost::urls::parse_uri(url);
-  if (!parsed || parsed->host().empty()) return Error{"EFETCH", "'" + url + "' is not a URL; give http://HOST/PATH or https://HOST/PATH"};
-  Target target{std::string(parsed->scheme()), std::string(parsed->host_address()), std::string(parsed->port()),
-                std::string(parsed->encoded_target()), etag};
-  if (target.port.empty()) target.port = target.scheme == "https" ? "443" : "80";
-  if (target.path.empty() || target.path.front() != '/') target.path.insert(0, "/");
-  auto fetched = target.scheme == "https" ? get_secure(target, timeout) : get_plain(target, timeout);
-  if (!fetched) return Error{"EFETCH", "cannot read " + url + ": " + fetched.error().message};
+  const auto parsed = parse_url(url);
+  if (!parsed) return Error{"EFETCH", "'" + shown_url(url) + "' is not a URL; give http://HOST/PATH or https://HOST/PATH"};
+  auto fetched = get(destination_of(*parsed, etag), timeout);
+  if (!fetched) return Error{"EFETCH", "cannot read " + shown_url(url) + ": " + fetched.error().message};
   return fetched;
 }
 
@@ -138,13 +180,14 @@ Expected<std::string> read_text_file(const std::string& path) {
   if (status.type() == std::filesystem::file_type::not_found) return Error{"ENOENT", "cannot read '" + path + "': no such file"};
   if (std::filesystem::is_directory(status)) return Error{"EISDIR", "cannot read '" + path + "': it is a directory"};
   std::ifstream file(path, std::ios::binary);
-  if (!file) return Error{"EACCES", "cannot read '" + path + "': no permission"};
+  if (!file) return io::errno_error(errno, "cannot read '" + path + "'");
   std::string text;
   char block[65536];
   while (file.read(block, sizeof block) || file.gcount() > 0) {
     text.append(block, static_cast<size_t>(file.gcount()));
     if (text.size() > kMaxTextBytes) return Error{"EFBIG", "cannot read '" + path + "': larger than 16 MiB"};
   }
+  if (file.bad()) return io::errno_error(errno, "cannot read '" + path + "'");
   return text;
 }
 

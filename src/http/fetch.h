@@ -11,7 +11,10 @@ namespace hg::http {
 inline constexpr size_t kMaxTextBytes = 16 << 20;
 
 bool is_url(const std::string& source);
-/// Blocking; follows no redirects; https is verified against the system's certificates. Errors are one line naming the URL.
+/// For people and logs: without what may be secret in it, which is user, password, query and fragment.
+std::string shown_url(const std::string& url);
+/// Blocking; follows no redirects; https is verified against the system's certificates; http://USER:PASSWORD@HOST is sent as Basic
+/// credentials. Errors are one line naming the URL as it is shown.
 Expected<std::string> fetch_url(const std::string& url, Duration timeout = 10s);
 
 struct Fetched {

@@ -71,6 +71,42 @@ TEST(Http, AsksForChangesAndAnswersLate) {
   EXPECT_TRUE(second->unchanged);
 }
 
+TEST(Http, AUrlsCredentialsAndPortAreSentAndNotShown) {
+  SeededRng rng(1);
+  io::Loop loop(rng);
+  std::map<std::string, std::string> heard;
+  const auto server = Server::listen(loop, *io::SocketAddress::parse("127.0.0.1", 0), [&](const Request& request) {
+    heard = request.headers;
+    Response response;
+    response.status = 401;
+    return response;
+  });
+  ASSERT_TRUE(server.ok());
+  const std::string at = (*server)->local_address().to_string();
+  std::string said;
+  loop.run_blocking([&] { said = fetch_url("http://bob:hunter%202@" + at + "/a?token=t").error().message; }, [] {});
+  ASSERT_TRUE(loop.run_until([&] { return !said.empty(); }, 20s));
+  EXPECT_EQ("cannot read http://" + at + "/a?…: status 401", said);
+  EXPECT_EQ("Basic Ym9iOmh1bnRlciAy", heard["authorization"]);
+  EXPECT_EQ(at, heard["host"]);
+}
+
+TEST(Http, AUrlIsShownWithoutWhatMayBeSecret) {
+  EXPECT_EQ("http://[::1]:80/a/b@c", shown_url("http://[::1]:80/a/b@c"));
+  EXPECT_EQ("https://host/a", shown_url("https://user@host/a#x"));
+  EXPECT_EQ("https://host/a?…", shown_url("https://u:p@host/a?q@r#x"));
+  EXPECT_EQ("http://host/", shown_url("http://user:pa/ss@host/"));
+  EXPECT_EQ("http://", shown_url("http://"));
+  EXPECT_EQ(std::string::npos, fetch_url("http://user:pa ss@host/").error().message.find("ss"));
+}
+
+TEST(Http, WithoutADescriptorOrAThreadAUrlCannotBeRead) {
+  const hg::test::DescriptorLimit none(0);
+  EXPECT_EQ("cannot read http://127.0.0.1:1/: Too many open files", fetch_url("http://127.0.0.1:1/").error().message);
+  EXPECT_EQ("cannot read https://127.0.0.1:1/: Too many open files", fetch_url("https://127.0.0.1:1/").error().message);
+  EXPECT_EQ("cannot read '/dev/null': Too many open files", read_text_file("/dev/null").error().message);
+}
+
 TEST(Http, AServerThatHangsIsNotWaitedFor) {
   SeededRng rng(1);
   io::Loop loop(rng);  // does not run: connections are taken by the kernel alone
