@@ -12,6 +12,7 @@
 #include "support/free_port.h"
 #include "support/ipv6.h"
 #include "support/log_lines.h"
+#include "support/own_network.h"
 
 namespace hg::io {
 namespace {
@@ -137,9 +138,49 @@ TEST_F(Io, TcpHalfCloseLeavesTheOtherDirectionOpen) {
 TEST_F(Io, TcpConnectReportsRefusalByName) {
   std::string code;
   const uint16_t nobody = hg::test::free_port(loop);
-  auto connect = tcp_connect(loop, "127.0.0.1", nobody, 5s, [&](Expected<std::unique_ptr<TcpSocket>> result) { code = result.error().code; });
+  auto connect =
+      tcp_connect(loop, "127.0.0.1", nobody, 5s, [&](Expected<std::unique_ptr<TcpSocket>> result) { code = result.error().code; });
   ASSERT_TRUE(loop.run_until([&] { return !code.empty(); }, 5s));
   EXPECT_EQ(code, "ECONNREFUSED");
+}
+
+// The kernel has no other port to give than the one that is asked for.
+TEST_F(Io, AServiceThatIsDownIsNotMistakenForItself) {
+  const auto nobody = *SocketAddress::parse("127.0.0.1", 45000);
+  const bool allowed = hg::test::in_own_network("45000 45001", [&] {
+    Loop own(rng);
+    for (int i = 0; i < 10; ++i) {
+      std::string code;
+      const auto done = [&](Expected<std::unique_ptr<TcpSocket>> result) { code = result ? "connected" : result.error().code; };
+      const auto connect = tcp_connect(own, nobody, 5s, done);
+      ASSERT_TRUE(own.run_until([&] { return !code.empty(); }, 5s));
+      EXPECT_EQ("ECONNREFUSED", code);
+      EXPECT_TRUE(tcp_listen(own, nobody, [](auto) {})) << "the port is free";
+      const auto flow = udp_connect(own, nobody);
+      ASSERT_TRUE(flow);
+      EXPECT_EQ(45001, (*flow)->local_address().port());
+      EXPECT_TRUE(udp_bind(own, nobody));
+    }
+  });
+  if (!allowed) GTEST_SKIP() << "no network namespaces here";
+}
+
+TEST_F(Io, AnUrgentByteStaysInTheStream) {
+  EchoSide server;
+  auto listener = *tcp_listen(loop, *SocketAddress::parse("127.0.0.1", 0), [&](std::unique_ptr<TcpSocket> socket) {
+    server.socket = std::move(socket);
+    server.socket->set_handler(&server);
+    server.socket->watch_read(true);
+  });
+  const SocketAddress at = listener->local_address();
+  const FileDescriptor client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(0, ::connect(client.get(), at.data(), at.size()));
+  ASSERT_EQ(3, ::send(client.get(), "abc", 3, 0));
+  ASSERT_EQ(1, ::send(client.get(), "!", 1, MSG_OOB));
+  ASSERT_EQ(3, ::send(client.get(), "def", 3, 0));
+  ASSERT_EQ(0, ::shutdown(client.get(), SHUT_WR));
+  ASSERT_TRUE(loop.run_until([&] { return server.ended; }, 5s));
+  EXPECT_EQ("abc!def", server.got);
 }
 
 /// A Unix listener whose backlog of two is full.

@@ -21,18 +21,18 @@ Expected<FileDescriptor> open_socket(const SocketAddress& address) {
   return fd;
 }
 
-SocketAddress bound_address(int fd) {
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length);
-  return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length);
+Expected<FileDescriptor> open_connected(const SocketAddress& address) {
+  auto fd = open_socket(address);
+  if (!fd) return fd.error();
+  if (::connect(fd->get(), address.data(), address.size()) != 0) return errno_error(errno, "cannot reach UDP " + address.to_string());
+  return fd;
 }
 
 class KernelLocalUdp final : public LocalUdp {
  public:
   KernelLocalUdp(Loop& loop, FileDescriptor fd)
       : loop_(loop),
-        bound_(bound_address(fd.get())),
+        bound_(local_end(fd.get())),
         on_all_addresses_(is_wildcard(bound_)),
         arrived_at_(bound_),
         watch_(
@@ -124,9 +124,13 @@ Expected<std::unique_ptr<LocalUdp>> udp_bind(Loop& loop, const SocketAddress& ad
 }
 
 Expected<std::unique_ptr<LocalUdp>> udp_connect(Loop& loop, const SocketAddress& address) {
-  auto fd = open_socket(address);
+  auto fd = open_connected(address);
   if (!fd) return fd.error();
-  if (::connect(fd->get(), address.data(), address.size()) != 0) return errno_error(errno, "cannot reach UDP " + address.to_string());
+  if (is_own_peer(fd->get())) {
+    auto another = open_connected(address);  // while the first still has that port
+    if (!another) return another.error();
+    *fd = std::move(*another);
+  }
   return std::unique_ptr<LocalUdp>(std::make_unique<KernelLocalUdp>(loop, std::move(*fd)));
 }
 

@@ -133,4 +133,23 @@ size_t SocketAddress::hash() const {
   return std::hash<std::string_view>{}(address)*31 + port();
 }
 
+SocketAddress local_end(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length);
+}
+
+SocketAddress remote_end(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length);
+}
+
+bool is_own_peer(int fd) {
+  const SocketAddress local = local_end(fd);
+  return local.port() != 0 && local == remote_end(fd);
+}
+
 }  // namespace hg::io

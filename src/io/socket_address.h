@@ -39,4 +39,11 @@ class SocketAddress {
   socklen_t length_ = 0;
 };
 
+/// Of a socket's two ends; empty where it has none.
+SocketAddress local_end(int fd);
+SocketAddress remote_end(int fd);
+/// True of a socket that is connected to itself: to an address of this machine where nobody was, from that very port, which the kernel is
+/// free to give (for TCP it is a simultaneous open, RFC 9293 section 3.5).
+bool is_own_peer(int fd);
+
 }  // namespace hg::io

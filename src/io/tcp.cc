@@ -29,6 +29,7 @@ void set_option(int fd, int level, int name, int value) { setsockopt(fd, level, 
 void set_stream_options(int fd, int family) {
   if (family == AF_UNIX) return;
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);  // an urgent byte is a byte of the stream (RFC 6093)
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleSeconds);
   set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalSeconds);
@@ -42,11 +43,10 @@ int pending_error(int fd) {
   return number;
 }
 
-SocketAddress bound_address(int fd) {
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
-  return SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length);
+/// Closing sends what was written no more, and resets the other end.
+void set_reset_on_close(int fd) {
+  const linger abort{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
 }
 
 class KernelTcpSocket final : public TcpSocket {
@@ -95,11 +95,8 @@ class KernelTcpSocket final : public TcpSocket {
     return ::ioctl(watch_->fd(), SIOCOUTQ, &bytes) == 0 ? static_cast<size_t>(bytes) : 0;
   }
   void shutdown_write() override { ::shutdown(watch_->fd(), SHUT_WR); }
-  void reset_on_close() override {
-    const linger abort{1, 0};
-    setsockopt(watch_->fd(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
-  }
-  SocketAddress local_address() const override { return bound_address(watch_->fd()); }
+  void reset_on_close() override { set_reset_on_close(watch_->fd()); }
+  SocketAddress local_address() const override { return local_end(watch_->fd()); }
   SocketAddress remote_address() const override { return remote_; }
 
  private:
@@ -125,7 +122,7 @@ class KernelTcpListener final : public TcpListener {
   }
   ~KernelTcpListener() override { *alive_ = false; }
 
-  SocketAddress local_address() const override { return bound_address(watch_.fd()); }
+  SocketAddress local_address() const override { return local_end(watch_.fd()); }
 
  private:
   void accept_ready() {
@@ -194,8 +191,13 @@ class AddressConnect final : public TcpConnect {
   }
   void completed() {
     watch_->watch_write(false);
-    if (const int number = pending_error(watch_->fd()); number != 0)
-      return finish(errno_error(number, "connect to " + address_.to_string()));
+    int number = pending_error(watch_->fd());
+    if (number == 0 && is_own_peer(watch_->fd())) {
+      set_reset_on_close(watch_->fd());
+      watch_.reset();  // the port is the service's
+      number = ECONNREFUSED;
+    }
+    if (number != 0) return finish(errno_error(number, "connect to " + address_.to_string()));
     finish(std::unique_ptr<TcpSocket>(std::make_unique<KernelTcpSocket>(std::move(watch_), address_)));
   }
   void finish(Expected<std::unique_ptr<TcpSocket>> result) {
