@@ -67,22 +67,39 @@ bool RouteTable::set_filter(GateFilter filter) {
   });
 }
 
-bool RouteTable::put(const PublicKey& provider, const Service& service, TimePoint now) {
-  Entries& entries = table_[key_of(service)];
-  auto entry = std::find_if(entries.begin(), entries.end(),
-                            [&](const Entry& e) { return e.service_host == service.service_host && e.tags == service.tags; });
-  if (entry == entries.end()) entry = entries.insert(entries.end(), Entry{service.service_host, service.tags, {}});
-  auto route = std::find_if(entry->routes.begin(), entry->routes.end(), [&](const Route& r) { return r.provider == provider; });
-  const bool is_new = route == entry->routes.end();
-  if (is_new) {
-    uint64_t turn = std::numeric_limits<uint64_t>::max();
-    for (const Route& other : entry->routes) turn = std::min(turn, other.turn);
-    Route fresh;
-    fresh.provider = provider;
-    fresh.turn = entry->routes.empty() ? 0 : turn;
-    route = entry->routes.insert(entry->routes.end(), std::move(fresh));
-    ++routes_;
+RouteTable::Route* RouteTable::route_of(const PublicKey& provider, const Service& service) {
+  const auto found = table_.find(key_of(service));
+  if (found == table_.end()) return nullptr;
+  for (Entry& entry : found->second) {
+    if (!entry.is_of(service)) continue;
+    for (Route& route : entry.routes)
+      if (route.provider == provider) return &route;
   }
+  return nullptr;
+}
+
+RouteTable::Route* RouteTable::add_route(const PublicKey& provider, const Service& service) {
+  Entries& entries = table_[key_of(service)];
+  // It comes with the turn of who is next: all that share the load, whatever their tags.
+  std::optional<uint64_t> next;
+  for (const Entry& entry : entries) {
+    if (entry.service_host != service.service_host) continue;
+    for (const Route& other : entry.routes) next = std::min(next.value_or(other.turn), other.turn);
+  }
+  auto entry = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.is_of(service); });
+  if (entry == entries.end()) entry = entries.insert(entries.end(), Entry{service.service_host, service.tags, {}});
+  Route& fresh = entry->routes.emplace_back();
+  fresh.provider = provider;
+  fresh.turn = next.value_or(0);
+  ++routes_;
+  return &fresh;
+}
+
+bool RouteTable::put(const PublicKey& provider, const Service& service, TimePoint now) {
+  Route* route = route_of(provider, service);
+  const bool is_new = route == nullptr;
+  if (is_new && routes_ >= kMaxRoutes) return false;
+  if (is_new) route = add_route(provider, service);
   const bool moved = route->service_port != service.service_port;
   route->service_port = service.service_port;
   route->early = service.early;
@@ -99,15 +116,13 @@ bool RouteTable::put(const PublicKey& provider, const Service& service, TimePoin
 
 bool RouteTable::update(const PublicKey& provider, const Advertisement& advertisement, TimePoint now) {
   const auto listed = [&](const GateKey& gate, const Entry& entry) {
-    return std::any_of(advertisement.routes.begin(), advertisement.routes.end(), [&](const Service& service) {
-      return key_of(service) == gate && service.service_host == entry.service_host && service.tags == entry.tags && filter_.passes(service);
-    });
+    return std::any_of(advertisement.routes.begin(), advertisement.routes.end(),
+                       [&](const Service& service) { return key_of(service) == gate && entry.is_of(service) && filter_.passes(service); });
   };
   bool changed = drop_routes(
       [&](const GateKey& gate, const Entry& entry, const Route& route) { return route.provider == provider && !listed(gate, entry); });
   for (const Service& service : advertisement.routes) {
-    if (routes_ >= kMaxRoutes || !filter_.passes(service)) continue;
-    if (put(provider, service, now)) changed = true;
+    if (filter_.passes(service) && put(provider, service, now)) changed = true;
   }
   return changed;
 }

@@ -108,9 +108,12 @@ class RouteTable {
     std::string service_host;
     std::string tags;
     std::vector<Route> routes;
+    bool is_of(const Service& service) const { return service_host == service.service_host && tags == service.tags; }
   };
   using Entries = std::vector<Entry>;
 
+  Route* route_of(const PublicKey& provider, const Service& service);
+  Route* add_route(const PublicKey& provider, const Service& service);
   bool put(const PublicKey& provider, const Service& service, TimePoint now);
   template <class Drop>
   bool drop_routes(Drop&& drop);

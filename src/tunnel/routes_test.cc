@@ -194,6 +194,33 @@ TEST(RouteTable, SharesTheLoadAndGivesSlowProvidersLess) {
   EXPECT_GT(turns[key(2)], 5);
 }
 
+TEST(RouteTable, AProviderThatComesLaterSharesTheLoadWhateverItsTags) {
+  RouteTable table({}, 2min);
+  const GateKey gate{80, Protocol::kTcp};
+  table.update(key(1), offer({tcp(80)}), kStart);
+  for (int i = 0; i < 10'000; ++i) table.pick(gate, kStart, {});
+  table.update(key(2), offer({tcp(80, "web", "other tags")}), kStart);
+  std::map<PublicKey, int> turns;
+  for (int i = 0; i < 100; ++i) ++turns[table.pick(gate, kStart, {})->provider];
+  EXPECT_EQ(50, turns[key(1)]);
+  EXPECT_EQ(50, turns[key(2)]);
+}
+
+TEST(RouteTable, AFullOneTakesNoNewRoutesButWhatChangesOfThoseItHas) {
+  RouteTable table({}, 2min);
+  std::vector<Service> services;
+  for (size_t port = 1; port <= kMaxServices; ++port) services.push_back(tcp(static_cast<uint16_t>(port)));
+  for (uint8_t provider = 1; table.size() < RouteTable::kMaxRoutes; ++provider) table.update(key(provider), offer(services), kStart);
+  table.update(key(200), offer({tcp(60'000)}), kStart);
+  EXPECT_EQ(RouteTable::kMaxRoutes, table.size());
+  EXPECT_FALSE(table.has({60'000, Protocol::kTcp}));
+  for (Service& service : services) service.ingress_policy = R"({"defaults":{"allow":false}})";
+  table.update(key(1), offer(services), kStart);
+  const auto policy = table.policy_of({80, Protocol::kTcp}, "web", key(1));
+  ASSERT_TRUE(policy);
+  EXPECT_NE(nullptr, *policy);
+}
+
 TEST(RouteTable, PassesOverAProviderThatJustFailedUnlessItIsTheOnlyOne) {
   RouteTable table({}, 2min);
   const GateKey gate{80, Protocol::kTcp};
