@@ -99,6 +99,52 @@ TEST_F(AbortTest, AClientThatTakesNothingIsResetAllTheSame) {
   EXPECT_TRUE(c->reset);
 }
 
+// The gateway has all of it, its end as well, when the connection to the provider is lost.
+TEST_F(AbortTest, AWholeAnswerOutlivesTheConnectionToItsProvider) {
+  start();
+  auto c = joined();
+  c->pause();
+  service().send_pattern(1'000'000);
+  service().end();
+  ASSERT_TRUE(wait([&] { return gateway_->counters().bytes_from_peers == 1'000'000; }));
+  wait([] { return false; }, 100ms);  // its end comes behind it
+  provider_end_->destroy();
+  ASSERT_TRUE(wait([&] { return gateway_->counters().channels_open == 0; }));
+  c->resume();
+  ASSERT_TRUE(wait([&] { return c->ended || c->reset; }));
+  EXPECT_FALSE(c->reset);
+  EXPECT_TRUE(c->holds_pattern(1'000'000)) << c->in.size();
+}
+
+TEST_F(AbortTest, AnAnswerCutShortByALostConnectionArrivesAsFarAsItCameAndIsReset) {
+  start();
+  auto c = joined();
+  c->pause();
+  service().send_pattern(1'000'000);
+  ASSERT_TRUE(wait([&] { return gateway_->counters().bytes_from_peers == 1'000'000; }));
+  provider_end_->destroy();
+  ASSERT_TRUE(wait([&] { return gateway_->counters().channels_open == 0; }));
+  c->resume();
+  ASSERT_TRUE(wait([&] { return c->ended || c->reset; }));
+  EXPECT_TRUE(c->reset);
+  EXPECT_TRUE(c->holds_pattern(1'000'000)) << c->in.size();
+}
+
+TEST_F(AbortTest, AWholeUploadOutlivesTheConnectionToItsGateway) {
+  start();
+  auto c = joined();
+  service().pause();
+  c->send_pattern(1'000'000);
+  c->end();
+  ASSERT_TRUE(wait([&] { return provider_->counters().bytes_from_peers == 1'000'000; }));
+  wait([] { return false; }, 100ms);  // its end comes behind it
+  gateway_end_->destroy();
+  ASSERT_TRUE(wait([&] { return provider_->counters().channels_open == 0; }));
+  service().resume();
+  ASSERT_TRUE(wait([&] { return service().ended || service().reset; }));
+  EXPECT_TRUE(service().holds_pattern(1'000'000)) << service().in.size();
+}
+
 // The provider learns of the reset from a write, while the path takes no more of what it has to read.
 class AnswerLeftTest : public AbortTest, public ::testing::WithParamInterface<bool> {
  protected:

@@ -8,7 +8,7 @@
 //   limited client (gateway): reads and writes wait for the bucket's turns; what waits is bounded by the channel's window, or, towards
 //   peers without windows, by the burst: beyond it the channel is dropped
 //   closed by the peer ─▶ queue written (LeftBehind bounds what waits in it) ─▶ FIN ─▶ what still comes is
-//   thrown away, up to kLingerTime ─▶ done;  aborted there ─▶ queue written ─▶ Farewell: RST ─▶ done
+//   thrown away, up to kLingerTime ─▶ done;  aborted there, or the peer lost ─▶ queue written ─▶ Farewell: RST ─▶ done
 //   socket broken ─▶ Channel::close() without end(): an abort there, too. Where a write finds it, what came before can still be read
 //
 // Owned by a LinkSet. One thread.
@@ -102,7 +102,7 @@ class TcpLink final : public Link, public tunnel::ChannelHandler, private io::Tc
   bool remote_ended_ = false;
   bool fin_sent_ = false;
   bool closing_ = false;     // the channel is gone, the queue is not
-  bool aborted_ = false;     // closing_, and the peer's socket broke
+  bool aborted_ = false;     // closing_, and the peer's socket broke, or the peer is lost before its end
   bool unwritable_ = false;  // broken, not read to its end
   bool cut_short_ = false;   // unwritable_, and no end was received
   bool finished_ = false;

@@ -8,17 +8,16 @@ namespace hg::relay {
 void TcpLink::on_channel_closed(tunnel::CloseReason reason) {
   if (finished_) return;
   using tunnel::CloseReason;
+  const bool lost = reason == CloseReason::kPeerLost;
   // A gateway's client that has ended may be gone since, and nobody reads what the service still says.
-  const bool unheard = is_service_ && reason == CloseReason::kRemote && channel_->credited() && !local_ended_;
+  const bool unheard = is_service_ && !local_ended_ && (lost || (reason == CloseReason::kRemote && channel_->credited()));
   channel_.reset();
-  aborted_ = reason == CloseReason::kAborted || unheard;
-  const bool orderly = aborted_ || reason == CloseReason::kRemote || (reason == CloseReason::kStopping && remote_ended_);
+  aborted_ = reason == CloseReason::kAborted || unheard || (lost && !remote_ended_);
+  const bool orderly = aborted_ || lost || reason == CloseReason::kRemote || (reason == CloseReason::kStopping && remote_ended_);
   if (socket_ == nullptr || unwritable_) return finish();
   if (!orderly) {
     // What was relayed may be cut short: the client must not take it for a whole answer.
-    if (reason == CloseReason::kPeerLost || reason == CloseReason::kProtocol || reason == CloseReason::kDenied ||
-        reason == CloseReason::kStopping)
-      socket_->reset_on_close();
+    if (reason == CloseReason::kProtocol || reason == CloseReason::kDenied || reason == CloseReason::kStopping) socket_->reset_on_close();
     return finish();
   }
   closing_ = true;

@@ -51,10 +51,14 @@ Expected<void> UdpLink::open_next() {
     socket_->on_refused([this] { service_refused(); });
     flow_ended();
     follow(announce_flow(context_, request_, channel_->id(), socket_->local_address(), address));
-    header_ = tunnel::make_proxy_header(request_.service.proxy_header, tunnel::Protocol::kUdp, request_.fingerprint, request_.gateway);
+    introduce();
     return {};
   }
   return failure;
+}
+
+void UdpLink::introduce() {
+  header_ = tunnel::make_proxy_header(request_.service.proxy_header, tunnel::Protocol::kUdp, request_.fingerprint, request_.gateway);
 }
 
 Expected<std::unique_ptr<io::LocalUdp>> UdpLink::open(const io::SocketAddress& address) {
@@ -88,6 +92,7 @@ void UdpLink::service_refused() {
   if (finished_) return;
   if (next_ >= addresses_.size()) {
     unproven_ = true;
+    introduce();  // the one that listens next has not heard who this is
     return request_.health->note_refused(context_.loop.now(), "nothing listens on its UDP port");
   }
   const std::vector<Bytes> unheard = unheard_.take();

@@ -66,6 +66,7 @@ class UdpLink final : public Link, public tunnel::ChannelHandler {
   void resolved(Expected<std::vector<io::SocketAddress>> addresses);
   Expected<void> open_next();
   Expected<std::unique_ptr<io::LocalUdp>> open(const io::SocketAddress& address);
+  void introduce();
   bool make_room(const Error& failure);
   void from_service(ByteView data);
   void service_refused();
@@ -81,7 +82,7 @@ class UdpLink final : public Link, public tunnel::ChannelHandler {
   size_t next_ = 0;                           // the first of them that was not tried
   DatagramQueue unheard_{kMaxUnheard, kMaxUnheardBytes};
   std::unique_ptr<io::LocalUdp> socket_;
-  Bytes header_;  // before the first datagram, or each
+  Bytes header_;  // before the first datagram, or each; empty once a service has it
   std::unique_ptr<tunnel::Channel> channel_;
   DatagramQueue early_;
   bool unproven_ = true;  // nothing came from the service yet, or since it refused

@@ -188,6 +188,29 @@ TEST_F(UdpServiceOfSeveralAddresses, HearsWhoTheClientIsAtTheAddressThatAnswers)
   EXPECT_EQ('x', heard_[0].back());
 }
 
+TEST_F(UdpServiceOfSeveralAddresses, HearsWhoTheClientIsWhenItComesBack) {
+  serve({"127.0.0.1"});
+  provider_->provider()->set_services({{udp_port_, "name", udp_service_port_, Protocol::kUdp, {}, {}, tunnel::ProxyHeader::kV2}});
+  client_->send(as_bytes("x"));
+  ASSERT_TRUE(wait([&] { return heard_.size() == 1; }, 5s));
+  EXPECT_GT(heard_[0].size(), 16u);
+  const auto health = [this] { return provider_->provider()->health(provider_->provider()->services().back()); };
+  for (int times = 0; times < 2; ++times) {
+    udp_service_.reset();
+    client_->send(as_bytes("refused"));
+    ASSERT_TRUE(wait([&] { return health().refused == static_cast<uint64_t>(times) + 1; }));
+    udp_service_ = std::move(*io::udp_bind(loop_, loopback(udp_service_port_)));
+    heard_.clear();
+    udp_service_->set_handler([this](const io::SocketAddress&, ByteView data) { heard_.push_back(to_bytes(data)); });
+    client_->send(as_bytes("y"));
+    ASSERT_TRUE(wait([&] { return heard_.size() == 1; }));
+    EXPECT_GT(heard_[0].size(), 16u) << "without the PROXY header";
+    client_->send(as_bytes("z"));
+    ASSERT_TRUE(wait([&] { return heard_.size() == 2; }));
+    EXPECT_EQ("z", as_text(heard_[1])) << "it knows";
+  }
+}
+
 TEST_F(UdpServiceOfSeveralAddresses, IsNotLeftOnceItHasAnswered) {
   serve({"127.0.0.1", "127.0.0.2"});
   FlowCollector observer;
