@@ -126,14 +126,14 @@ class Connector final : public Attempt {
   std::deque<Endpoint> known_relays_;
   std::deque<Endpoint> candidates_;
   std::set<Endpoint> tried_;
-  std::vector<Endpoint> answered_by_;  // for the relay cache
+  std::vector<Endpoint> answered_by_;       // for the relay cache
+  std::shared_ptr<PunchSocket> via_owner_;  // outlives requests_: those over its socket would fail when it goes
   std::vector<dht::RequestHandle> requests_;
   size_t running_ = 0;
   size_t parallel_ = kParallel;
   size_t attempts_ = 0;
   bool trying_relays_ = false;
   bool finding_ = false;
-  std::shared_ptr<PunchSocket> via_owner_;
 
   std::optional<Reached> reached_;
   noise::SessionKeys keys_;

@@ -389,6 +389,24 @@ TEST_F(Peers, TheSocketOfAnEarlyPacketStays) {
   EXPECT_TRUE(watched.expired());
 }
 
+TEST_F(Peers, AnAttemptOverASocketThatIsGoneMayBeGivenUp) {
+  Peer& b = net_.add_open();
+  ASSERT_TRUE(net_.settle());
+  Context context(b.runtime, b.node, b.mux);
+  auto of_a_session = context.punch_sockets.open();
+  ConnectOptions options;
+  options.key_pair = key(99);
+  options.via = DirectPath{&of_a_session->socket(), {0x09090909, 1234}};  // nobody answers there
+  int called = 0;
+  auto attempt = std::make_unique<Connector>(context, key(1).public_key, std::move(options), [&](auto) { called++; });
+  of_a_session.reset();
+  net_.world.run_for(2500ms);  // nothing else is under way by now
+  EXPECT_EQ(called, 0);
+  attempt.reset();
+  net_.world.run_for(1s);
+  EXPECT_EQ(called, 0);
+}
+
 TEST_F(Peers, ReachableAgainAfterItsAddressChanged) {
   Peer& a = net_.add_open();
   sim::Host& host = *net_.hosts.back();
