@@ -32,7 +32,7 @@ void Mover::on_timer() {
   if (!attempt_) return begin();
   if (attempt_->stage() != peer::Attempt::Stage::kSearching) return;
   attempt_.reset();
-  begin();
+  pause();  // others may be waiting for their turn
 }
 
 void Mover::begin() {

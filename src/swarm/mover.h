@@ -6,8 +6,9 @@
 //     └── answering, direct ── failed ┘
 //
 // Trying is an ordinary connect to the peer's key, with all that is known of NATs. An attempt that the peer has not answered is given up
-// soon and begun anew, so that one begun while the network was away does not last longer than that. Once a path is being proven an
-// attempt is never given up: the peer may have moved to it. Owned by the swarm's link; destroying it ends the attempt. One thread.
+// soon and begun anew after the pause, so that one begun while the network was away does not last longer than that, and other connections
+// get their turn. Once a path is being proven an attempt is never given up: the peer may have moved to it. Owned by the swarm's link;
+// destroying it ends the attempt. One thread.
 #pragma once
 
 #include <functional>

@@ -283,6 +283,33 @@ TEST_P(MovesBySeed, WhateverHappensEveryByteArrivesOnce) {
 }
 INSTANTIATE_TEST_SUITE_P(Seeds, MovesBySeed, ::testing::Range<uint64_t>(1, 41));
 
+TEST_F(Moves, DeadNeighboursDoNotTakeEveryTurn) {
+  a_ = &add(Place::kConsistent, 1);
+  b_ = &add(Place::kConsistent, 2);
+  std::vector<sim::Host*> doomed;
+  for (uint8_t i = 0; i < 12; ++i) {  // more than may be sought at a time
+    Peer& peer = net_.add_open();
+    doomed.push_back(net_.hosts.back());
+    members_.push_back(std::make_unique<Member>(peer, key(static_cast<uint8_t>(10 + i))));
+    members_.back()->movable = true;
+    members_.back()->greeting.clear();
+  }
+  ASSERT_TRUE(net_.settle());
+  for (auto& member : members_) member->join(topic(1));
+  const size_t others = members_.size() - 1;
+  ASSERT_TRUE(net_.world.run_until([&] { return a_->open() == others && b_->open() == others; }, 120s));
+  net_.world.run_for(20s);
+  ASSERT_TRUE(talk(5s));
+  steady();
+  for (sim::Host* host : doomed) host->set_up(false);
+  net_.world.run_for(8s);
+  nat_a_->reboot(false);
+  nat_b_->reboot(false);
+  ASSERT_TRUE(talk(100s));
+  EXPECT_LT(took_, 15s);
+  expect_the_same_connection_and_every_byte();
+}
+
 TEST_F(Moves, QuietWhileAllIsWell) {
   connect(Place::kConsistent, Place::kConsistent);
   const auto attempts = a_->peer.host->counters().connects + b_->peer.host->counters().connects;
