@@ -67,7 +67,7 @@ class UdpNetwork {
  public:
   virtual ~UdpNetwork() = default;
   virtual Expected<std::unique_ptr<UdpSocket>> open_udp(const Endpoint& bind) = 0;
-  /// IPv4 addresses of the interfaces that are up, loopback left out (host byte order).
+  /// IPv4 addresses of the interfaces that are up, loopback left out (host byte order); the last known where the system cannot say.
   virtual std::vector<uint32_t> interface_addresses() const = 0;
   /// Resolves a name to IPv4 addresses; the callback runs later, with an error or at least one address. A dotted quad resolves to itself.
   virtual void resolve(const std::string& host, std::function<void(Expected<std::vector<uint32_t>>)> callback) = 0;

@@ -65,7 +65,7 @@ Expected<void> Node::start() {
   server_socket_->set_receiver(this);
   client_socket_->set_receiver(this);
   if (options_.host) internals_->nat->add({*options_.host, server_port()});
-  internals_->interfaces = runtime_.network().interface_addresses();
+  internals_->interfaces = interfaces_now(runtime_);
   internals_->token_timer.arm(runtime_.now() + kTokenRotation);
   start_ticks();
   internals_->bootstrap->kick_now();

@@ -1,6 +1,7 @@
 // The parts of Node that its users need not see. Included by the node_*.cc files only.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <list>
 #include <unordered_set>
@@ -17,6 +18,13 @@
 namespace hg::dht {
 
 constexpr size_t kMaxChecks = 10;  // nodes asked at a time whether they are there, for a hint or a doubt (npm dht-rpc 6.27)
+
+/// Sorted: the system lists them in an order of its own.
+inline std::vector<uint32_t> interfaces_now(Runtime& runtime) {
+  auto addresses = runtime.network().interface_addresses();
+  std::sort(addresses.begin(), addresses.end());
+  return addresses;
+}
 
 struct DelayedPing {
   DelayedPing(TimerQueue& timers, IncomingRequest r)

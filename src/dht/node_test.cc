@@ -65,12 +65,13 @@ class OddRuntime final : public Runtime, public UdpNetwork {
     return std::unique_ptr<UdpSocket>(
         std::make_unique<NatSocket>(host_, bind.port != 0 ? bind.port : next_port_++, nat_ == Nat::kSymmetric));
   }
-  std::vector<uint32_t> interface_addresses() const override { return host_.interface_addresses(); }
+  std::vector<uint32_t> interface_addresses() const override { return interfaces.empty() ? host_.interface_addresses() : interfaces; }
   void resolve(const std::string& name, std::function<void(Expected<std::vector<uint32_t>>)> callback) override {
     host_.resolve(name, std::move(callback));
   }
 
   int64_t wall_offset_ms = 0;
+  std::vector<uint32_t> interfaces;  // none: the host's
 
  private:
   sim::Host& host_;
@@ -375,6 +376,23 @@ TEST(NodeSleep, WakeUpIsNoticed) {
   net.world.run_for(21s);
   EXPECT_EQ(events.log, "persistent ephemeral wakeup ");
   EXPECT_GT(user->counters().requests_sent, before + 5) << "pings and a refresh at once";
+}
+
+TEST(NodeMove, InterfacesInWhateverOrderAreTheSame) {
+  Private net(8);
+  OddRuntime runtime(net.world.add_host("8.3.0.9"));
+  runtime.interfaces = {0xc0a80105, 0xac110001};  // eth0 192.168.1.5, docker0 172.17.0.1, as the kernel lists them
+  Node user(runtime, DhtNetwork::user_options());
+  Events events;
+  user.add_listener(&events);
+  ASSERT_TRUE(user.start());
+  net.world.run_for(1min);
+  std::swap(runtime.interfaces[0], runtime.interfaces[1]);
+  net.world.run_for(1min);
+  EXPECT_EQ(events.log, "ready ");
+  runtime.interfaces.pop_back();
+  net.world.run_for(10s);
+  EXPECT_EQ(events.log, "ready change ");
 }
 
 TEST(NodeMove, NewAddressIsLearntAndThePersistentNodeMoves) {

@@ -98,8 +98,7 @@ void Node::become_ephemeral() {
 }
 
 void Node::check_interfaces() {
-  auto now = runtime_.network().interface_addresses();
-  std::sort(now.begin(), now.end());
+  auto now = interfaces_now(runtime_);
   if (now == internals_->interfaces) return;
   internals_->interfaces = std::move(now);
   notify_network_change();
@@ -108,8 +107,7 @@ void Node::check_interfaces() {
 void Node::notify_network_change() {
   if (closed_) return;
   HG_LOG(kInfo, "dht", "network interfaces changed");
-  internals_->interfaces = runtime_.network().interface_addresses();
-  std::sort(internals_->interfaces.begin(), internals_->interfaces.end());
+  internals_->interfaces = interfaces_now(runtime_);
   internals_->refresh_ticks = std::min<int64_t>(internals_->refresh_ticks, 1);
   resample_address();
   if (bootstrap_unreachable()) internals_->bootstrap->kick_now();

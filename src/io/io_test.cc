@@ -392,5 +392,13 @@ TEST_F(Io, AWatchedNetworkThatStaysTheSameIsQuiet) {
   EXPECT_EQ(changes + wakeups, 0);
 }
 
+TEST_F(Io, WithoutADescriptorToAskWithNoNetworkHasChanged) {
+  const std::vector<uint32_t> before = loop.network().interface_addresses();
+  if (before.empty()) GTEST_SKIP() << "this machine has the loopback interface only";
+  const test::DescriptorLimit limit(0);
+  EXPECT_EQ(loop.network().interface_addresses(), before);
+  EXPECT_FALSE(NetworkWatch::fingerprint());
+}
+
 }  // namespace
 }  // namespace hg::io

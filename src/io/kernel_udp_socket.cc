@@ -308,16 +308,16 @@ Expected<std::unique_ptr<UdpSocket>> KernelUdpNetwork::open_udp(const Endpoint& 
 }
 
 std::vector<uint32_t> KernelUdpNetwork::interface_addresses() const {
-  std::vector<uint32_t> out;
   ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return out;
+  if (getifaddrs(&list) != 0) return interface_addresses_;
+  std::vector<uint32_t> out;
   for (const ifaddrs* i = list; i != nullptr; i = i->ifa_next) {
     const bool usable =
         i->ifa_addr != nullptr && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) && !(i->ifa_flags & IFF_LOOPBACK);
     if (usable) out.push_back(ntohl(reinterpret_cast<const sockaddr_in*>(i->ifa_addr)->sin_addr.s_addr));
   }
   freeifaddrs(list);
-  return out;
+  return interface_addresses_ = std::move(out);
 }
 
 void KernelUdpNetwork::resolve(const std::string& host, std::function<void(Expected<std::vector<uint32_t>>)> callback) {

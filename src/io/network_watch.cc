@@ -31,10 +31,10 @@ struct DefaultRoute {
 };
 
 /// `uplinks`: the interfaces whose running matters.
-std::vector<std::string> addresses(const std::vector<DefaultRoute>& uplinks) {
-  std::vector<std::string> out;
+std::optional<std::vector<std::string>> addresses(const std::vector<DefaultRoute>& uplinks) {
   ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return out;
+  if (getifaddrs(&list) != 0) return std::nullopt;
+  std::vector<std::string> out;
   for (const ifaddrs* i = list; i != nullptr; i = i->ifa_next) {
     if (i->ifa_addr == nullptr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK)) continue;
     const uint32_t address = ntohl(reinterpret_cast<const sockaddr_in*>(i->ifa_addr)->sin_addr.s_addr);
@@ -83,13 +83,14 @@ NetworkWatch::NetworkWatch(Loop& loop, std::function<void()> on_change, std::fun
 
 NetworkWatch::~NetworkWatch() = default;
 
-std::string NetworkWatch::fingerprint() {
+std::optional<std::string> NetworkWatch::fingerprint() {
   const std::vector<DefaultRoute> routes = default_routes();
-  std::vector<std::string> parts = addresses(routes);
-  for (const DefaultRoute& route : routes) parts.push_back(route.text);
-  std::sort(parts.begin(), parts.end());
+  auto parts = addresses(routes);
+  if (!parts) return std::nullopt;
+  for (const DefaultRoute& route : routes) parts->push_back(route.text);
+  std::sort(parts->begin(), parts->end());
   std::string out;
-  for (const std::string& part : parts) out += part + "\n";
+  for (const std::string& part : *parts) out += part + "\n";
   return out;
 }
 
@@ -119,8 +120,8 @@ void NetworkWatch::on_readable() {
 
 void NetworkWatch::on_calm() {
   volley_began_.reset();
-  std::string now = fingerprint();
-  if (now == known_) return;
+  auto now = fingerprint();
+  if (!now || now == known_) return;
   known_ = std::move(now);
   on_change_();
 }

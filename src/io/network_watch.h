@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/timer.h"
@@ -37,8 +38,8 @@ class NetworkWatch {
   NetworkWatch(Loop& loop, std::function<void()> on_change, std::function<void()> on_wakeup);
   ~NetworkWatch();
 
-  /// What the kernel says now, as comparable text.
-  static std::string fingerprint();
+  /// What the kernel says now, as comparable text; nullopt: it cannot be asked, for lack of a descriptor.
+  static std::optional<std::string> fingerprint();
 
  private:
   static constexpr Duration kCalm = 50ms;   // a change comes as a volley of messages
@@ -53,7 +54,7 @@ class NetworkWatch {
   Loop& loop_;
   std::function<void()> on_change_;
   std::function<void()> on_wakeup_;
-  std::string known_;
+  std::optional<std::string> known_;
   std::unique_ptr<DescriptorWatch> netlink_;
   std::optional<TimePoint> volley_began_;
   SleepDetector sleep_;

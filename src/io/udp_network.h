@@ -25,6 +25,7 @@ class KernelUdpNetwork final : public UdpNetwork {
 
  private:
   Loop& loop_;
+  mutable std::vector<uint32_t> interface_addresses_;  // last known: to ask takes a descriptor
 };
 
 }  // namespace hg::io
