@@ -51,7 +51,6 @@ void Helpers::want(const std::set<std::string>& hosts) {
     if (helper_possible(host) && next.size() < kMaxHelpers) next.insert(host);
   if (next == wanted_) return;
   wanted_ = std::move(next);
-  std::erase_if(trouble_, [&](const auto& entry) { return !wanted_.contains(entry.first); });
   check();
 }
 
@@ -138,6 +137,14 @@ void Helpers::sort_out(std::shared_ptr<Pass> pass, const std::vector<ListedConta
     }
   }
   elsewhere_ = std::move(elsewhere);
+  settle_trouble(pass->served);
+}
+
+/// A host that is not wanted, or has a helper, waits for no retry.
+void Helpers::settle_trouble(const std::set<std::string>& served) {
+  std::erase_if(trouble_, [&](const auto& entry) { return !wanted_.contains(entry.first) || elsewhere_.contains(entry.first); });
+  for (auto& [host, trouble] : trouble_)
+    if (served.contains(host)) trouble.retry_at = {};
 }
 
 void Helpers::remove_dead(std::shared_ptr<Pass> pass, const std::string& id) {

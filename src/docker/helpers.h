@@ -58,6 +58,7 @@ class Helpers {
 
   void pass();
   void sort_out(std::shared_ptr<Pass> pass, const std::vector<ListedContainer>& list);
+  void settle_trouble(const std::set<std::string>& served);
   bool owner_alive(const std::string& owner, const std::set<std::string>& running) const;
   void remove_dead(std::shared_ptr<Pass> pass, const std::string& id);
   void retire(const std::string& id, const std::string& name);

@@ -150,6 +150,34 @@ TEST_F(WithHelpers, OneThatCannotBeMadeIsTriedAgainAfterAGrowingPause) {
   EXPECT_TRUE(until([&] { return running() == 1; }));
 }
 
+TEST_F(WithHelpers, OneThatAnotherGatewayMadeFirstIsNotWaitedFor) {
+  add('a', "the other gateway");
+  HelperOptions others = options();
+  others.common.owner = id_of('a');
+  Helpers first(loop_, engine_, others);
+  Helpers second(loop_, engine_, options());
+  first.want({"db"});
+  second.want({"db"});
+  ASSERT_TRUE(until([&] { return running() == 1; }));
+  EXPECT_EQ(fake_.times_asked("POST /containers/create"), 2) << "one of them is refused: the name is taken";
+  loop_.run_until([] { return false; }, 1500ms);
+  EXPECT_EQ(fake_.times_asked("POST /containers/create"), 2);
+  EXPECT_LE(fake_.times_asked("GET /containers/json"), 4) << "the refused one looks again, once";
+}
+
+TEST_F(WithHelpers, OneThatCannotBeMadeAndIsNoLongerWantedIsForgotten) {
+  fake_.read_only = true;
+  fake_.holds = [](const std::string& what) { return what == "POST /containers/create"; };
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db"});
+  ASSERT_TRUE(until([&] { return fake_.held() == 1; }));
+  helpers.want({});
+  fake_.let_go();
+  loop_.run_until([] { return false; }, 1500ms);
+  EXPECT_EQ(fake_.times_asked("POST /containers/create"), 1);
+  EXPECT_LE(fake_.times_asked("GET /containers/json"), 3);
+}
+
 TEST_F(WithHelpers, StopWithoutAnEngineEnds) {
   Helpers helpers(loop_, engine_, options());
   fake_.shut();

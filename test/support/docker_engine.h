@@ -11,10 +11,12 @@
 #include <boost/beast/http.hpp>
 #include <boost/json.hpp>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/rng.h"
@@ -61,6 +63,7 @@ class FakeEngine {
     *alive_ = false;
     acceptor_.reset();
     events_.reset();
+    held_.clear();
     std::filesystem::remove(path_);
   }
   void say(const std::string& event) {
@@ -76,11 +79,18 @@ class FakeEngine {
   std::string networks = "[]";
   bool read_only = false;
   size_t inspections = 0;
-  std::vector<std::string> asked;  // "POST /networks/create" …
+  std::vector<std::string> asked;                       // "POST /networks/create" …
+  std::function<bool(const std::string& asked)> holds;  // what is not answered before let_go()
   std::map<std::string, json::object> created;
   std::map<std::string, std::string> states;  // of created ones
   std::map<std::string, std::string> put;     // by id: the last archive
   bool has_events() const { return events_ != nullptr; }
+  size_t held() const { return held_.size(); }
+  void let_go() {
+    holds = {};
+    for (const auto& session : std::exchange(held_, {})) reply(session);
+  }
+  std::ptrdiff_t times_asked(const std::string& what) const { return std::count(asked.begin(), asked.end(), what); }
 
  private:
   using Socket = boost::asio::local::stream_protocol::socket;
@@ -110,18 +120,26 @@ class FakeEngine {
             events_ = session;
             return;
           }
-          auto [status, body] =
-              answer(std::string(session->request.method_string()), target.substr(0, target.find('?')), target, session->request.body());
-          session->response.result(static_cast<boost::beast::http::status>(status));
-          session->response.body() = body;
-          session->response.prepare_payload();
-          boost::beast::http::async_write(session->socket, session->response, [session](boost::system::error_code, size_t) {});
+          asked.push_back(std::string(session->request.method_string()) + " " + target.substr(0, target.find('?')));
+          if (holds && holds(asked.back()))
+            held_.push_back(session);
+          else
+            reply(session);
         });
+  }
+
+  void reply(std::shared_ptr<Session> session) {
+    const std::string target(session->request.target());
+    auto [status, body] =
+        answer(std::string(session->request.method_string()), target.substr(0, target.find('?')), target, session->request.body());
+    session->response.result(static_cast<boost::beast::http::status>(status));
+    session->response.body() = body;
+    session->response.prepare_payload();
+    boost::beast::http::async_write(session->socket, session->response, [session](boost::system::error_code, size_t) {});
   }
 
   std::pair<int, std::string> answer(const std::string& method, const std::string& path, const std::string& target,
                                      const std::string& body) {
-    asked.push_back(method + " " + path);
     if (read_only && method != "GET") return {403, R"({"message":"read only"})"};
     if (path == "/networks/create") return network_exists = true, std::pair<int, std::string>{201, created_network};
     if (path == "/networks") return {200, networks};
@@ -169,6 +187,7 @@ class FakeEngine {
   std::string path_;
   std::optional<boost::asio::local::stream_protocol::acceptor> acceptor_;
   std::shared_ptr<Session> events_;
+  std::vector<std::shared_ptr<Session>> held_;
   std::shared_ptr<bool> alive_;
   uint64_t made_ = 0;
 };
