@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "app/helper_environment.h"
 #include "base/log.h"
 #include "docker/helper_spec.h"
 #include "docker/self.h"
@@ -139,14 +140,7 @@ void DockerMode::make_helpers() {
   spec.image = !config_.docker->image.empty() ? config_.docker->image : self ? self->image_id : kDefaultImage;
   spec.owner = self ? self->id : docker::host_process_tag();
   spec.filter = filter_.any_of;
-  std::string bootstrap;
-  for (const std::string& entry : config_.bootstrap) bootstrap += (bootstrap.empty() ? "" : ",") + entry;
-  auto hand_on = [&](const char* name, const std::string& value) { spec.environment.emplace_back(name, value); };
-  if (!bootstrap.empty()) hand_on("HYPERGATE_BOOTSTRAP", bootstrap);
-  if (filter_.only_docker) hand_on("HYPERGATE_EXPOSE_ONLY_DOCKER", "true");
-  if (filter_.only_published) hand_on("HYPERGATE_EXPOSE_ONLY_PUBLISHED", "true");
-  if (config_.verbose) hand_on("HYPERGATE_VERBOSE", "true");
-  if (config_.log_format == LogFormat::kJson) hand_on("HYPERGATE_LOG", "json");
+  spec.environment = helper_environment(config_, filter_);
   options.secret = tunnel::format_router_secret(*config_.router) + "\n";
   helpers_ = std::make_unique<docker::Helpers>(loop_, engine_, std::move(options));
 }

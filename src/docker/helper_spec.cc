@@ -59,6 +59,7 @@ std::string helper_settings(const HelperSpec& spec) {
   set("HYPERGATE_ROUTER_FILE", fmt::format("/{}", kSecretPath));
   set("HYPERGATE_GATEWAY", fmt::format("/{}", kFilterPath));
   set("HYPERGATE_LISTEN", "0.0.0.0");
+  set("HYPERGATE_NO_RELAY", "true");  // the gateway that makes it does, if it may, within one bandwidth
   for (const auto& [name, value] : spec.environment) set(name, value);
 
   json::object settings;

@@ -25,7 +25,7 @@ TEST(Helper, SettingsNameTheHostAndNeverTheSecret) {
   EXPECT_EQ(settings.at("NetworkingConfig").at("EndpointsConfig").at("net").at("Aliases").at(0).as_string(), "mysql.hyper");
   const std::string environment = json::serialize(settings.at("Env"));
   for (const char* part : {"HYPERGATE_ROUTER_FILE=/run/hypergate/router", "HYPERGATE_LISTEN=0.0.0.0",
-                           "HYPERGATE_GATEWAY=/run/hypergate/filter.json", "HYPERGATE_BOOTSTRAP=1.2.3.4:5"})
+                           "HYPERGATE_GATEWAY=/run/hypergate/filter.json", "HYPERGATE_NO_RELAY=true", "HYPERGATE_BOOTSTRAP=1.2.3.4:5"})
     EXPECT_NE(environment.find(part), std::string::npos) << part;
   EXPECT_EQ(environment.find("HYPERGATE_ROUTER="), std::string::npos);
   EXPECT_EQ(helper_name(spec.host, spec.router), "mysql.hyper-hypergate-gateway-0123456789ab");
