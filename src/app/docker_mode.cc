@@ -96,8 +96,7 @@ void DockerMode::containers_changed(const std::vector<docker::Container>& contai
   for (const std::string& fault : found.faults)
     if (!faults_said_.contains(fault)) HG_LOG(kWarn, kLog, "{}", fault);
   faults_said_ = {found.faults.begin(), found.faults.end()};
-  for (const std::string& host : found_.local_hosts)
-    if (!found.local_hosts.contains(host)) local_until_[host] = loop_.now() + kSettle;
+  local_.set(found.local_hosts, loop_.now());
   const bool services_changed = found.services != found_.services;
   found_ = std::move(found);
   turns_.clear();
@@ -152,23 +151,19 @@ void DockerMode::routes_changed() {
 void DockerMode::follow_routes() {
   if (!helpers_ || stopping_) return;
   const TimePoint now = loop_.now();
-  TimePoint look_again = TimePoint::max();
-  std::erase_if(local_until_, [&](const auto& entry) { return entry.second <= now; });
-  for (const auto& [host, until] : local_until_) look_again = std::min(look_again, until);
-
+  TimePoint look_again = local_.next_settled(now);
   const std::set<std::string> routed = offered_.of(node_->peers());
   for (const std::string& host : routed) linger_until_[host] = TimePoint::max();
   std::set<std::string> wanted;
   for (auto entry = linger_until_.begin(); entry != linger_until_.end();) {
     auto& [host, until] = *entry;
     if (!routed.contains(host) && until == TimePoint::max()) until = now + kLinger;
-    const bool local = found_.local_hosts.contains(host) || local_until_.contains(host);
     if (until <= now) {
       entry = linger_until_.erase(entry);
       continue;
     }
     if (until != TimePoint::max()) look_again = std::min(look_again, until);
-    if (!local) wanted.insert(host);
+    if (!local_.contains(host, now)) wanted.insert(host);
     ++entry;
   }
   helpers_->want(wanted);

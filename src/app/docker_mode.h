@@ -4,8 +4,8 @@
 //   gateway:  routes learned, less local hosts ─▶ Helpers::want()
 //
 // A host whose routes go keeps its helper for kLinger (a provider that restarts), and while a provider that fell silent is waited for; one
-// that becomes local, or that a changed filter excludes, loses it at once. One that was local a moment ago gets none for kSettle: its
-// provider is about to withdraw it. Owned by Member, which calls routes_changed(); must go before the Node. One thread.
+// that becomes local, or that a changed filter excludes, loses it at once; one that was local a moment ago gets none yet (LocalHosts).
+// Owned by Member, which calls routes_changed(); must go before the Node. One thread.
 #pragma once
 
 #include <map>
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "app/local_hosts.h"
 #include "app/offered_hosts.h"
 #include "base/timer.h"
 #include "docker/discovery.h"
@@ -47,7 +48,6 @@ class DockerMode final : public tunnel::ServiceConnector {
 
  private:
   static constexpr Duration kLinger = 3s;
-  static constexpr Duration kSettle = 2s;
 
   void containers_changed(const std::vector<docker::Container>& containers);
   void offer();
@@ -70,8 +70,8 @@ class DockerMode final : public tunnel::ServiceConnector {
   docker::Discovery found_;
   OfferedHosts offered_;
   std::map<docker::Discovery::Key, size_t> turns_;  // of services with several containers
-  std::map<std::string, TimePoint> local_until_;    // hosts that were local
-  std::map<std::string, TimePoint> linger_until_;   // wanted hosts, and until when without a route
+  LocalHosts local_;
+  std::map<std::string, TimePoint> linger_until_;  // wanted hosts, and until when without a route
   std::set<std::string> faults_said_;
   Timer routes_timer_;
   bool stopping_ = false;
