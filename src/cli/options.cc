@@ -210,8 +210,7 @@ void read_environment(app::RawOptions& raw) {
     if (text == nullptr || *text == '\0') continue;
     const bool role = std::strcmp(flag.name, "provider") == 0 || std::strcmp(flag.name, "gateway") == 0;
     const bool other_verb = !raw.verb.empty() && raw.verb != "provider" && raw.verb != "gateway";
-    if (std::strcmp(text, "false") == 0 && (role || flag.takes == Takes::kMaybe)) continue;
-    if (role && other_verb) continue;
+    if (role && (other_verb || std::strcmp(text, "false") == 0)) continue;
     raw.values[flag.name].push_back(text);
     raw.from_environment.insert(flag.name);
   }
