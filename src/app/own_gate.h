@@ -1,17 +1,27 @@
 // Provider and gateway on one machine, and a service whose port is its gate's: whose listener has the port is whose connections it gets.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/endpoint.h"
 #include "io/socket_address.h"
-#include "tunnel/service.h"
+#include "tunnel/loop_check.h"
 
 namespace hg::app {
 
-/// Whether a gate on `listen` would have the address that the provider at `provider` connects to for `service`. `own`: this machine's IPv4
-/// addresses, host byte order. Names but localhost are not looked up.
-bool is_own_gate(const io::SocketAddress& listen, const tunnel::Service& service, const Endpoint& provider,
-                 const std::vector<uint32_t>& own);
+/// What this machine is called.
+struct OwnNames {
+  std::vector<uint32_t> ipv4;     // of its interfaces, host byte order
+  std::vector<std::string> ipv6;  // as SocketAddress::canonical_host() writes them
+  std::string host;
+};
+
+/// Whether a gate on `listen` would have the address that the provider at `provider` connects to for `service`.
+tunnel::Leads is_own_gate(const io::SocketAddress& listen, const tunnel::Service& service, const Endpoint& provider, const OwnNames& own);
+
+/// The same with the IPv6 addresses and the name that the system says are ours.
+tunnel::Leads is_own_gate(const io::SocketAddress& listen, const tunnel::Service& service, const Endpoint& provider,
+                          std::vector<uint32_t> own_ipv4);
 
 }  // namespace hg::app

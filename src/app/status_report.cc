@@ -193,15 +193,14 @@ class Report {
     for (const tunnel::PeerInfo& peer : peers_) {
       const tunnel::Offers* offers = gateway.offers(peer.key);
       if (offers == nullptr) continue;
-      for (const tunnel::Service& service : offers->looping) {
+      const auto add = [&](const tunnel::Service& service, const char* fault) {
         const tunnel::GateKey key{service.gate_port, service.protocol};
-        if (!known.insert(key).second) continue;
-        rows.push_back({{key, service.service_host, service.service_port, service.tags, {peer.key}, {}},
-                        {},
-                        "it would be its own service's address; give the service another gatePort",
-                        0,
-                        nullptr});
-      }
+        if (!known.insert(key).second) return;
+        rows.push_back({{key, service.service_host, service.service_port, service.tags, {peer.key}, {}}, {}, fault, 0, nullptr});
+      };
+      for (const tunnel::Service& service : offers->looping)
+        add(service, "it would be its own service's address; give the service another gatePort");
+      for (const tunnel::Service& service : offers->unknown) add(service, "looking up whether it would be its own service's address");
     }
     const bool cut = rows.size() > kMostListed;
     const auto rank = [&](const GateRow& row) {

@@ -81,7 +81,9 @@ TEST_F(StatusReportTest, AGateThatCannotOpenComesFirstWithTheReason) {
 
 TEST_F(StatusReportTest, AGateThatWouldBeItsServiceIsNotOpen) {
   start();
-  gateway_->gateway()->set_leads_back([](const tunnel::Service& service, const hg::Endpoint&) { return service.gate_port == 9; });
+  gateway_->gateway()->set_leads_back([](const tunnel::Service& service, const hg::Endpoint&) {
+    return service.gate_port == 9 ? tunnel::Leads::kBack : tunnel::Leads::kElsewhere;
+  });
   provider_->provider()->set_services({{9, "here", 9, tunnel::Protocol::kTcp, {}, {}}});
   ASSERT_TRUE(wait([&] { return gates_->status().empty(); }));
   const json::object report = this->report(*gateway_);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "base/log.h"
 #include "crypto/crypto.h"
@@ -32,6 +33,7 @@ bool has_gate(const std::vector<Gate>& gates, GateKey key) {
 
 Gateway::Gateway(const Context& context)
     : context_(context),
+      loops_(context.runtime, [this] { judge_anew(); }),
       routes_({}, context.limits.route_expiration),
       admissions_(context.runtime, context.counters, routes_),
       linger_timer_(context.runtime.timers(), [this] { expire_lingering(); }),
@@ -90,7 +92,7 @@ Session* Gateway::session_of(const PublicKey& provider) const {
   return found == members_.end() ? nullptr : found->second.session;
 }
 
-void Gateway::add_session(Session& session) { members_[session.remote_key()] = {&session, {}, {}}; }
+void Gateway::add_session(Session& session) { members_[session.remote_key()] = {&session, {}, {}, {}, {}}; }
 
 const Offers* Gateway::offers(const PublicKey& peer) const {
   const auto found = members_.find(peer);
@@ -143,8 +145,10 @@ void Gateway::handle_routes(Session& session, ByteView json) {
   member->second.last_routes = hash;
   const auto& routes = advertisement->routes;
   const auto filtered = std::count_if(routes.begin(), routes.end(), [this](const Service& service) { return !routes_.wants(service); });
-  member->second.offers = {routes.size(), advertisement->skipped, static_cast<size_t>(filtered), {}};
-  member->second.offers.looping = take_loops(session, advertisement->routes);
+  const Offers before =
+      std::exchange(member->second.offers, {routes.size(), advertisement->skipped, static_cast<size_t>(filtered), {}, {}});
+  take_loops(member->second, advertisement->routes, before.looping);
+  if (!member->second.offers.unknown.empty()) member->second.untold = as_text(json);
   session.set_remote_features(advertisement->features);
   session.set_remote_relay(advertisement->relay);
   const uint64_t policies = routes_.policy_changes();
@@ -156,22 +160,41 @@ void Gateway::handle_routes(Session& session, ByteView json) {
   routes_changed();
 }
 
-/// One client of such a gate would fill both processes with connections to each other, and the service could not begin to listen.
-std::vector<Service> Gateway::take_loops(const Session& session, std::vector<Service>& routes) const {
-  std::vector<Service> looping;
-  const noise::ConnectionStats path = session.stats();
-  if (!leads_back_ || path.relayed) return looping;
+/// One client of such a gate would fill both processes with connections to each other, and the service could not begin to listen: what is
+/// not known yet opens no gate either. `told`: those that the log has named.
+void Gateway::take_loops(Member& member, std::vector<Service>& routes, const std::vector<Service>& told) {
+  member.names.clear();
+  member.untold.clear();
+  const noise::ConnectionStats path = member.session->stats();
+  if (path.relayed) return;
   std::erase_if(routes, [&](const Service& service) {
-    if (!routes_.wants(service) || !leads_back_(service, path.remote)) return false;
-    const std::string line = fmt::format(
-        "gate {}/{} stays closed: it would be {}:{} itself, the service of provider {} on this machine; give it another gatePort",
-        service.gate_port, protocol_name(service.protocol), service.service_host, service.service_port,
-        to_hex(ByteView(session.remote_key()).first(4)));
-    if (context_.notices.due(line, context_.runtime.now())) HG_LOG(kWarn, kLog, "{}", line);
-    looping.push_back(service);
+    if (!routes_.wants(service)) return false;
+    const LoopCheck::Judgement judged = loops_.judge(service, path.remote);
+    if (judged.by_name) member.names.insert(service.service_host);
+    if (judged.verdict == LoopCheck::Verdict::kElsewhere) return false;
+    const bool back = judged.verdict == LoopCheck::Verdict::kBack;
+    if (back && std::find(told.begin(), told.end(), service) == told.end()) tell_loop(*member.session, service);
+    (back ? member.offers.looping : member.offers.unknown).push_back(service);
     return true;
   });
-  return looping;
+}
+
+void Gateway::tell_loop(const Session& session, const Service& service) {
+  const std::string line =
+      fmt::format("gate {}/{} stays closed: it would be {}:{} itself, the service of provider {} on this machine; give it another gatePort",
+                  service.gate_port, protocol_name(service.protocol), service.service_host, service.service_port,
+                  to_hex(ByteView(session.remote_key()).first(4)));
+  if (context_.notices.due(line, context_.runtime.now())) HG_LOG(kWarn, kLog, "{}", line);
+}
+
+/// What waits for a name is read at once, other advertisements when they come again.
+void Gateway::judge_anew() {
+  for (auto& [key, member] : members_) {
+    if (member.names.empty()) continue;
+    member.last_routes = {};
+    const std::string json = std::exchange(member.untold, {});
+    if (!json.empty() && member.session->answering()) handle_routes(*member.session, as_bytes(json));
+  }
 }
 
 void Gateway::set_answering(Session& session, bool answering) {
@@ -196,6 +219,8 @@ void Gateway::handle_stray_error(Session& session, const std::string& text) {
 }
 
 void Gateway::tick() {
+  for (const auto& [key, member] : members_)
+    for (const std::string& host : member.names) loops_.keep(host);
   if (!routes_.expire(context_.runtime.now())) return;
   // A provider that comes back with the same list must be read again.
   for (auto& [key, member] : members_) member.last_routes = {};

@@ -11,11 +11,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
+#include <string>
 #include <unordered_map>
 
 #include "tunnel/admission.h"
 #include "tunnel/channel.h"
 #include "tunnel/gate_traffic.h"
+#include "tunnel/loop_check.h"
 #include "tunnel/route_table.h"
 #include "tunnel/session.h"
 
@@ -29,16 +32,13 @@ struct GateRequest {
   ClientAddress listener;  // the gate's own address
 };
 
-/// Whether the gate for `service` would be that service's own address: its provider, which is at `provider`, would connect to the gate, and
-/// that to the provider. Null: never.
-using LeadsBack = std::function<bool(const Service& service, const Endpoint& provider)>;
-
 /// What became of a peer's last advertisement, for people.
 struct Offers {
   size_t routes = 0;             // that could be read
   size_t unusable = 0;           // that could not
   size_t filtered = 0;           // of `routes`: do not pass the filter
-  std::vector<Service> looping;  // of `routes`: their gates stay closed, see LeadsBack
+  std::vector<Service> looping;  // of `routes`: their gates stay closed, see LoopCheck
+  std::vector<Service> unknown;  // of `routes`: likewise, until their names have been looked up
 };
 
 class Gateway {
@@ -48,7 +48,7 @@ class Gateway {
 
   /// Gates that do not pass any more close at once (open channels stay); those that pass now open with their provider's next advertisement.
   void set_filter(GateFilter filter);
-  void set_leads_back(LeadsBack leads_back) { leads_back_ = std::move(leads_back); }
+  void set_leads_back(LeadsBack leads_back) { loops_.set_rule(std::move(leads_back)); }
   /// Called, never from inside another call into the gateway, when gates() may have changed.
   void on_gates_changed(std::function<void()> callback) { gates_changed_ = std::move(callback); }
   /// The gates that should be open now; none once stopping.
@@ -84,6 +84,8 @@ class Gateway {
     Session* session;
     Hash32 last_routes{};  // BLAKE2b of the last advertisement
     Offers offers;
+    std::set<std::string> names;  // hosts of services that were judged by name, see LoopCheck
+    std::string untold;           // the last advertisement, while names are looked up
   };
 
   Session* session_of(const PublicKey& provider) const;
@@ -91,10 +93,12 @@ class Gateway {
   std::unique_ptr<Opening> release(Opening& opening);
   std::vector<Opening*> opening_list() const;
   void expire_lingering();
-  std::vector<Service> take_loops(const Session& session, std::vector<Service>& routes) const;
+  void take_loops(Member& member, std::vector<Service>& routes, const std::vector<Service>& told);
+  void tell_loop(const Session& session, const Service& service);
+  void judge_anew();
 
   const Context& context_;
-  LeadsBack leads_back_;
+  LoopCheck loops_;
   RouteTable routes_;
   Admissions admissions_;
   std::unordered_map<PublicKey, Member, ArrayHash> members_;

@@ -64,6 +64,8 @@ class Host final : public Runtime, public UdpNetwork {
   Expected<std::unique_ptr<UdpSocket>> open_udp(const Endpoint& bind) override;
   std::vector<uint32_t> interface_addresses() const override { return {address_}; }
   void resolve(const std::string& host, std::function<void(Expected<std::vector<uint32_t>>)> callback) override;
+  /// Names that resolve() knows beside dotted quads.
+  std::map<std::string, std::vector<uint32_t>> names;
 
   uint32_t address() const { return address_; }
   /// A host that is down neither sends nor receives.

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import net from 'node:net'
 import { once } from 'node:events'
+import { hostname } from 'node:os'
 import { after, before, test } from 'node:test'
 import { freePort, gateOpen, get, hypergate, median, newSecret, service, startDht, startGateway, startProvider, startWeb, stopAll, untilWorks } from './harness.mjs'
 
@@ -195,4 +196,21 @@ test('a gate that does not open is a warning, and two providers that meet are no
   assert.match(metrics, /^hypergate_sessions_lost_total 0$/m)
   assert.match(metrics, /^hypergate_peers_silent{role="gateway"} 0$/m)
   for (const provider of [first, second]) assert.ok(!/banned|both are|left|lost/.test(provider.lines.join('\n')), provider.tail())
+})
+
+test('a gate does not take the port of its own service, whatever name the service has on this machine', async () => {
+  const [secret, control, ...ports] = [await newSecret(), await freePort(), await freePort(), await freePort()]
+  const hosts = [hostname(), 'LOCALHOST']  // known at once, and looked up
+  const services = ports.map((port, at) => service(port, port, 'tcp', { serviceHost: hosts[at] }))
+  startProvider(network, secret, [...services, service(control, web.port, 'tcp', { serviceHost: 'LOCALHOST' })])
+  const gateway = startGateway(network, secret, { args: ['--listen', '0.0.0.0'] })
+  await gateway.line(new RegExp(`0\\.0\\.0\\.0:${control} open`))
+  for (const [at, port] of ports.entries()) {
+    await gateway.line(new RegExp(`gate ${port}/tcp stays closed: it would be ${hosts[at]}:${port} itself`))
+    const server = net.createServer().listen(port, '127.0.0.1')
+    await once(server, 'listening')  // the service finds its port free
+    server.close()
+  }
+  assert.equal((await get(control)).toString(), 'alive')
+  assert.ok(!gateway.lines.some((line) => ports.some((port) => line.includes(`0.0.0.0:${port} open`))), gateway.tail())
 })
