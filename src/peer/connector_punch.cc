@@ -117,7 +117,7 @@ void Connector::after_analysis(bool retry) {
 void Connector::punch_round() {
   puncher_->sampler().freeze();
   if (puncher_->involves_random()) {
-    if (!context_.random_punches.free(context_.now())) return punch_when_free();
+    if (!context_.random_punches.may_begin(context_.now(), std::nullopt)) return punch_when_free();
     holding_random_ = true;
     context_.random_punches.claim(options_.key_pair.public_key, remote_, [this] {
       punch_failed({"HOLEPUNCH_ABORTED", "the peer's own attempt goes first"});
@@ -141,7 +141,10 @@ void Connector::punch_when_free() {
 
 void Connector::on_punch_reply() {
   if (!puncher_->remote_punching()) return punch_failed({"REMOTE_NOT_HOLEPUNCHING", "the peer does not punch"});
-  if (std::exchange(holding_random_, false)) context_.random_punches.release();
+  const bool claimed = std::exchange(holding_random_, false);
+  if (claimed) context_.random_punches.release();
+  if (!claimed && puncher_->involves_random() && !context_.random_punches.may_begin(context_.now(), std::nullopt))
+    return punch_failed({"TRY_LATER", "the peer's NAT is a random one after all, and another random punch is running or just ran"});
   const bool started = puncher_->punch();
   if (!started && !done()) punch_failed({"REMOTE_NOT_HOLEPUNCHABLE", "no strategy fits the two NATs"});
 }

@@ -174,6 +174,44 @@ TEST_F(Peers, AFloodThatNamesOtherClientsLocksNobodyOut) {
   }
 }
 
+/// Behind a random NAT; has one punch after the other come to nothing.
+class Hog {
+ public:
+  Hog(PeerNetwork& net, const PublicKey& server) : peer_(net.add(NatKind::kRandom)), server_(server) {
+    net.nats.back()->counters.probes_to_lose = SIZE_MAX;
+  }
+  void begin() {
+    attempt_ = peer_.host->connect(server_, {key(98), {}}, [this](auto) { peer_.runtime.post([this] { begin(); }); });
+  }
+  void end() { attempt_.reset(); }
+
+ private:
+  Peer& peer_;
+  PublicKey server_;
+  std::unique_ptr<Attempt> attempt_;
+};
+
+TEST_F(Peers, StrangersDoNotKeepTheRandomPunchForThemselves) {
+  Peer& server = net_.add(NatKind::kConsistent);
+  Hog hogs[] = {{net_, key(1).public_key}, {net_, key(1).public_key}};
+  Peer& member = net_.add(NatKind::kRandom);
+  ASSERT_TRUE(net_.settle());
+  listen(server, key(1));
+  for (Hog& hog : hogs) hog.begin();
+  for (int i = 0; i < 5; ++i) {
+    net_.world.run_for(10s);
+    const TimePoint start = net_.world.now();
+    auto made = connect(member, key(1).public_key);
+    while (!made && net_.world.now() - start < 300s) {
+      net_.world.run_for(15s);
+      made = connect(member, key(1).public_key);
+    }
+    EXPECT_TRUE(made);
+    EXPECT_LT(net_.world.now() - start, 60s) << i;
+  }
+  for (Hog& hog : hogs) hog.end();
+}
+
 TEST_F(Peers, ManyOfOneHostAreServedOneAfterTheOther) {
   Peer& a = net_.add_open();
   Peer& b = net_.add_open();

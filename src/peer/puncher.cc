@@ -176,6 +176,12 @@ void Puncher::update_remote(const wire::HolepunchPayload& payload, std::optional
 
 bool Puncher::involves_random() const { return remote_firewall_ >= wire::kFirewallRandom || sampler_->firewall() >= wire::kFirewallRandom; }
 
+std::optional<uint32_t> Puncher::verified_host() const {
+  const auto found =
+      std::find_if(remote_addresses_.begin(), remote_addresses_.end(), [](const nat::RemoteAddress& a) { return a.verified; });
+  return found == remote_addresses_.end() ? std::nullopt : std::optional(found->endpoint.address);
+}
+
 // --- punching ---------------------------------------------------------------------------------------
 
 bool Puncher::punch() {
@@ -185,7 +191,7 @@ bool Puncher::punch() {
   if (!plan_) return false;
   if (plan_->random()) {
     counted_random_ = true;
-    context_.random_punches.begin(context_.now());
+    context_.random_punches.begin(context_.now(), initiator_ ? std::nullopt : verified_host(), [this] { abort(); });
     context_.counters.punches_random++;
   } else {
     context_.counters.punches_consistent++;

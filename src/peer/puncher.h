@@ -55,6 +55,8 @@ class Puncher {
   bool punch();
   bool punching() const { return plan_.has_value(); }
   bool involves_random() const;
+  /// The other side's host, once it is known to receive what is sent there.
+  std::optional<uint32_t> verified_host() const;
   /// Releases every socket but the first, which replies may still leave from; no event follows. `path_found`: this is why.
   void stop(bool path_found = false);
   /// Stops and releases that one, too: socket() is not to be called any more.

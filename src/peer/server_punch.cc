@@ -95,7 +95,8 @@ void ServerImpl::answer_punch(Slot& slot, const wire::HolepunchPayload& payload,
 
   if (puncher.remote_punching() && !puncher.punching()) {
     if (puncher.involves_random()) context_.random_punches.give_way_to(slot.keys.remote_key);
-    if (puncher.involves_random() && !context_.random_punches.free(context_.now())) return reply(aborted(slot, wire::kErrorTryLater));
+    if (puncher.involves_random() && !context_.random_punches.may_begin(context_.now(), puncher.verified_host()))
+      return reply(aborted(slot, wire::kErrorTryLater));
     if (!puncher.punch()) return reply(aborted(slot));
     slot.timer.arm(context_.now() + kPunchDeadline);
   }
