@@ -37,6 +37,13 @@ std::map<std::string, std::string> texts_of(const json::object& object) {
   return texts;
 }
 
+std::map<std::string, std::string> network_ids(const json::object& networks) {
+  std::map<std::string, std::string> ids;
+  for (const auto& [name, network] : networks)
+    if (network.is_object()) ids[std::string(name)] = text_at(network.get_object(), "NetworkID");
+  return ids;
+}
+
 std::string without_slash(std::string name) {
   if (name.starts_with('/')) name.erase(0, 1);
   return name;
@@ -142,6 +149,8 @@ Expected<std::vector<ListedContainer>> parse_container_list(std::string_view tex
     listed.labels = texts_of(object_at(entry, "Labels"));
     if (const json::value* names = entry.if_contains("Names"); names != nullptr && names->is_array() && !names->get_array().empty())
       if (const json::value& name = names->get_array()[0]; name.is_string()) listed.name = without_slash(std::string(name.get_string()));
+    if (const json::object& settings = object_at(entry, "NetworkSettings"); settings.contains("Networks"))
+      listed.networks = network_ids(object_at(settings, "Networks"));
     if (!listed.id.empty()) list.push_back(std::move(listed));
   }
   return list;

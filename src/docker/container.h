@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,7 @@ struct ListedContainer {
   std::string name;
   std::string state;  // "running", "exited", "created", …
   std::map<std::string, std::string> labels;
+  std::optional<std::map<std::string, std::string>> networks;  // ids by name; nullopt: the engine does not say
 };
 
 Expected<std::vector<ListedContainer>> parse_container_list(std::string_view json);

@@ -38,6 +38,15 @@ TEST(Container, BrokenDescriptionsAreErrors) {
   EXPECT_EQ(parse_container_list(R"([1, {"Id":""}, {"Id":"b","Names":["/n"],"State":"exited"}])")->size(), 1u);
 }
 
+TEST(Container, AListSaysOnWhichNetworksEachIs) {
+  const auto list = parse_container_list(R"([{"Id":"a","NetworkSettings":{"Networks":{"net":{"NetworkID":"n1"},"odd":1}}},
+                                             {"Id":"b","NetworkSettings":{"Networks":{}}}, {"Id":"c"}])");
+  ASSERT_EQ(list->size(), 3u);
+  EXPECT_EQ((*list)[0].networks, (std::map<std::string, std::string>{{"net", "n1"}}));
+  EXPECT_EQ((*list)[1].networks, (std::map<std::string, std::string>{}));
+  EXPECT_EQ((*list)[2].networks, std::nullopt);
+}
+
 TEST(Events, AreReducedToTheContainer) {
   const auto start = parse_event(
       R"({"Type":"container","Action":"start","Actor":{"ID":"abc","Attributes":{"name":"n","hypergate.helper":"r"}},"timeNano":1795340349280109037})");

@@ -27,6 +27,12 @@ std::string label(const ListedContainer& container, const char* name) {
   return found == container.labels.end() ? std::string() : found->second;
 }
 
+/// `network`: a name, an id or the beginning of one.
+bool is_on(const ListedContainer& container, const std::string& network) {
+  return !container.networks || std::any_of(container.networks->begin(), container.networks->end(),
+                                            [&](const auto& entry) { return entry.first == network || entry.second.starts_with(network); });
+}
+
 Request removal(const std::string& id) {
   return {.method = "DELETE", .target = "/containers/" + id + "?force=1&v=1", .timeout = kStartLimit};
 }
@@ -123,7 +129,10 @@ void Helpers::sort_out(std::shared_ptr<Pass> pass, const std::vector<ListedConta
         remove_dead(pass, container.id);
       else if (stopping_ || !wanted_.contains(host))
         retire(container.id, container.name);
-      else {
+      else if (!is_on(container, options_.common.network)) {
+        HG_LOG(kInfo, kLog, "helper {}: no longer on network {}, made again", container.name, options_.common.network);
+        remove_dead(pass, container.id);
+      } else {
         pass->served.insert(host);
         tell_filter(pass, host, container.id);
       }

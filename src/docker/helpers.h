@@ -1,13 +1,14 @@
 // Helper gateways: for each remote service host a container on the network that bears its name, so that containers here reach it.
 //
-//   want(hosts), events, refresh ─▶ pass: list ─▶ dead and stale ones removed ─▶ missing ones created ─▶ files put ─▶ started
+//   want(hosts), events, refresh ─▶ pass: list ─▶ dead, stale and stray ones removed ─▶ missing ones created ─▶ files put ─▶ started
 //                                          ├▶ another filter than they were told: files put again (they follow them)
 //                                          └▶ ones no longer wanted: stopped and removed, beside the pass
 //   stop() ─▶ all of ours stopped and removed ─▶ done
 //
 // A pass makes the engine's state fit what is wanted, so it does not matter who killed what. A helper of another living gateway (label
 // hypergate.owner) is left alone, and serves its host for us as well; one whose owner is gone is removed. A host whose helper cannot be
-// made or keeps dying is tried again after 0.5 s doubling to 30 s. Owned by app; the Engine outlives it. One thread.
+// made, keeps dying or keeps losing the network is tried again after 0.5 s doubling to 30 s. Owned by app; the Engine outlives it. One
+// thread.
 #pragma once
 
 #include <functional>

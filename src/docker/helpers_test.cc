@@ -178,6 +178,31 @@ TEST_F(WithHelpers, OneThatCannotBeMadeAndIsNoLongerWantedIsForgotten) {
   EXPECT_LE(fake_.times_asked("GET /containers/json"), 3);
 }
 
+TEST_F(WithHelpers, OneThatIsTakenOffTheNetworkIsMadeAgain) {
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db", "web"});
+  ASSERT_TRUE(until([&] { return running() == 2; }));
+  const std::string id = fake_.created.begin()->first;
+  const std::string other = fake_.created.rbegin()->first;
+  fake_.disconnected.insert(id);
+  helpers.check();
+  EXPECT_TRUE(until([&] { return !fake_.created.contains(id) && running() == 2; }));
+  EXPECT_TRUE(fake_.created.contains(other));
+}
+
+TEST_F(WithHelpers, ANetworkMayBeGivenByItsId) {
+  HelperOptions by_id = options();
+  by_id.common.network = id_of('7').substr(0, 12);
+  fake_.network_id = id_of('7');
+  Helpers helpers(loop_, engine_, by_id);
+  helpers.want({"db"});
+  ASSERT_TRUE(until([&] { return running() == 1; }));
+  const std::string id = fake_.created.begin()->first;
+  helpers.check();
+  loop_.run_until([] { return false; }, 700ms);
+  EXPECT_TRUE(fake_.created.contains(id));
+}
+
 TEST_F(WithHelpers, StopWithoutAnEngineEnds) {
   Helpers helpers(loop_, engine_, options());
   fake_.shut();

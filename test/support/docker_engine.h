@@ -83,7 +83,9 @@ class FakeEngine {
   std::function<bool(const std::string& asked)> holds;  // what is not answered before let_go()
   std::map<std::string, json::object> created;
   std::map<std::string, std::string> states;  // of created ones
-  std::map<std::string, std::string> put;     // by id: the last archive
+  std::set<std::string> disconnected;         // of those, that are on no network
+  std::string network_id = id_of('0');
+  std::map<std::string, std::string> put;  // by id: the last archive
   bool has_events() const { return events_ != nullptr; }
   size_t held() const { return held_.size(); }
   void let_go() {
@@ -178,9 +180,16 @@ class FakeEngine {
       if (!unlisted.contains(id)) entries.push_back(json::object{{"Id", id}, {"State", "running"}, {"Names", json::array{}}});
     if (all)
       for (const auto& [id, settings] : created)
-        entries.push_back(json::object{
-            {"Id", id}, {"State", states.at(id)}, {"Labels", settings.at("Labels")}, {"Names", json::array{settings.at("Name")}}});
+        entries.push_back(json::object{{"Id", id},
+                                       {"State", states.at(id)},
+                                       {"Labels", settings.at("Labels")},
+                                       {"Names", json::array{settings.at("Name")}},
+                                       {"NetworkSettings", json::object{{"Networks", networks_of(id)}}}});
     return json::serialize(entries);
+  }
+
+  json::object networks_of(const std::string& id) const {
+    return disconnected.contains(id) ? json::object{} : json::object{{"net", json::object{{"NetworkID", network_id}}}};
   }
 
   io::Loop& loop_;

@@ -255,6 +255,18 @@ onDocker('a helper that is killed is made again', async () => {
   await untilWorks(async () => assert.match(await lab.curl(lab.middle, 'http://10.89.0.3:8080/cgi-bin/page'), /out of Redis/), 30000)
 })
 
+onDocker('a helper that is taken off the network is made again', async () => {
+  const named = async () => (await helpers(m2)).find((candidate) => candidate.startsWith('redis.hyper'))
+  const id = async (name) => (await m2.docker('inspect', '-f', '{{.Id}}', name)).trim()
+  const name = await named()
+  const lost = await id(name)
+  const from = Date.now()
+  await m2.docker('network', 'disconnect', '-f', network, name)
+  await untilWorks(async () => assert.notEqual(await id(await named()), lost), 30000)
+  note('helper off the network, to its successor', Date.now() - from)
+  await untilWorks(async () => assert.match(await lab.curl(lab.middle, 'http://10.89.0.3:8080/cgi-bin/page'), /out of Redis/), 30000)
+})
+
 onDocker('provider and gateway outside containers, by the manual\'s two commands', async () => {
   const router = await newSecret()
   const provider = type(m1, manual.providerOnHost, 'provider on the host', router)
