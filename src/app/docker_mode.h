@@ -40,7 +40,7 @@ class DockerMode final : public tunnel::ServiceConnector {
   void set_filter(tunnel::GateFilter filter);
   /// A peer's routes were learned, changed or lost.
   void routes_changed();
-  /// Removes the helpers; `done` is called once, later.
+  /// Removes the helpers; `done` is called once, later, whether the engine answers or not.
   void stop(std::function<void()> done);
 
   /// A container's service is reached at its address: its name means something on its network only.

@@ -57,6 +57,7 @@ class Engine::Exchange : public std::enable_shared_from_this<Engine::Exchange> {
   Exchange(io::Loop& loop, std::string path, Request request, Callback callback, std::shared_ptr<State> state)
       : path_(std::move(path)),
         timeout_(request.timeout),
+        waits_(request.waits),
         callback_(std::move(callback)),
         state_(std::move(state)),
         stream_(loop.context()) {
@@ -83,7 +84,7 @@ class Engine::Exchange : public std::enable_shared_from_this<Engine::Exchange> {
   void finish(beast::error_code code) {
     stream_.close();
     if (!state_->alive) return;
-    --state_->active;
+    if (!waits_) --state_->active;
     state_->next();
     if (code) return callback_(engine_error(path_, code));
     auto answer = parser_.release();
@@ -92,6 +93,7 @@ class Engine::Exchange : public std::enable_shared_from_this<Engine::Exchange> {
 
   std::string path_;
   Duration timeout_;
+  bool waits_;
   Callback callback_;
   std::shared_ptr<State> state_;
   UnixStream stream_;
@@ -123,7 +125,10 @@ void Engine::request(Request request, Callback callback) {
     });
     return;
   }
-  state_->queue.push_back(std::make_shared<Exchange>(loop_, path_, std::move(request), std::move(callback), state_));
+  const bool waits = request.waits;
+  auto exchange = std::make_shared<Exchange>(loop_, path_, std::move(request), std::move(callback), state_);
+  if (waits) return exchange->start();
+  state_->queue.push_back(std::move(exchange));
   state_->next();
 }
 

@@ -30,6 +30,7 @@ struct Request {
   std::string body = {};
   std::string content_type = "application/json";
   Duration timeout = 20s;
+  bool waits = false;  // at the engine, for something to end: it passes the queue and takes no place of the kMaxActive
 };
 
 struct Answer {

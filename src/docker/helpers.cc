@@ -47,7 +47,11 @@ struct Helpers::Pass {
 };
 
 Helpers::Helpers(io::Loop& loop, Engine& engine, HelperOptions options)
-    : loop_(loop), engine_(engine), options_(std::move(options)), timer_(loop.timers(), [this] { pass(); }) {}
+    : loop_(loop),
+      engine_(engine),
+      options_(std::move(options)),
+      timer_(loop.timers(), [this] { pass(); }),
+      stop_limit_(loop.timers(), [this] { give_up_stop(); }) {}
 
 Helpers::~Helpers() { *alive_ = false; }
 
@@ -161,11 +165,12 @@ void Helpers::remove_dead(std::shared_ptr<Pass> pass, const std::string& id) {
   ask(removal(id), [this, pass](const Expected<Answer>&) { release(pass); });
 }
 
-// Stopping takes its time, and nobody waits for it but stop().
+// Stopping takes its time, for all of them at once, and nobody waits for it but stop().
 void Helpers::retire(const std::string& id, const std::string& name) {
   retiring_.insert(id);
   HG_LOG(kInfo, kLog, "helper {}: no longer needed, removed", name);
-  ask({.method = "POST", .target = fmt::format("/containers/{}/stop?t={}", id, kStopSeconds)}, [this, id](const Expected<Answer>&) {
+  Request stop{.method = "POST", .target = fmt::format("/containers/{}/stop?t={}", id, kStopSeconds), .waits = true};
+  ask(std::move(stop), [this, id](const Expected<Answer>&) {
     ask(removal(id), [this, id](const Expected<Answer>&) {
       retiring_.erase(id);
       if (stopping_)
@@ -184,10 +189,12 @@ void Helpers::release(std::shared_ptr<Pass> pass) {
     return create_missing(pass);
   }
   busy_ = false;
-  if (stopping_ && !again_)
-    finish_stop();
-  else if (again_)
+  if (again_)
     timer_.arm(loop_.now() + kGather);
+  else if (stopping_ && pass->listed)
+    finish_stop();
+  else if (stopping_)
+    give_up_stop();
   else if (pass->listed)
     arm_retry();
 }
@@ -298,13 +305,24 @@ void Helpers::arm_retry() {
 void Helpers::stop(std::function<void()> done) {
   stopping_ = true;
   stopped_ = std::move(done);
+  stop_limit_.arm(loop_.now() + options_.stop_limit);
   check();
 }
 
 void Helpers::finish_stop() {
-  if (busy_ || !retiring_.empty() || !stopped_) return;
-  const auto done = std::exchange(stopped_, nullptr);
-  done();
+  if (!busy_ && retiring_.empty()) end_stop();
+}
+
+void Helpers::give_up_stop() {
+  if (stopped_ && (!wanted_.empty() || !retiring_.empty()))
+    HG_LOG(kWarn, kLog, "the Docker Engine did not say that all helpers are gone; remove what is left with: {}",
+           fmt::format("docker ps -aq --filter label={}={} | xargs -r docker rm -f", kLabelHelperOwner, options_.common.owner));
+  end_stop();
+}
+
+void Helpers::end_stop() {
+  stop_limit_.disarm();
+  if (const auto done = std::exchange(stopped_, nullptr)) done();
 }
 
 }  // namespace hg::docker

@@ -3,7 +3,7 @@
 //   want(hosts), events, refresh ─▶ pass: list ─▶ dead, stale and stray ones removed ─▶ missing ones created ─▶ files put ─▶ started
 //                                          ├▶ another filter than they were told: files put again (they follow them)
 //                                          └▶ ones no longer wanted: stopped and removed, beside the pass
-//   stop() ─▶ all of ours stopped and removed ─▶ done
+//   stop() ─▶ all of ours stopped and removed, or not within stop_limit: a warning says how ─▶ done
 //
 // A pass makes the engine's state fit what is wanted, so it does not matter who killed what. A helper of another living gateway (label
 // hypergate.owner) is left alone, and serves its host for us as well; one whose owner is gone is removed. A host whose helper cannot be
@@ -31,6 +31,7 @@ inline constexpr size_t kMaxHelpers = 256;
 struct HelperOptions {
   HelperSpec common;  // `host` unused
   std::string secret;
+  Duration stop_limit = 6s;  // for the engine to remove all helpers at the end
 };
 
 class Helpers {
@@ -45,7 +46,7 @@ class Helpers {
   /// A helper may have died, or the engine is back.
   void check();
   void on_event(const Event& event);
-  /// Removes all of ours; `done` is called once, later.
+  /// Removes all of ours; `done` is called once, later, at the latest after stop_limit. What was asked for then goes on.
   void stop(std::function<void()> done);
 
  private:
@@ -72,6 +73,8 @@ class Helpers {
   void release(std::shared_ptr<Pass> pass);
   void arm_retry();
   void finish_stop();
+  void give_up_stop();
+  void end_stop();
   void ask(Request request, Engine::Callback then);
 
   io::Loop& loop_;
@@ -87,6 +90,7 @@ class Helpers {
   bool stopping_ = false;
   std::function<void()> stopped_;
   Timer timer_;
+  Timer stop_limit_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

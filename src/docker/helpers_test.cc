@@ -6,6 +6,7 @@
 #include "docker/discovery.h"
 #include "docker/self.h"
 #include "support/docker_engine.h"
+#include "support/log_lines.h"
 
 namespace hg::docker {
 namespace {
@@ -210,6 +211,41 @@ TEST_F(WithHelpers, StopWithoutAnEngineEnds) {
   bool stopped = false;
   helpers.stop([&] { stopped = true; });
   EXPECT_TRUE(until([&] { return stopped; }));
+}
+
+TEST_F(WithHelpers, StopWithAnEngineThatHangsEndsAndSaysHowToRemoveWhatIsLeft) {
+  HelperOptions impatient = options();
+  impatient.stop_limit = 300ms;
+  Helpers helpers(loop_, engine_, impatient);
+  helpers.want({"db"});
+  ASSERT_TRUE(until([&] { return running() == 1; }));
+  fake_.holds = [](const std::string&) { return true; };
+  hg::test::LogLines log;
+  int stopped = 0;
+  helpers.stop([&] { ++stopped; });
+  EXPECT_FALSE(loop_.run_until([&] { return stopped > 0; }, 200ms));
+  EXPECT_TRUE(loop_.run_until([&] { return stopped > 0; }, 2s));
+  ASSERT_EQ(log.warnings.size(), 1u);
+  EXPECT_NE(log.warnings[0].find("--filter label=hypergate.owner=" + host_process_tag()), std::string::npos) << log.warnings[0];
+  fake_.let_go();
+  EXPECT_TRUE(until([&] { return fake_.created.empty(); })) << "it goes on as long as it can";
+  EXPECT_EQ(stopped, 1);
+}
+
+TEST_F(WithHelpers, StopWaitsForAllOfThemAtOnce) {
+  std::set<std::string> hosts;
+  for (size_t i = 0; i < 40; ++i) hosts.insert(fmt::format("host{:04}", i));
+  Helpers helpers(loop_, engine_, options());
+  helpers.want(hosts);
+  ASSERT_TRUE(until([&] { return running() == hosts.size(); }));
+  fake_.holds = [](const std::string& what) { return what.ends_with("/stop"); };
+  bool stopped = false;
+  helpers.stop([&] { stopped = true; });
+  loop_.run_until([&] { return fake_.held() == hosts.size(); }, 2s);
+  EXPECT_EQ(fake_.held(), hosts.size());
+  fake_.let_go();
+  EXPECT_TRUE(until([&] { return stopped; }));
+  EXPECT_TRUE(fake_.created.empty());
 }
 
 }  // namespace

@@ -417,6 +417,27 @@ onDocker('an engine that is killed and started again is followed', async () => {
   assert.equal(await provider.stop(), 0)
 })
 
+onDocker('a gateway stops though its engine hangs, and says how to remove its helpers', async () => {
+  const router = await newSecret()
+  const services = JSON.stringify([{ gatePort: 7901, serviceHost: 'left.hyper', servicePort: 1, protocol: 'tcp', tags: 'docker' }])
+  const provider = lab.process(m1, ['provider', services], { name: 'provider on the host', env: { HYPERGATE_ROUTER: router } })
+  const gateway = lab.process(m3, ['gateway', '--listen', m3.address, '--docker', m3.socket, '--network', network], { name: 'gateway on the host', env: { HYPERGATE_ROUTER: router } })
+  await helperRuns(m3, 'left.hyper')
+  m3.engine.child.kill('SIGSTOP')
+  try {
+    const begun = Date.now()
+    assert.equal(await gateway.stop(), 0)
+    note('gateway stops while its engine hangs', Date.now() - begun)
+    assert.ok(Date.now() - begun < 10000, `${Date.now() - begun} ms`)
+  } finally {
+    m3.engine.child.kill('SIGCONT')
+  }
+  const [, command] = gateway.lines.join('\n').match(/remove what is left with: (docker ps [^"]*rm -f)/)
+  await m3.typed(command)
+  assert.ok(!(await helpers(m3)).some((name) => name.startsWith('left.hyper-')))
+  assert.equal(await provider.stop(), 0)
+})
+
 onDocker('helpers go with their gateway, and leftovers with the next', async () => {
   await m3.docker('kill', '--signal', 'KILL', 'hypergate-gw-machine3')
   await logs.gw3.exited
