@@ -43,6 +43,24 @@ TEST_P(RelocationAfter, TheNewPathIsMeasuredAtOnce) {
 
 INSTANTIATE_TEST_SUITE_P(Silences, RelocationAfter, ::testing::Values(20ms, 3s));  // before any timeout, and after many
 
+/// The peer moves so much later, and what it says until then goes nowhere.
+class RelocationBefore : public ::testing::TestWithParam<Duration> {};
+
+TEST_P(RelocationBefore, ThePeerMovesToo) {
+  constexpr Path kPath{.delay = 1ms, .rate_bps = 100e6, .queue_bytes = 500000};
+  Cut link(200ms);
+  link.go_on_over(kPath);
+  link.world.set_one_way(link.hb, link.ha, {.delay = 1ms, .loss = 1});
+  link.world.run_for(GetParam());
+  link.world.set_path(link.ha, link.hb, kPath);
+  link.b.send(1000);
+  link.world.run_for(500ms);
+  EXPECT_LT(link.a.stream->stats().smoothed_rtt, 20ms);
+  EXPECT_GT(link.fresh(), 3u << 20);  // of 6 MB
+}
+
+INSTANTIATE_TEST_SUITE_P(Delays, RelocationBefore, ::testing::Values(50ms, 300ms, 600ms, 900ms));
+
 TEST(Relocation, WhatIsLostOnTheNewPathGoesBeforeWhatStillWaits) {
   Cut link;
   link.go_on_over({.delay = 50ms, .rate_bps = 2e6, .queue_bytes = 30000});

@@ -87,12 +87,7 @@ Sender::PacketResult Sender::on_packet(const wire::UdxPacket& packet, TimePoint 
   if (outcome.acked > 0) {
     // After a silence the acknowledgement answers our latest try, not this packet.
     if (unanswered_ > 0 && outcome.rtt > rtt_.rto()) outcome.rtt = Duration::zero();
-    if (outcome.rtt > Duration::zero()) {
-      rtt_.add(outcome.rtt, now);
-      measured_at_ = now;
-      unmeasured_ = false;
-      probe_permitted_ = true;
-    }
+    if (outcome.rtt > Duration::zero()) take_round_trip(outcome, now);
     outcome.lost = detect_losses(now);
     controller_->set_packet_size(mtu_.mtu());
     controller_->on_ack({.now = now,
@@ -107,6 +102,23 @@ Sender::PacketResult Sender::on_packet(const wire::UdxPacket& packet, TimePoint 
   if (asked_at_ != kNever && outcome.acked == 0) on_answer(now);
   rearm_after_ack(now, outcome.progress || outcome.acked > 0);
   return result;
+}
+
+// The peer may have gone on answering over a path that is gone, until it moved: the first acknowledgement over another one waited for that,
+// too. It is believed until a packet sent since has been acknowledged.
+void Sender::take_round_trip(const Outcome& outcome, TimePoint now) {
+  if (provisional_) {
+    const bool first = answered_at_ == kNever;
+    if (first) answered_at_ = now;
+    provisional_ = outcome.newest_sent < answered_at_;
+    if (!provisional_) rtt_ = RttEstimator();
+    if (first) measured_at_ = kNever;  // the next goes at once
+  }
+  rtt_.add(outcome.rtt, now);
+  probe_permitted_ = true;
+  if (provisional_) return;
+  measured_at_ = now;
+  unmeasured_ = false;
 }
 
 void Sender::update_peer_window(const wire::UdxHeader& header) {

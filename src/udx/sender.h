@@ -157,6 +157,7 @@ class Sender {
   size_t mark_lost(Seq seq, TimePoint now, bool first);
   size_t judge_run();
   void enter_recovery();
+  void take_round_trip(const Outcome& outcome, TimePoint now);
   void update_peer_window(const wire::UdxHeader& header);
   void rearm_after_ack(TimePoint now, bool progress);
   bool stuck() const;
@@ -224,6 +225,8 @@ class Sender {
   TimePoint unanswered_since_{};
   TimePoint measured_at_{};       // when the round trip was measured last, or a packet was sent to do so
   bool unmeasured_ = false;       // a timeout or another path, and no round trip measured since
+  bool provisional_ = false;      // what was measured may be the time that the peer took to move to another path
+  TimePoint answered_at_{};       // provisional_: when the first acknowledgement over that came
   TimePoint whole_arrived_at_{};  // the latest packet of at least the base size that was sent with DF
   Duration standstill_{};         // the peer has answered for so long without taking the oldest packet; of a silence kMaxTimeoutGap counts
   int unanswered_ = 0;

@@ -329,8 +329,8 @@ void Sender::relocate(const Place& place, std::unique_ptr<cc::Controller> contro
     board_.to_resend(seq, false);
   }
   relocated_to_ = board_.nxt();
-  measured_at_ = TimePoint{};
-  unmeasured_ = true;
+  measured_at_ = answered_at_ = TimePoint{};
+  unmeasured_ = provisional_ = true;
   changing_ = recovering_ = probe_in_flight_ = always_fragment_ = only_fragments_ = blocked_ = false;
   probe_permitted_ = true;
   copies_.clear();
