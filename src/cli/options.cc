@@ -34,7 +34,7 @@ constexpr Flag kFlags[] = {
     {"router", Takes::kValue, "SECRET", "Router secret, 64 hexadecimal digits", kMain},
     {"routerFile", Takes::kValue, "FILE", "File that holds the router secret (keeps it out of the process list)", kMain},
     {"provider", Takes::kMaybe, "SERVICES",
-     "Provide services: PORT, GATE=PORT, GATE=HOST:PORT/udp, or a JSON file, text or URL (repeatable)", kMain},
+     "Provide services: PORT, GATE=PORT, HOST:PORT, GATE=HOST:PORT/udp, or a JSON file, text or URL (repeatable)", kMain},
     {"gateway", Takes::kMaybe, "FILTER", "Open gates; FILTER (JSON, file or URL) limits which (repeatable)", kMain},
     {"scan", Takes::kMaybe, "NAME", "List who is on a router, by its name or secret", kMain},
     {"listen", Takes::kValue, "IP", "Address the gates listen on (default 127.0.0.1)", kGateway},

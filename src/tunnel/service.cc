@@ -52,6 +52,14 @@ bool plausible_host(std::string_view host) {
   return std::none_of(host.begin(), host.end(), stray) && std::count(host.begin(), host.end(), ':') != 1;  // IPv6 has two at least
 }
 
+/// "8080", or "8000-8010" where ports are ranges: a port that stands where a host should.
+bool is_ports(std::string_view host, bool range) {
+  constexpr std::string_view kDigits = "0123456789";
+  const size_t dash = range ? host.find('-') : host.npos;
+  const auto digits = [&](std::string_view text) { return !text.empty() && text.find_first_not_of(kDigits) == text.npos; };
+  return dash == host.npos ? digits(host) : digits(host.substr(0, dash)) && digits(host.substr(dash + 1));
+}
+
 bool is_comment_key(std::string_view key) { return key.starts_with('$') || key.starts_with('_'); }
 
 /// Reads one entry key by key; the first fault wins. A range of ports, or both protocols, make several services of it.
@@ -66,6 +74,7 @@ class ServiceReader {
       if (fault_) return std::move(*fault_);
     }
     if (gates_.count() == 0 && services_.count() == 0) return json_fault(name_, path_, entry, "gatePort or servicePort must be given");
+    if (is_ports(service_.service_host, services_.count() > 1)) return port_for_host();
     if (gates_.count() == 0) gates_ = services_;
     if (services_.count() == 0) services_ = gates_;
     if (gates_.count() != services_.count())
@@ -95,6 +104,17 @@ class ServiceReader {
       }
     }
     return expanded;
+  }
+
+  /// As Docker writes it: 8080:80.
+  Error port_for_host() const {
+    const auto text = [](const Ports& ports) {
+      return ports.count() == 1 ? fmt::to_string(ports.from) : fmt::format("{}-{}", ports.from, ports.to);
+    };
+    const std::string gate = gates_.count() == 0 ? service_.service_host : text(gates_);
+    return json_fault(name_, path_ + ".serviceHost", json::value(service_.service_host),
+                      fmt::format("a name or an IP address; for a port of 127.0.0.1 give {}={}", gate,
+                                  services_.count() == 0 ? service_.service_host : text(services_)));
   }
 
   void refuse(std::string_view key, const json::value& value, std::string_view accepted) {

@@ -3,6 +3,7 @@
 //   8080                 gate 8080 for 127.0.0.1:8080      5432=db.lan:5432      another machine's
 //   8080=80              gate 8080 for 127.0.0.1:80        53=[::1]:5353/udp     or /tcp+udp
 //   8000-8010            eleven gates                      443=unix:/run/app.sock
+//   db.lan:5432          gate 5432 for it
 #pragma once
 
 #include <optional>

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "tunnel/service.h"
 
 namespace hg::tunnel {
@@ -45,6 +47,16 @@ TEST(ServiceWord, FaultsAreSaid) {
   for (const char* word : {"0", "70000", "8080=0", "999999999", "80/sctp", "8080=80/", "8080=", "8080=:80", "8000-8002=9000-9001", "9-8",
                            "8080=http://x:80", "443=unix:app.sock", "8080=::1", "8080=80=81"})
     EXPECT_NE(read(word).find("not accepted"), std::string::npos) << word << ": " << read(word);
+}
+
+// Docker's habit; taken for hosts, such services would be refused with each connection only.
+TEST(ServiceWord, ColonsBetweenPortsAreRefusedWithTheWordThatIsMeant) {
+  EXPECT_EQ(read("8080:80"),
+            "8080:80: $[0].serviceHost: \"8080\" is not accepted; a name or an IP address; for a port of 127.0.0.1 give 8080=80");
+  for (const auto& [word, meant] : std::map<std::string, std::string>{
+           {"8080:80/udp", "8080=80"}, {"18108=80:90", "18108=90"}, {"8000-8001:9000-9001", "8000-8001=9000-9001"}})
+    EXPECT_TRUE(read(word).ends_with(" give " + meant)) << read(word);
+  EXPECT_EQ(read("1-2:80"), "80 1-2:80 tcp") << "may be a name";
 }
 
 TEST(ServiceWord, FilesAndUrlsAreNone) {

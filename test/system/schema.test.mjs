@@ -57,7 +57,7 @@ const good = [
 
 const bad = [
   ['services', 42], ['services', 'x'], ['services', {}], ['services', [42]], ['services', { services: {} }],
-  ...['127.0.0.1:80', '[::1]:80', 'http://a', ' a', 'a b'].map((serviceHost) => ['services', [{ gatePort: 80, serviceHost }]]),
+  ...['127.0.0.1:80', '[::1]:80', 'http://a', ' a', 'a b', '8080'].map((serviceHost) => ['services', [{ gatePort: 80, serviceHost }]]),
   ['services', [{}]], ['services', [{ serviceHost: 'a', protocol: 'tcp', tags: 5 }]],
   ...[0, 70000, -1, 1.5, 'x', '80-', '-80', null, true, [80]].map((gatePort) => ['services', [{ gatePort, servicePort: 1 }]]),
   ['services', [{ gatePort: '80-70000' }], 'range'], ['services', [{ gatePort: '90-80' }], 'range'], ['services', [{ gatePort: '80-82', servicePort: 80 }], 'range'],
