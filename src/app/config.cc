@@ -63,7 +63,8 @@ std::optional<uint64_t> parse_rate(const std::string& text) {
 Expected<uint16_t> parse_port(const std::string& option, const std::string& text, bool zero_allowed) {
   const auto port = parse_number<uint16_t>(text);
   if (!port || (*port == 0 && !zero_allowed))
-    return usage(option + ": '" + text + "' is not a port; give a whole number from " + (zero_allowed ? "0 (any)" : "1") + " to 65535");
+    return usage(option + ": " + shown(text) + " is not a port; give a whole number from " + (zero_allowed ? "0 (any)" : "1") +
+                 " to 65535");
   return *port;
 }
 
@@ -73,16 +74,16 @@ Expected<bool> parse_switch(const std::string& option, const RawOptions& raw, bo
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (text.empty() || text == "true" || text == "1" || text == "yes" || text == "on") return true;
   if (text == "false" || text == "0" || text == "no" || text == "off") return false;
-  return usage("--" + option + ": '" + raw.last(option) + "' is not a switch; give true or false, or nothing");
+  return usage("--" + option + ": " + shown(raw.last(option)) + " is not a switch; give true or false, or nothing");
 }
 
-Expected<std::string> read_router_file(const std::string& path) {
+Expected<std::string> read_router_file(const std::string& option, const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return usage("--routerFile: cannot read '" + path + "'; give a readable file that holds the 64 digits of the router secret");
+  if (!file) return usage(option + ": cannot read " + shown(path) + "; give a readable file that holds the 64 digits of the router secret");
   std::string text(kMaxRouterFile, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (file.bad())
-    return usage("--routerFile: cannot read '" + path + "' (a directory?); give a file that holds the 64 digits of the router secret");
+    return usage(option + ": cannot read " + shown(path) + " (a directory?); give a file that holds the 64 digits of the router secret");
   text.resize(static_cast<size_t>(file.gcount()));
   if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
   return trimmed(text);
@@ -196,37 +197,33 @@ class Builder {
   }
 
   Expected<void> read_router() {
-    if (raw_.has("router") && raw_.has("routerFile")) return usage("--router and --routerFile: both are given; give one of them");
     if (config_.command == Command::kScan) return read_scan_name();
-    const bool optional = config_.command == Command::kDoctor && !raw_.has("router") && !raw_.has("routerFile");
-    if ((config_.command != Command::kRun && config_.command != Command::kDoctor) || optional) return {};
-    std::string text = raw_.last("router");
-    std::string option = "--router";
-    if (raw_.has("routerFile")) {
-      option = "--routerFile";
-      auto from_file = read_router_file(raw_.last("routerFile"));
-      if (!from_file) return from_file.error();
-      text = *from_file;
-    } else if (!raw_.has("router")) {
+    const bool given = raw_.has("router") || raw_.has("routerFile");
+    if (config_.command != Command::kRun && (config_.command != Command::kDoctor || !given)) return {};
+    if (!given)
       return usage(
           "--router is missing: give the 64 digits of the router secret, or --routerFile FILE (make a secret with: hypergate new)");
-    }
-    auto secret = parse_router_secret(option, text);
+    const auto text = router_text();
+    if (!text) return text.error();
+    auto secret = parse_router_secret(raw_.written(raw_.has("routerFile") ? "routerFile" : "router"), *text);
     if (!secret) return secret.error();
     config_.router = *secret;
     return {};
   }
 
+  /// As --router or --routerFile says; empty without either.
+  Expected<std::string> router_text() const {
+    if (!raw_.has("routerFile")) return raw_.last("router");
+    const std::string option = raw_.written("routerFile");
+    if (raw_.has("router")) return usage(raw_.written("router") + " and " + option + ": both are given; give one of them");
+    return read_router_file(option, raw_.last("routerFile"));
+  }
+
   Expected<void> read_scan_name() {
-    std::string text = raw_.last("scan");
-    if (text.empty() && raw_.has("routerFile")) {
-      auto from_file = read_router_file(raw_.last("routerFile"));
-      if (!from_file) return from_file.error();
-      text = *from_file;
-    }
-    if (text.empty()) text = raw_.last("router");
-    if (text.empty()) return usage("scan: give the router name (public key) or the router secret, 64 hexadecimal digits");
-    auto key = parse_router_secret("scan", text);
+    const auto text = raw_.last("scan").empty() ? router_text() : raw_.last("scan");
+    if (!text) return text.error();
+    if (text->empty()) return usage("scan: give the router name (public key) or the router secret, 64 hexadecimal digits");
+    auto key = parse_router_secret("scan", *text);
     if (!key) return key.error();
     config_.router = *key;  // a name and a secret look alike: scan tries both
     config_.router_name = *key;
@@ -255,7 +252,7 @@ class Builder {
   Expected<void> read_listen() {
     const std::string text = raw_.has("listen") ? raw_.last("listen") : "127.0.0.1";
     const auto address = io::SocketAddress::parse(text, 0);
-    if (!address) return usage("--listen: '" + text + "' is not an IP address; give one such as 127.0.0.1, 0.0.0.0, ::1 or ::");
+    if (!address) return usage("--listen: " + shown(text) + " is not an IP address; give one such as 127.0.0.1, 0.0.0.0, ::1 or ::");
     config_.listen = *address;
     return {};
   }
@@ -269,7 +266,7 @@ class Builder {
                     : given.starts_with(kScheme)     ? given.substr(kScheme.size())
                                                      : given;
     if (!docker.socket.starts_with('/') || !io::SocketAddress::unix_path(docker.socket))
-      return usage("--docker: '" + given + "' is not a Unix socket; give its absolute path, such as /var/run/docker.sock, or nothing");
+      return usage("--docker: " + shown(given) + " is not a Unix socket; give its absolute path, such as /var/run/docker.sock, or nothing");
     for (const auto& [flag, field] : {std::pair("network", &DockerOptions::network), std::pair("image", &DockerOptions::image)}) {
       if (!raw_.has(flag)) continue;
       docker.*field = trimmed(raw_.last(flag));
@@ -278,7 +275,8 @@ class Builder {
     if (raw_.has("refreshTime")) {
       const auto value = parse_number<uint64_t>(raw_.last("refreshTime"));
       if (!value || *value == 0 || *value > kMaxLimit)
-        return usage("--refreshTime: '" + raw_.last("refreshTime") + "' is not a time; give whole milliseconds above 0, such as 20000");
+        return usage("--refreshTime: " + shown(raw_.last("refreshTime")) +
+                     " is not a time; give whole milliseconds above 0, such as 20000");
       docker.refresh = std::max<Duration>(std::chrono::milliseconds(*value), kShortestRefresh);
     }
     config_.docker = std::move(docker);
@@ -322,7 +320,7 @@ class Builder {
     if (raw_.has("host")) {
       config_.dht_host = raw_.last("host");
       if (!parse_ipv4(config_.dht_host))
-        return usage("--host: '" + config_.dht_host + "' is not an IPv4 address of this machine, such as 192.0.2.10");
+        return usage("--host: " + shown(config_.dht_host) + " is not an IPv4 address of this machine, such as 192.0.2.10");
     }
     return {};
   }
@@ -334,15 +332,15 @@ class Builder {
     if (!raw_.has("relayBandwidth")) return {};
     const auto rate = parse_rate(raw_.last("relayBandwidth"));
     if (!rate || *rate < kLeastRelayBandwidth)
-      return usage("--relayBandwidth: '" + raw_.last("relayBandwidth") +
-                   "' is not a rate; give at least 128kbit, such as 10mbit (or --noRelay)");
+      return usage("--relayBandwidth: " + shown(raw_.last("relayBandwidth")) +
+                   " is not a rate; give at least 128kbit, such as 10mbit (or --noRelay)");
     config_.relay_bandwidth = *rate;
     return {};
   }
 
   Expected<void> read_log() {
     const std::string format = raw_.has("log") ? raw_.last("log") : "text";
-    if (format != "text" && format != "json") return usage("--log: '" + format + "' is not a log format; give text or json");
+    if (format != "text" && format != "json") return usage("--log: " + shown(format) + " is not a log format; give text or json");
     config_.log_format = format == "json" ? LogFormat::kJson : LogFormat::kText;
     const auto verbose = parse_switch("verbose", raw_, false);
     if (!verbose) return verbose.error();
@@ -359,7 +357,7 @@ class Builder {
       if (!raw_.has(limit.flag)) continue;
       const auto value = parse_number<uint64_t>(raw_.last(limit.flag));
       if (!value || *value == 0 || *value > kMaxLimit)
-        return usage(std::string("--") + limit.flag + ": '" + raw_.last(limit.flag) + "' is not a limit; give a whole number above 0");
+        return usage(std::string("--") + limit.flag + ": " + shown(raw_.last(limit.flag)) + " is not a limit; give a whole number above 0");
       limit.set(config_.limits, *value);
     }
     if (config_.limits.find_route_retry_min > config_.limits.find_route_retry_max)
@@ -376,7 +374,7 @@ class Builder {
       port = *given;
     }
     const auto address = io::SocketAddress::parse(host, port);
-    if (!address) return usage("--" + host_option + ": '" + host + "' is not an IP address; give one such as 127.0.0.1 or ::1");
+    if (!address) return usage("--" + host_option + ": " + shown(host) + " is not an IP address; give one such as 127.0.0.1 or ::1");
     return *address;
   }
 
@@ -409,8 +407,8 @@ class Builder {
     if (!open_to_all) return open_to_all.error();
     const std::string host = address->canonical_host();
     if (!*open_to_all && !host.starts_with("127.") && host != "::1")
-      return usage("--unlimitedHost: '" + host +
-                   "' can be reached from other machines; add --unlimitedPublic if that is meant, or give 127.0.0.1");
+      return usage("--unlimitedHost: " + shown(host) +
+                   " can be reached from other machines; add --unlimitedPublic if that is meant, or give 127.0.0.1");
     config_.endpoints.unlimited = *address;
     return {};
   }
@@ -423,8 +421,7 @@ class Builder {
     const auto port = colon == std::string::npos ? std::nullopt : parse_number<uint16_t>(text.substr(colon + 1));
     const auto address = port && *port > 0 ? io::SocketAddress::parse(text.substr(0, colon), *port) : std::nullopt;
     const std::string option = asks && raw_.typed("metrics") ? "status" : "--metrics";
-    const std::string shown = looks_secret(text) ? "the value (not shown)" : "'" + text + "'";
-    if (!address) return usage(option + ": " + shown + " is not IP:PORT; give e.g. 127.0.0.1:9090 or [::1]:9090");
+    if (!address) return usage(option + ": " + shown(text) + " is not IP:PORT; give e.g. 127.0.0.1:9090 or [::1]:9090");
     config_.endpoints.metrics = *address;
     return {};
   }
@@ -438,16 +435,15 @@ class Builder {
     if (!raw_.has("ingressPolicyIntervalMs")) return {};
     const auto interval = parse_number<uint64_t>(raw_.last("ingressPolicyIntervalMs"));
     if (!interval || *interval < 1000 || *interval > kMaxLimit)
-      return usage("--ingressPolicyIntervalMs: '" + raw_.last("ingressPolicyIntervalMs") +
-                   "' is not an interval; give at least 1000 (a second)");
+      return usage("--ingressPolicyIntervalMs: " + shown(raw_.last("ingressPolicyIntervalMs")) +
+                   " is not an interval; give at least 1000 (a second)");
     config_.url_interval = std::chrono::milliseconds(*interval);
     return {};
   }
 
   Expected<void> check_services() {
     if (config_.command != Command::kRun) return {};
-    if (config_.provider && config_.services.empty() && !config_.docker)
-      return usage("--provider: no services; give some, e.g. --provider 8080=80 or --provider services.json, or --docker");
+    if (config_.provider && config_.services.empty() && !config_.docker) return no_services();
     return {};
   }
 
@@ -462,8 +458,27 @@ std::string RawOptions::last(const std::string& name) const {
   return found == values.end() || found->second.empty() ? std::string() : found->second.back();
 }
 
+std::string RawOptions::written(const std::string& name) const {
+  return from_environment.contains(name) ? variable_name(name) : "--" + name;
+}
+
+Error no_services() {
+  return usage("--provider: no services; give some, e.g. --provider 8080=80 or --provider services.json, or --docker");
+}
+
 bool looks_secret(std::string_view text) {
   return text.size() >= kLeastSecretDigits && text.find_first_not_of("0123456789abcdefABCDEF") == text.npos;
+}
+
+std::string shown(const std::string& value) { return looks_secret(value) ? "the value (not shown)" : "'" + value + "'"; }
+
+std::string variable_name(const std::string& option) {
+  std::string out = "HYPERGATE_";
+  for (char c : option) {
+    if (std::isupper(static_cast<unsigned char>(c))) out.push_back('_');
+    out.push_back(static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
+  }
+  return out;
 }
 
 Expected<Seed> parse_router_secret(const std::string& option, const std::string& text) {
@@ -478,7 +493,7 @@ Expected<std::string> parse_bootstrap_entry(const std::string& text) {
   const size_t at = text.find('@');
   const bool good =
       at == std::string::npos ? plausible_host_port(text) : parse_ipv4(text.substr(0, at)) && plausible_host_port(text.substr(at + 1));
-  if (!good) return usage("--bootstrap: '" + text + "' is not HOST:PORT; give e.g. 192.0.2.1:49737 or dht.example.org:49737");
+  if (!good) return usage("--bootstrap: " + shown(text) + " is not HOST:PORT; give e.g. 192.0.2.1:49737 or dht.example.org:49737");
   return text;
 }
 

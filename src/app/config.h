@@ -25,6 +25,8 @@ struct RawOptions {
 
   bool has(const std::string& name) const { return values.contains(name); }
   bool typed(const std::string& name) const { return has(name) && !from_environment.contains(name); }
+  /// As whoever gave it wrote it: "--router" or "HYPERGATE_ROUTER".
+  std::string written(const std::string& name) const;
   /// The last value given, or empty.
   std::string last(const std::string& name) const;
 };
@@ -84,8 +86,15 @@ struct Config {
 /// The error's message is the line to print; its code is "USAGE".
 Expected<Config> make_config(const RawOptions& raw);
 
+/// Of a provider that has none, now and ever.
+Error no_services();
+
 /// Long and of hexadecimal digits only, as router secrets are, mistyped ones too: not to be shown.
 bool looks_secret(std::string_view text);
+/// For a message: in quotes, or not at all where it may be a secret.
+std::string shown(const std::string& value);
+/// "routerFile" -> "HYPERGATE_ROUTER_FILE"
+std::string variable_name(const std::string& option);
 /// 64 hexadecimal digits.
 Expected<Seed> parse_router_secret(const std::string& option, const std::string& text);
 /// "host:port" or "ip@host:port".

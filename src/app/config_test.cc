@@ -76,6 +76,51 @@ TEST(Config, SecretsAreNeverRepeated) {
     EXPECT_FALSE(parse_router_secret("--router", other).ok()) << other.size();
 }
 
+TEST(Config, NoValueThatMayBeASecretIsShown) {
+  const std::string secret(64, 'b');
+  const std::pair<const char*, std::vector<const char*>> options[] = {
+      {"gateway",
+       {"listen", "docker", "refreshTime", "bootstrap", "dhtPort", "exposeOnlyPublished", "noRelay", "relayBandwidth", "log", "verbose",
+        "metrics", "unlimitedHost", "unlimitedPort", "unlimitedPublic", "ingressPolicyIntervalMs", "maxBufferPerPeer", "peerStaleMs"}},
+      {"provider", {"fingerprintResolverHost", "fingerprintResolverPort", "fingerprintResolverBasicAuth"}},
+      {"dht", {"host", "port"}},
+      {"status", {"metrics"}}};
+  for (const auto& [verb, flags] : options)
+    for (const std::string flag : flags) {
+      RawOptions options_with = raw(verb, {{flag, {secret}}});
+      if (*verb == 'g' || *verb == 'p') options_with.values["router"] = {kSecret};
+      if (*verb == 'p') options_with.values["provider"] = {"80"};
+      if (flag.starts_with("unlimited")) options_with.values["unlimitedSecret"] = {"s"};
+      if (flag == "refreshTime") options_with.values["docker"] = {""};
+      const auto refused = make_config(options_with);
+      ASSERT_FALSE(refused.ok()) << flag;
+      EXPECT_EQ(refused.error().message.find(secret), std::string::npos) << refused.error().message;
+      EXPECT_NE(refused.error().message.find("not shown"), std::string::npos) << refused.error().message;
+    }
+  const auto file = make_config(raw("gateway", {{"routerFile", {secret}}}));
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().message.find(secret), std::string::npos) << file.error().message;
+}
+
+TEST(Config, OneOfTwoSecretsIsWantedOnlyWhereOneIsAndTheyAreNamedAsTheyWereGiven) {
+  const auto both = [](const char* verb, std::map<std::string, std::vector<std::string>> more, bool typed) {
+    more["router"] = {kSecret};
+    more["routerFile"] = {"/nonexistent"};
+    RawOptions options = raw(verb, std::move(more));
+    if (!typed) options.from_environment = {"router", "routerFile"};
+    const auto config = make_config(options);
+    return config ? "" : config.error().message;
+  };
+  for (const char* verb : {"new", "status", "demo", "dht", "help"}) EXPECT_EQ(both(verb, {}, false), "") << verb;
+  EXPECT_EQ(both("check", {{"check", {"s.json"}}}, false), "");
+  EXPECT_EQ(both("scan", {{"scan", {std::string(64, 'c')}}}, false), "");
+  for (const char* verb : {"gateway", "doctor", "scan"}) {
+    EXPECT_EQ(both(verb, {}, false), "HYPERGATE_ROUTER and HYPERGATE_ROUTER_FILE: both are given; give one of them");
+    EXPECT_EQ(both(verb, {}, true), "--router and --routerFile: both are given; give one of them");
+  }
+  EXPECT_NE(both("new", {}, true), "");
+}
+
 TEST(Config, DockerMode) {
   const auto provider = make_config(raw("", {{"router", {kSecret}}, {"docker", {""}}, {"provider", {""}}, {"network", {"hypergatenet"}}}));
   ASSERT_TRUE(provider.ok());

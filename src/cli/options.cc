@@ -93,16 +93,6 @@ constexpr const char* kNoVariable[] = {"help", "version", "new", "scan", "json",
 // Two ways to say one thing: the variable of one does not count where the other is on the command line.
 constexpr std::pair<const char*, const char*> kAlternatives[] = {{"router", "routerFile"}, {"routerFile", "router"}};
 
-// "routerFile" -> "HYPERGATE_ROUTER_FILE"
-std::string variable_name(const std::string& flag) {
-  std::string out = "HYPERGATE_";
-  for (char c : flag) {
-    if (std::isupper(static_cast<unsigned char>(c))) out.push_back('_');
-    out.push_back(static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
-  }
-  return out;
-}
-
 bool has_variable(const Flag& flag) {
   return std::none_of(std::begin(kNoVariable), std::end(kNoVariable), [&](const char* name) { return std::strcmp(name, flag.name) == 0; });
 }
@@ -144,8 +134,12 @@ bool is_router_secret(const std::string& word) {
   return from_hex(word, unused);
 }
 
-// May be a secret, whole or mistyped: such a word is in no message.
-std::string shown(const std::string& word) { return app::looks_secret(word) ? "(a value that is not shown)" : "'" + word + "'"; }
+/// As it was written, without its value.
+std::string shown_option(const std::string& word) {
+  const std::string option = word.substr(0, word.find('='));
+  const std::string name = option.substr(std::min(option.find_first_not_of('-'), option.size()));
+  return app::looks_secret(name) ? app::shown(name) : option;
+}
 
 /// The first word, where it is neither a verb nor (as the TypeScript program takes it) the router secret.
 bool mistyped_verb(const char* word) { return *word != '-' && *word != '\0' && std::strlen(word) <= kLongestTypo; }
@@ -164,7 +158,7 @@ Expected<void> place_word(const std::string& word, app::RawOptions& raw) {
   else if (raw.verb.empty() && !values.contains("router"))
     values["router"].push_back(word);
   else
-    return Error{"USAGE", shown(word) + ": one word too many; see hypergate --help"};
+    return Error{"USAGE", app::shown(word) + ": one word too many; see hypergate --help"};
   return {};
 }
 
@@ -173,6 +167,16 @@ Expected<void> place_words(const std::vector<std::string>& words, app::RawOption
   for (const std::string& word : words)
     if (auto placed = place_word(word, raw); !placed) return placed;
   return {};
+}
+
+/// A trailing secret that the parser gave to an option before it, which needs no value.
+void release_secret(int argc, const char* const* argv, app::RawOptions& raw) {
+  if (argc < 3 || raw.has("router") || raw.has("routerFile") || !is_router_secret(argv[argc - 1])) return;
+  for (const Flag& flag : kFlags) {
+    if (flag.takes != Takes::kMaybe || std::string("--") + flag.name != argv[argc - 2] || std::strcmp(flag.name, "scan") == 0) continue;
+    raw.values[flag.name].back().clear();
+    raw.values["router"] = {argv[argc - 1]};
+  }
 }
 
 bool alternative_typed(const Flag& flag, const app::RawOptions& raw) {
@@ -195,7 +199,7 @@ Expected<void> check_variable_names() {
     const std::string_view text(*variable);
     const std::string_view name = text.substr(0, text.find('='));
     for (const Flag& flag : kFlags) {
-      const std::string ours = variable_name(flag.name);
+      const std::string ours = app::variable_name(flag.name);
       if (has_variable(flag) && name != ours && bare(name) == bare(ours))
         return Error{"USAGE", std::string(name) + ": this variable is not read; it is called " + ours};
     }
@@ -206,7 +210,7 @@ Expected<void> check_variable_names() {
 void read_environment(app::RawOptions& raw) {
   for (const Flag& flag : kFlags) {
     if (!has_variable(flag) || raw.has(flag.name) || alternative_typed(flag, raw)) continue;
-    const char* text = std::getenv(variable_name(flag.name).c_str());
+    const char* text = std::getenv(app::variable_name(flag.name).c_str());
     if (text == nullptr || *text == '\0') continue;
     const bool role = std::strcmp(flag.name, "provider") == 0 || std::strcmp(flag.name, "gateway") == 0;
     const bool other_verb = !raw.verb.empty() && raw.verb != "provider" && raw.verb != "gateway";
@@ -225,9 +229,9 @@ Expected<app::RawOptions> read_options(int argc, const char* const* argv) {
     for (const char* verb : kVerbs)
       if (std::strcmp(argv[1], verb) == 0) raw.verb = verb, first = 2;
   if (argc > 1 && raw.verb.empty() && mistyped_verb(argv[1]))
-    return Error{
-        "USAGE",
-        shown(argv[1]) + ": no such verb; give new, provider, gateway, scan, doctor, status, dht, check or demo; see hypergate --help"};
+    return Error{"USAGE",
+                 app::shown(argv[1]) +
+                     ": no such verb; give new, provider, gateway, scan, doctor, status, dht, check or demo; see hypergate --help"};
 
   std::map<std::string, std::vector<std::string>> parsed;
   CLI::App parser;
@@ -243,9 +247,10 @@ Expected<app::RawOptions> read_options(int argc, const char* const* argv) {
   }
   const std::vector<std::string> words = parser.remaining();
   for (const std::string& word : words)
-    if (word.starts_with("-")) return Error{"USAGE", word.substr(0, word.find('=')) + ": no such option; see hypergate --help"};
+    if (word.starts_with("-")) return Error{"USAGE", shown_option(word) + ": no such option; see hypergate --help"};
   for (auto& [name, values] : parsed)
     if (parser.get_option("--" + name)->count() > 0) raw.values[name] = std::move(values);
+  release_secret(argc, argv, raw);
   if (auto placed = place_words(words, raw); !placed) return placed.error();
   if (auto checked = check_variable_names(); !checked) return checked.error();
   read_environment(raw);

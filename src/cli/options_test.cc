@@ -55,5 +55,35 @@ TEST_F(OptionsTest, RolesAndSwitchesThatTheEnvironmentSwitchesOffAreOff) {
   EXPECT_TRUE(said->gateway && said->relay);
 }
 
+// As the TypeScript program takes it.
+TEST_F(OptionsTest, ATrailingSecretIsTheRouterBehindAnOptionThatNeedsNoValueToo) {
+  for (const auto& words : std::vector<std::vector<const char*>>{{"--gateway"},
+                                                                 {"gateway", "--verbose"},
+                                                                 {"--provider", "80", "--docker"},
+                                                                 {"--docker", "--provider"},
+                                                                 {"--gateway", "--exposeOnlyPublished", "--noRelay"}}) {
+    std::vector<const char*> line = words;
+    line.push_back(kSecret.c_str());
+    const auto said = config(line);
+    ASSERT_TRUE(said) << words.back() << ": " << said.error().message;
+    EXPECT_EQ(to_hex(*said->router), kSecret) << words.back();
+    EXPECT_TRUE(said->filters.empty());
+    EXPECT_EQ(words.front() == std::string("--provider") ? 1u : 0u, said->services.size());
+  }
+  EXPECT_TRUE(config({"--scan", kSecret.c_str()})->router_name);
+  set("HYPERGATE_ROUTER_FILE", "/nonexistent");
+  EXPECT_TRUE(config({"gateway", "--verbose", kSecret.c_str()})->verbose) << "the command line wins";
+}
+
+TEST_F(OptionsTest, ASecretBesideTheRouterIsNoRouter) {
+  const std::string other(64, 'b');
+  const auto raw = read({"--router", other.c_str(), "--gateway", kSecret.c_str()});
+  ASSERT_TRUE(raw) << raw.error().message;
+  EXPECT_EQ(other, raw->last("router"));
+  const auto refused = config({"--router", other.c_str(), "--gateway", "--verbose", kSecret.c_str()});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(std::string::npos, refused.error().message.find(kSecret)) << refused.error().message;
+}
+
 }  // namespace
 }  // namespace hg::cli

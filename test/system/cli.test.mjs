@@ -97,6 +97,7 @@ test('no word that may be a secret is in a message', async () => {
   const lines = [
     [['gateway', 'f.json', 'g.json', mistyped, '--router', secret], 'one word too many'],
     [['doctor', mistyped], 'one word too many'],
+    [['gateway', '--' + secret], 'no such option'],
     [['status', secret], 'not shown'],
     [['check', secret], 'not shown'],
     [['provider', '/nonexistent', other, '--router', secret], '/nonexistent'],
@@ -120,11 +121,23 @@ test('a secret stands alone: file or value, and the command line before the envi
   for (const verb of ['gateway', 'provider', 'doctor']) await refused([verb, secret, '--log', 'xml'], ['--log'])
 })
 
+test('a trailing secret is the router behind any option, and in no message', async () => {
+  const other = { HYPERGATE_ROUTER_FILE: '/nonexistent' }
+  for (const words of [['--gateway'], ['--gateway', '--docker'], ['--provider', '80', '--verbose']]) await refused(['--log', 'xml', ...words, secret], ['--log'], other)
+  for (const option of ['--docker', '--verbose', '--listen', '--bootstrap']) {
+    const { status, stderr } = await run(binary, ['gateway', option, secret, '--router', 'cd'.repeat(32), '--bootstrap', '127.0.0.1:1'])
+    assert.equal(status, 2)
+    assert.match(stderr, /not shown/)
+    assert.ok(!stderr.includes(secret), stderr)
+  }
+})
+
 test('what a shared environment says to other roles is passed over, what is typed is not', async () => {
   const others = { HYPERGATE_ROUTER: secret, HYPERGATE_LISTEN: '0.0.0.0', HYPERGATE_UNLIMITED_SECRET: 's', HYPERGATE_SCAN: secret, HYPERGATE_INGRESS_POLICY: 'x',
     HYPERGATE_NETWORK: 'n' }
   await refused(['gateway', '--log', 'xml'], ['--log'], others)
   await refused(['provider', '/nonexistent.json'], ['/nonexistent.json'], { ...others, HYPERGATE_INGRESS_POLICY: '{}' })
+  await refused(['gateway'], ['HYPERGATE_ROUTER and HYPERGATE_ROUTER_FILE', 'one of them'], { ...others, HYPERGATE_ROUTER_FILE: '/nonexistent' })
   await refused(['provider', '[{"gatePort":80}]', '--listen', '0.0.0.0'], ['--listen', '--gateway'], others)
 })
 
@@ -145,6 +158,7 @@ test('what a command has no use for is refused where it is typed, and passed ove
   ]
   for (const [line, option] of lines) await refused(line, [option + ':', 'leave it out'])
   const shared = { HYPERGATE_METRICS: '127.0.0.1:9090', HYPERGATE_GATEWAY: 'true', HYPERGATE_ROUTER: secret, HYPERGATE_STATS_INTERVAL_MS: 'often' }
+  shared.HYPERGATE_ROUTER_FILE = '/nonexistent'  // beside the other one: nobody is asked to choose
   const made = await run(binary, ['new'], { env: { ...process.env, ...shared } })
   assert.equal(made.status, 0, made.stderr)
 })
