@@ -5,6 +5,8 @@
 #include <CLI/CLI.hpp>
 #include <cstring>
 
+#include "http/fetch.h"
+
 namespace hg::cli {
 
 namespace {
@@ -220,6 +222,17 @@ void read_environment(app::RawOptions& raw) {
   }
 }
 
+/// Of an http(s) URL: user and password, and what is behind the path.
+void blank_url(char* text) {
+  const std::string_view url(text);
+  const size_t authority = url.find("://") + 3;
+  const size_t path = std::min(url.find_first_of("/?#", authority), url.size());
+  const size_t at = url.substr(0, path).rfind('@');
+  if (at != url.npos && at > authority) std::memset(text + authority, '*', at - authority);
+  const size_t query = url.find_first_of("?#", path);
+  if (query != url.npos) std::memset(text + query + 1, '*', url.size() - query - 1);
+}
+
 }  // namespace
 
 Expected<app::RawOptions> read_options(int argc, const char* const* argv) {
@@ -278,6 +291,7 @@ void hide_secrets(int argc, char** argv) {
     }
     const size_t value = text.starts_with('-') && text.find('=') != text.npos ? text.find('=') + 1 : 0;
     if (app::looks_secret(text.substr(value))) blank(argv[i] + value);
+    if (http::is_url(argv[i] + value)) blank_url(argv[i] + value);
   }
 }
 

@@ -13,7 +13,7 @@ Expected<app::RawOptions> read_options(int argc, const char* const* argv);
 std::string help_text();
 std::string version_text();
 
-/// Overwrites the router secret in argv, so that a process list does not show it.
+/// Overwrites secrets, passwords and what URLs keep to themselves in argv, so that a process list does not show them.
 void hide_secrets(int argc, char** argv);
 
 }  // namespace hg::cli

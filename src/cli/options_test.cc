@@ -85,5 +85,23 @@ TEST_F(OptionsTest, ASecretBesideTheRouterIsNoRouter) {
   EXPECT_EQ(std::string::npos, refused.error().message.find(kSecret)) << refused.error().message;
 }
 
+TEST_F(OptionsTest, WhatUrlsKeepToThemselvesIsInNoProcessList) {
+  const std::pair<std::string, std::string> words[] = {
+      {"https://user:pass@h.example:8443/f.json?token=t#x", "https://*********@h.example:8443/f.json?*********"},
+      {"--ingressPolicy=http://me@h/p", "--ingressPolicy=http://**@h/p"},
+      {"http://h?key=1@2", "http://h?*******"},
+      {"http://a@b@c/d@e", "http://***@c/d@e"},
+      {"http://h/f.json", "http://h/f.json"},
+      {"http://@h", "http://@h"},
+      {"file.json?a=b", "file.json?a=b"},
+      {R"([{"serviceHost":"http://u:p@h"}])", R"([{"serviceHost":"http://u:p@h"}])"}};
+  for (const auto& [word, left] : words) {
+    std::string first = "hypergate", second = word;
+    char* argv[] = {first.data(), second.data()};
+    hide_secrets(2, argv);
+    EXPECT_EQ(left, second);
+  }
+}
+
 }  // namespace
 }  // namespace hg::cli

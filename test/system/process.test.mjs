@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
-import { binary, freePort, get, hypergate, newSecret, Process, run, startDht, startGateway, untilWorks } from './harness.mjs'
+import { binary, freePort, get, hypergate, newSecret, Process, run, startDht, startGateway, startWeb, untilWorks } from './harness.mjs'
 
 const dht = ['dht', '--host', '127.0.0.1', '--port', '0', '--log', 'json']
 const throughShell = (first, name) => new Process('sh', ['-c', `${first}; exec "$0" "$@"`, binary, ...dht], { name })
@@ -98,6 +98,19 @@ test('a secret on the command line is in no process list and no log', async (t) 
     assert.equal(member.status, undefined)
     if (words[0] === 'gateway') await member.line(/joined as gateway/)
     assert.ok(!member.lines.join('\n').includes(secret))
+    await member.stop()
+  }
+})
+
+test('what a URL on the command line keeps to itself is in no process list', async (t) => {
+  const web = await startWeb('[]')
+  t.after(() => web.stop())
+  const url = `http://user:hidden@127.0.0.1:${web.port}/filter.json?key=hidden`
+  for (const words of [['gateway', url], ['--gateway=' + url], ['--gateway', url]]) {
+    const member = started(t, hypergate([...words, '--bootstrap', '127.0.0.1:1'], { env: { HYPERGATE_ROUTER: 'ef'.repeat(32) } }))
+    await member.line(/joined as gateway/)
+    const shown = readFileSync(`/proc/${member.pid}/cmdline`, 'latin1')
+    assert.ok(shown.includes(`@127.0.0.1:${web.port}/filter.json?`) && !shown.includes('hidden'), shown)
     await member.stop()
   }
 })
