@@ -29,6 +29,7 @@ Expected<MemberPlan> plan_member(Config config) {
     if (const auto looked = source.look(); !looked) return looked.error();
   auto wanted = combine(said_by(plan.sources));
   if (!wanted) return wanted.error();
+  if (const auto offered = check_offer(config, plan.sources, *wanted); !offered) return offered.error();
   plan.wanted = std::move(*wanted);
   plan.config = std::move(config);
   return plan;

@@ -166,7 +166,19 @@ TEST(Config, Relaying) {
   }
 }
 
+TEST(Config, AGatewaySaysHowOftenTheUrlOfItsFilterIsAskedForChanges) {
+  const auto config = make_config(raw("gateway", {{"router", {kSecret}}, {"ingressPolicyIntervalMs", {"1000"}}}));
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->url_interval, 1s);
+  EXPECT_FALSE(make_config(raw("dht", {{"ingressPolicyIntervalMs", {"1000"}}})).ok());
+}
+
 TEST(Config, GatewayOptionsNeedAGateway) {
+  for (const char* flag : {"listen", "exposeOnlyServices", "exposeOnlyPublished", "exposeOnlyDocker"}) {
+    const auto refused = make_config(raw("provider", {{"router", {kSecret}}, {"provider", {"80"}}, {flag, {""}}}));
+    ASSERT_FALSE(refused.ok()) << flag;
+    EXPECT_NE(refused.error().message.find("belongs to a gateway"), std::string::npos) << refused.error().message;
+  }
   EXPECT_FALSE(make_config(raw("provider", {{"router", {kSecret}}, {"provider", {"x"}}, {"listen", {"0.0.0.0"}}})).ok());
 }
 

@@ -20,12 +20,12 @@ Expected<void> leave(RawOptions& raw, const std::vector<Group>& groups) {
   return {};
 }
 
-const std::vector<const char*> kGatewayFlags = {"listen",        "exposeOnlyServices", "exposeOnlyPublished", "unlimitedSecret",
-                                                "unlimitedHost", "unlimitedPort",      "unlimitedPublic"};
-const std::vector<const char*> kProviderFlags = {"ingressPolicy", "ingressPolicyIntervalMs", "fingerprintResolverHost",
-                                                 "fingerprintResolverPort", "fingerprintResolverBasicAuth"};
+const std::vector<const char*> kGatewayFlags = {"listen",          "exposeOnlyServices", "exposeOnlyPublished", "exposeOnlyDocker",
+                                                "unlimitedSecret", "unlimitedHost",      "unlimitedPort",       "unlimitedPublic"};
+const std::vector<const char*> kProviderFlags = {"ingressPolicy", "fingerprintResolverHost", "fingerprintResolverPort",
+                                                 "fingerprintResolverBasicAuth"};
 const std::vector<const char*> kDockerFlags = {"network", "image", "refreshTime"};
-const std::vector<const char*> kMemberFlags = {"provider", "gateway", "docker", "exposeOnlyDocker", "noRelay", "relayBandwidth"};
+const std::vector<const char*> kMemberFlags = {"provider", "gateway", "docker", "noRelay", "relayBandwidth", "ingressPolicyIntervalMs"};
 
 }  // namespace
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tunnel/hello.h"
 #include "tunnel/ingress_policy.h"
 #include "tunnel/routes.h"
@@ -89,6 +91,13 @@ Expected<Wanted> combine(const std::vector<Said>& texts) {
   wanted.ingress_policy = std::move(*policy);
   if (const auto fits = check_size(wanted); !fits) return fits.error();
   return wanted;
+}
+
+Expected<void> check_offer(const Config& config, const std::vector<Source>& sources, const Wanted& wanted) {
+  if (!config.provider || config.docker || !wanted.services.empty()) return {};
+  const bool may_come =
+      std::any_of(sources.begin(), sources.end(), [](const Source& source) { return &source.kind() == &kServices && source.can_change(); });
+  return may_come ? Expected<void>() : no_services();
 }
 
 }  // namespace hg::app

@@ -26,4 +26,8 @@ std::vector<Said> said_by(const std::vector<Source>& sources);
 /// What the texts say together; an error is one line: each is good, but together they are too much.
 Expected<Wanted> combine(const std::vector<Said>& texts);
 
+/// Services of a provider's command line stay as they are: without any, and without a source that may bring some, it would wait for
+/// nothing.
+Expected<void> check_offer(const Config& config, const std::vector<Source>& sources, const Wanted& wanted);
+
 }  // namespace hg::app

@@ -64,5 +64,27 @@ TEST_F(WantedTest, MoreThanGatewaysTakeIsRefused) {
   EXPECT_EQ(0u, load().error().message.find("--provider: with their ingressPolicy "));
 }
 
+TEST_F(WantedTest, AProviderThatWillNeverOfferAnythingIsRefused) {
+  const auto offer = [this](std::vector<std::string> services) {
+    config_.services = std::move(services);
+    std::vector<Source> sources = sources_of(config_);
+    for (Source& source : sources) EXPECT_TRUE(source.look());
+    const auto good = check_offer(config_, sources, *combine(said_by(sources)));
+    return good ? "" : good.error().message;
+  };
+  const std::string file = write("empty.json", "[]");
+  EXPECT_EQ("", offer({"[]"})) << "a gateway";
+  config_.provider = true;
+  EXPECT_EQ(no_services().message, offer({"[]"}));
+  EXPECT_EQ(no_services().message, offer({"[]", R"({"services":[]})"}));
+  EXPECT_EQ("", offer({"[]", "80"}));
+  EXPECT_EQ("", offer({file})) << "it may change";
+  EXPECT_EQ("", offer({"[]", file}));
+  config_.filters = {file};
+  EXPECT_EQ(no_services().message, offer({"[]"})) << "a filter is no service";
+  config_.docker.emplace();
+  EXPECT_EQ("", offer({"[]"})) << "containers have some";
+}
+
 }  // namespace
 }  // namespace hg::app

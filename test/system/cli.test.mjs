@@ -61,6 +61,8 @@ test('malformed services name file, place, value and what is accepted', async ()
   await refused(provider('[{"gatePort":70000,"servicePort":1}]'), ['services.json', 'gatePort', '70000', '65535'])
   await refused(['provider', '8080=70000', '--router', secret], ['8080=70000', 'servicePort', '65535'])
   await refused(['provider', '80/sctp', '--router', secret], ['80/sctp', 'protocol', 'tcp+udp'])
+  await refused(['provider', '8080:80', '--router', secret], ['8080:80', 'give 8080=80'])
+  await refused(['provider', '[]', '--router', secret], ['--provider', 'no services'])
   await refused(['provider', '8080x', '--router', secret], ["cannot read '8080x'", '8080=80'])
   await refused(provider('[{"gatePort":0,"servicePort":1}]'), ['gatePort'])
   await refused(provider('[{"gatePort":80,"servicePort":80,"protocol":"sctp"}]'), ['protocol', 'sctp', 'tcp'])
@@ -151,6 +153,7 @@ test('what a command has no use for is refused where it is typed, and passed ove
     [['gateway', '--router', secret, '--json'], '--json'],
     [['scan', secret, '--ingressPolicy', '{}'], '--ingressPolicy'],
     [['doctor', '--gateway'], '--gateway'],
+    [['dht', '--ingressPolicyIntervalMs', '1000'], '--ingressPolicyIntervalMs'],
     [['new', '--statsIntervalMs', '5'], '--statsIntervalMs'],
     [['check', file('none.json', '[]'), '--json'], '--json'],
     [['scan', secret, '--metrics', '127.0.0.1:9090'], '--metrics'],
