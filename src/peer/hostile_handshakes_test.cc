@@ -191,25 +191,51 @@ class Hog {
   std::unique_ptr<Attempt> attempt_;
 };
 
-TEST_F(Peers, StrangersDoNotKeepTheRandomPunchForThemselves) {
-  Peer& server = net_.add(NatKind::kConsistent);
-  Hog hogs[] = {{net_, key(1).public_key}, {net_, key(1).public_key}};
-  Peer& member = net_.add(NatKind::kRandom);
-  ASSERT_TRUE(net_.settle());
-  listen(server, key(1));
-  for (Hog& hog : hogs) hog.begin();
-  for (int i = 0; i < 5; ++i) {
-    net_.world.run_for(10s);
+/// Two of those towards a server with key(1), and a member behind a random NAT with key(2).
+class HoggedPeers : public Peers {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(net_.settle());
+    listen(member_, key(2));
+    server_of_member_ = std::move(server_);
+    listen(hogged_, key(1));
+    for (Hog& hog : hogs_) hog.begin();
+  }
+  void TearDown() override {
+    for (Hog& hog : hogs_) hog.end();
+    server_of_member_.reset();
+    Peers::TearDown();
+  }
+  /// Until it succeeds, with the pauses of a swarm.
+  void expect_connected_within(Duration limit, Peer& from, const PublicKey& to) {
     const TimePoint start = net_.world.now();
-    auto made = connect(member, key(1).public_key);
+    auto made = connect(from, to);
     while (!made && net_.world.now() - start < 300s) {
       net_.world.run_for(15s);
-      made = connect(member, key(1).public_key);
+      made = connect(from, to);
     }
     EXPECT_TRUE(made);
-    EXPECT_LT(net_.world.now() - start, 60s) << i;
+    EXPECT_LT(net_.world.now() - start, limit);
   }
-  for (Hog& hog : hogs) hog.end();
+
+  Peer& hogged_ = net_.add(NatKind::kConsistent);
+  Hog hogs_[2] = {{net_, key(1).public_key}, {net_, key(1).public_key}};
+  Peer& member_ = net_.add(NatKind::kRandom);
+  std::unique_ptr<Server> server_of_member_;
+};
+
+TEST_F(HoggedPeers, StrangersDoNotKeepTheRandomPunchForThemselves) {
+  for (int i = 0; i < 5; ++i) {
+    net_.world.run_for(10s);
+    expect_connected_within(60s, member_, key(1).public_key);
+  }
+}
+
+TEST_F(HoggedPeers, StrangersDoNotKeepUsFromARandomPunchOfOurOwn) {
+  for (int i = 0; i < 5; ++i) {
+    net_.world.run_for(10s);
+    expect_connected_within(60s, hogged_, key(2).public_key);
+  }
 }
 
 TEST_F(Peers, ManyOfOneHostAreServedOneAfterTheOther) {
