@@ -127,8 +127,10 @@ bool UdpLink::send(ByteView data) {
   if (header_.empty()) return socket_->send(data);
   Bytes introduced = header_;
   append_bytes(introduced, data);
+  // One that does not fit with the header is lost; were the header lost with it, the client's next could begin with one of its own.
+  if (!socket_->send(introduced)) return false;
   if (request_.service.proxy_header != tunnel::ProxyHeader::kV2Each) header_.clear();
-  return socket_->send(introduced);
+  return true;
 }
 
 void UdpLink::on_channel_closed(tunnel::CloseReason) { finish(); }

@@ -188,6 +188,16 @@ TEST_F(UdpServiceOfSeveralAddresses, HearsWhoTheClientIsAtTheAddressThatAnswers)
   EXPECT_EQ('x', heard_[0].back());
 }
 
+TEST_F(UdpServiceOfSeveralAddresses, HearsWhoTheClientIsBehindADatagramThatDoesNotFitWithIt) {
+  serve({"127.0.0.1"});
+  provider_->provider()->set_services({{udp_port_, "name", udp_service_port_, Protocol::kUdp, {}, {}, tunnel::ProxyHeader::kV2}});
+  client_->send(Bytes(65507));
+  ASSERT_TRUE(wait([&] { return provider_->counters().datagrams_not_sent == 1; }));
+  client_->send(as_bytes("x"));
+  ASSERT_TRUE(wait([&] { return heard_.size() == 1; }));
+  EXPECT_GT(heard_[0].size(), 16u) << "without the PROXY header";
+}
+
 TEST_F(UdpServiceOfSeveralAddresses, HearsWhoTheClientIsWhenItComesBack) {
   serve({"127.0.0.1"});
   provider_->provider()->set_services({{udp_port_, "name", udp_service_port_, Protocol::kUdp, {}, {}, tunnel::ProxyHeader::kV2}});
