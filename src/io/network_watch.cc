@@ -46,10 +46,10 @@ std::optional<std::vector<std::string>> addresses(const std::vector<DefaultRoute
   return out;
 }
 
-/// Of /proc/net/route: interface, gateway and metric of each route to everywhere.
+/// Of this thread's network: interface, gateway and metric of each route to everywhere.
 std::vector<DefaultRoute> default_routes() {
   std::vector<DefaultRoute> out;
-  std::ifstream file("/proc/net/route");
+  std::ifstream file("/proc/thread-self/net/route");
   std::string line;
   std::getline(file, line);
   while (std::getline(file, line)) {

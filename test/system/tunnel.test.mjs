@@ -5,13 +5,14 @@ import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { closeSync, createReadStream, openSync, writeSync } from 'node:fs'
 import net from 'node:net'
+import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
 import { freePort, gateOpen, newSecret, run, scratch, service, startDht, startGateway, startProvider, stopAll, within } from './harness.mjs'
 import { startNginx, startPostgres, startRedis } from './servers.mjs'
 
 const files = scratch()
 const gates = {}
-let network, provider, gateway, nginx, redis, postgres, halfCloser, dns, udpEcho
+let network, provider, gateway, nginx, redis, postgres, halfCloser, pieces, dns, udpEcho
 
 async function udpServer (answer) {
   const socket = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 })
@@ -43,22 +44,30 @@ before(async () => {
     socket.on('error', () => {})
   }).listen(0, '127.0.0.1')
   await once(halfCloser, 'listening')
+  pieces = net.createServer((socket) => {
+    socket.setNoDelay(true).on('error', () => {}).on('data', () => {
+      socket.write('in two ')
+      setTimeout(() => socket.write('pieces\n'), 1)
+    })
+  }).listen(0, '127.0.0.1')
+  await once(pieces, 'listening')
   dns = await udpServer(answerDns)
   udpEcho = await udpServer((message) => message)
-  for (const name of ['web', 'redis', 'postgres', 'half', 'dns', 'echo']) gates[name] = await freePort()
+  for (const name of ['web', 'redis', 'postgres', 'half', 'pieces', 'dns', 'echo']) gates[name] = await freePort()
 
   network = await startDht()
   const secret = await newSecret()
   provider = startProvider(network, secret, [
     service(gates.web, nginx.port), service(gates.redis, redis.port), service(gates.postgres, postgres.port),
-    service(gates.half, halfCloser.address().port), service(gates.dns, dns.address().port, 'udp'), service(gates.echo, udpEcho.address().port, 'udp')])
+    service(gates.half, halfCloser.address().port), service(gates.pieces, pieces.address().port),
+    service(gates.dns, dns.address().port, 'udp'), service(gates.echo, udpEcho.address().port, 'udp')])
   gateway = startGateway(network, secret)
   for (const port of Object.values(gates)) await gateOpen(gateway, port)
 })
 
 after(async () => {
   const statuses = [...await stopAll(gateway, provider), ...await stopAll(network, nginx, redis, postgres)]
-  for (const server of [halfCloser, dns, udpEcho]) server?.close()
+  for (const server of [halfCloser, pieces, dns, udpEcho]) server?.close()
   files.remove()
   assert.deepEqual(statuses, [0, 0, [0, 0, 0], 0, 0, 0], 'all end with status 0')
 })
@@ -126,6 +135,19 @@ test('a half-closing client gets its answer (nc -N), ten times', async () => {
     const result = await run('sh', ['-c', `printf hello | nc -N 127.0.0.1 ${gates.half}`])
     assert.equal(result.stdout, 'got 5 bytes\n')
   }
+})
+
+// Without TCP_NODELAY at either end the second piece waits for an acknowledgement, which its receiver puts off: 40 ms each.
+test('answers in two pieces do not wait', async () => {
+  const socket = net.connect(gates.pieces, '127.0.0.1')
+  const answers = createInterface({ input: socket })[Symbol.asyncIterator]()
+  const began = performance.now()
+  for (let i = 0; i < 50; i++) {
+    socket.write('?')
+    assert.equal((await answers.next()).value, 'in two pieces')
+  }
+  socket.destroy()
+  assert.ok(performance.now() - began < 1500, `${performance.now() - began} ms`)
 })
 
 test('DNS over UDP', async () => {

@@ -42,6 +42,14 @@ function medians (results) {
   })
 }
 
+/** The classes of pairs of our own peers whose median misses its aim; too few pairs tell nothing. */
+export function missed (results) {
+  return Object.entries(AIMS).filter(([name, aim]) => {
+    const times = timesOf(results.filter((r) => r.pairing === 'native-native' && classOf(r.a, r.b) === name))
+    return times.length >= 5 && median(times) >= aim
+  }).map(([name]) => name)
+}
+
 /** `results`: [{pairing: 'native-javascript', a, b, seconds, how}]; seconds null where nothing came. */
 export function report (results) {
   return [...new Set(results.map((r) => r.pairing))].flatMap((pairing) => {

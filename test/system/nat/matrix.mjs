@@ -8,10 +8,10 @@
 // p: punched, l: local network, r: relayed; –: no connection within the limit. With several runs the median is shown, and how many of
 // them connected if not all. Where both NATs are random, a member in a third home relays. --labs runs so many pairs at once, each in a
 // lab of its own: quicker, and the seconds are longer. --into appends each run to a file as a line of JSON, so that a matrix can be run in
-// parts and printed with --report. Exit status 1 where a run did not connect, 3 where there can be no lab.
+// parts and printed with --report. Exit status 1 where a run did not connect, or our own peers miss an aim; 3 where there can be no lab.
 import { appendFileSync, readFileSync } from 'node:fs'
 import { inTime } from '../harness.mjs'
-import { classOf, report } from './grid.mjs'
+import { classOf, missed, report } from './grid.mjs'
 import { Lab, unavailable } from './lab.mjs'
 import { connectPair } from './pair.mjs'
 import { HOMES } from './routers.mjs'
@@ -69,7 +69,9 @@ async function runAll () {
 
 function show (results) {
   console.log(report(results).join('\n'))
-  if (results.some((r) => r.seconds === null)) process.exitCode = 1
+  const late = missed(results)
+  if (late.length > 0) console.log(`misses its aim: ${late.join('; ')}`)
+  if (late.length > 0 || results.some((r) => r.seconds === null)) process.exitCode = 1
 }
 
 const missing = options.report ? null : await unavailable()
