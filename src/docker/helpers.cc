@@ -310,7 +310,7 @@ void Helpers::stop(std::function<void()> done) {
 }
 
 void Helpers::finish_stop() {
-  if (!busy_ && retiring_.empty()) end_stop();
+  if (!busy_ && !timer_.armed() && retiring_.empty()) end_stop();  // armed: a pass is due
 }
 
 void Helpers::give_up_stop() {

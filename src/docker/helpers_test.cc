@@ -232,6 +232,20 @@ TEST_F(WithHelpers, StopWithAnEngineThatHangsEndsAndSaysHowToRemoveWhatIsLeft) {
   EXPECT_EQ(stopped, 1);
 }
 
+TEST_F(WithHelpers, StopDoesNotEndWithOneThatWasAboutToGo) {
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db", "web"});
+  ASSERT_TRUE(until([&] { return running() == 2; }));
+  fake_.holds = [](const std::string& what) { return what.ends_with("/stop"); };
+  helpers.want({"web"});
+  ASSERT_TRUE(until([&] { return fake_.held() == 1; }));
+  bool stopped = false;
+  helpers.stop([&] { stopped = true; });
+  fake_.let_go();
+  EXPECT_TRUE(until([&] { return stopped; }));
+  EXPECT_TRUE(fake_.created.empty());
+}
+
 TEST_F(WithHelpers, StopWaitsForAllOfThemAtOnce) {
   std::set<std::string> hosts;
   for (size_t i = 0; i < 40; ++i) hosts.insert(fmt::format("host{:04}", i));
