@@ -7,6 +7,7 @@
 
 #include "noise/handshake.h"
 #include "peer/connector.h"
+#include "peer/puncher.h"
 #include "support/listening_peers.h"
 #include "wire/udx_packet.h"
 
@@ -387,6 +388,31 @@ TEST_F(Peers, TheSocketOfAnEarlyPacketStays) {
   EXPECT_EQ((**made)->path().socket, &watched.lock()->socket());
   made->value().reset();
   EXPECT_TRUE(watched.expired());
+}
+
+TEST_F(Peers, AddressesOfNobodyAreNotPunchedWhoeverNamesThem) {
+  Peer& a = net_.add_open();
+  const sim::Host& host = *net_.hosts.back();
+  const sim::Host& somebody = net_.world.add_host("5.6.7.8");
+  std::vector<const sim::Host*> nobody;
+  for (const char* address : {"0.0.0.1", "192.0.2.1", "224.0.0.1", "255.255.255.255"}) nobody.push_back(&net_.world.add_host(address));
+  ASSERT_TRUE(net_.settle());
+  Context context(a.runtime, a.node, a.mux);
+  Puncher puncher(context, true, wire::kFirewallConsistent, {});
+  bool analysed = false;
+  puncher.analyze(false, [&](bool) { analysed = true; });
+  ASSERT_TRUE(net_.world.run_until([&] { return analysed; }, 10s));
+  wire::HolepunchPayload payload;
+  payload.firewall = wire::kFirewallConsistent;
+  payload.punching = true;
+  payload.addresses.emplace();
+  for (const sim::Host* target : nobody) payload.addresses->push_back({target->address(), 1000});
+  payload.addresses->push_back({somebody.address(), 1000});
+  puncher.update_remote(payload, std::nullopt);
+  ASSERT_TRUE(puncher.punch());
+  net_.world.run_for(60s);
+  EXPECT_GT(net_.world.counters(host, somebody).sent, 0u);
+  for (const sim::Host* target : nobody) EXPECT_EQ(net_.world.counters(host, *target).sent, 0u);
 }
 
 TEST_F(Peers, AnAttemptOverASocketThatIsGoneMayBeGivenUp) {

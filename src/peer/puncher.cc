@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "nat/address.h"
 
 namespace hg::peer {
 namespace {
@@ -162,6 +163,7 @@ void Puncher::update_remote(const wire::HolepunchPayload& payload, std::optional
   if (payload.addresses) {
     for (const Endpoint& address : *payload.addresses) {
       if (addresses.size() == kMaxRemoteAddresses) break;
+      if (nat::is_reserved(address.address)) continue;
       const bool known = std::any_of(remote_addresses_.begin(), remote_addresses_.end(), [&](const nat::RemoteAddress& old) {
         return old.verified && old.endpoint.address == address.address;
       });
