@@ -149,6 +149,8 @@ class RawClient {
   bool ended_ = false;
 };
 
+constexpr std::string_view kAsk = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
 class HttpBounds : public testing::Test {
  protected:
   HttpBounds() { EXPECT_TRUE(server_.ok()); }
@@ -164,30 +166,116 @@ class HttpBounds : public testing::Test {
   const io::SocketAddress address_ = (*server_)->local_address();
 };
 
-TEST_F(HttpBounds, ConnectionsBeyondTheMostAreClosedUntilOthersGo) {
-  const std::string ask = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-  std::vector<std::unique_ptr<RawClient>> idle;
-  for (size_t i = 0; i < kMaxConnections; ++i) idle.push_back(std::make_unique<RawClient>(address_));
-  idle.back()->say(ask);
-  ASSERT_TRUE(until([&] { return !idle.back()->heard().empty(); }));
+TEST_F(HttpBounds, WhoSaysNothingGivesWayToWhoAsks) {
+  std::vector<std::unique_ptr<RawClient>> silent;
+  for (size_t i = 0; i < kMaxConnections; ++i) silent.push_back(std::make_unique<RawClient>(address_));
+  silent.back()->say(kAsk);
+  ASSERT_TRUE(until([&] { return !silent.back()->heard().empty(); })) << "all are taken";
+  const TimePoint begin = loop_.now();
+  std::vector<std::unique_ptr<RawClient>> more;
+  for (size_t i = 0; i < 3; ++i) {
+    more.push_back(std::make_unique<RawClient>(address_));
+    more.back()->say(kAsk);
+    ASSERT_TRUE(until([&] { return more.back()->ended() || !more.back()->heard().empty(); }));
+    EXPECT_TRUE(more.back()->heard().starts_with("HTTP/1.1 200")) << i;
+  }
+  EXPECT_LT(loop_.now() - begin, 3s);
+  for (size_t i = 0; i < kMaxConnections; ++i) EXPECT_EQ(i < 3, silent[i]->ended()) << i;
+  for (const auto& one : more) EXPECT_FALSE(one->ended());
+  silent.back()->say(kAsk);
+  EXPECT_TRUE(until([&] { return requests_ == 5; })) << "who asked lately is kept";
+}
+
+TEST_F(HttpBounds, AHeadThatDoesNotComeToItsEndIsNotWaitedForLong) {
+  RawClient silent(address_);
+  RawClient slow(address_);
+  const TimePoint begin = loop_.now();
+  for (const char* part : {"G", "E", "T"}) {
+    slow.say(part);
+    loop_.run_until([&] { return slow.ended(); }, 1s);
+    EXPECT_FALSE(slow.ended());
+  }
+  ASSERT_TRUE(until([&] { return slow.ended(); }));
+  EXPECT_LT(loop_.now() - begin, 10s);
+  EXPECT_FALSE(silent.ended());
+  silent.say(kAsk);
+  EXPECT_TRUE(until([&] { return !silent.heard().empty(); }));
+}
+
+// Its answers are held until they are let go.
+class HttpLateBounds : public testing::Test {
+ protected:
+  HttpLateBounds() { EXPECT_TRUE(server_.ok()); }
+  bool until(const std::function<bool()>& done) { return loop_.run_until(done, 20s); }
+  void answer(size_t number, std::string body = {}) {
+    Response response;
+    response.body = std::move(body);
+    held_[number](std::move(response));
+  }
+
+  SeededRng rng_{1};
+  io::Loop loop_{rng_};
+  std::vector<Server::Reply> held_;
+  Expected<std::unique_ptr<Server>> server_ = Server::listen_late(
+      loop_, *io::SocketAddress::parse("127.0.0.1", 0), [this](const Request&, Server::Reply reply) { held_.push_back(std::move(reply)); });
+  const io::SocketAddress address_ = (*server_)->local_address();
+};
+
+TEST_F(HttpLateBounds, WhoseRequestIsBeingAnsweredStays) {
+  RawClient busy(address_);
+  busy.say(kAsk);
+  ASSERT_TRUE(until([&] { return held_.size() == 1; }));
+  std::vector<std::unique_ptr<RawClient>> silent;
+  for (size_t i = 0; i < kMaxConnections; ++i) silent.push_back(std::make_unique<RawClient>(address_));
+  ASSERT_TRUE(until([&] { return silent.front()->ended(); }));
+  EXPECT_FALSE(busy.ended());
+  EXPECT_FALSE(silent[1]->ended());
+  answer(0);
+  ASSERT_TRUE(until([&] { return busy.ended() || !busy.heard().empty(); }));
+  EXPECT_TRUE(busy.heard().starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(HttpLateBounds, WhoTakesNoAnswerGivesWayWhereNobodyIsSilent) {
+  RawClient deaf(address_);
+  deaf.say(kAsk);
+  ASSERT_TRUE(until([&] { return held_.size() == 1; }));
+  answer(0, std::string(32 << 20, 'x'));
+  std::vector<std::unique_ptr<RawClient>> busy;
+  for (size_t i = 1; i < kMaxConnections; ++i) {
+    busy.push_back(std::make_unique<RawClient>(address_));
+    busy.back()->say(kAsk);
+  }
+  ASSERT_TRUE(until([&] { return held_.size() == kMaxConnections; }));
+  RawClient next(address_);
+  next.say(kAsk);
+  ASSERT_TRUE(until([&] { return next.ended() || held_.size() == kMaxConnections + 1; }));
+  EXPECT_FALSE(next.ended());
+  EXPECT_TRUE(until([&] { return deaf.ended(); }));
+  EXPECT_LT(deaf.heard().size(), size_t{32} << 20);
+}
+
+TEST_F(HttpLateBounds, ConnectionsBeyondTheMostAreClosedUntilOthersAreAnswered) {
+  std::vector<std::unique_ptr<RawClient>> busy;
+  for (size_t i = 0; i < kMaxConnections; ++i) {
+    busy.push_back(std::make_unique<RawClient>(address_));
+    busy.back()->say(kAsk);
+  }
+  ASSERT_TRUE(until([&] { return held_.size() == kMaxConnections; }));
   RawClient refused(address_);
   ASSERT_TRUE(until([&] { return refused.ended(); }));
   EXPECT_EQ("", refused.heard());
-  idle.clear();
-  bool served = false;
-  for (int i = 0; i < 100 && !served; ++i) {
-    RawClient next(address_);
-    next.say(ask);
-    ASSERT_TRUE(until([&] { return next.ended() || !next.heard().empty(); }));
-    served = !next.heard().empty();
-  }
-  EXPECT_TRUE(served);
-  EXPECT_EQ(2u, requests_);
+  answer(7);
+  ASSERT_TRUE(until([&] { return !busy[7]->heard().empty(); }));
+  RawClient next(address_);
+  next.say(kAsk);
+  ASSERT_TRUE(until([&] { return held_.size() == kMaxConnections + 1; }));
+  EXPECT_TRUE(busy[7]->ended());
+  for (size_t i = 0; i < kMaxConnections; ++i) EXPECT_EQ(i == 7, busy[i]->ended()) << i;
 }
 
 TEST_F(HttpBounds, OutOfDescriptorsItRestsBetweenItsAttempts) {
   RawClient client(address_);
-  client.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  client.say(kAsk);
   size_t turns = 0;
   {
     const test::DescriptorLimit limit(0);

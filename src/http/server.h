@@ -1,6 +1,8 @@
 // A small HTTP/1.1 server on the loop for the program's own endpoints: whole requests in, whole responses out.
 //
-// Bounds: kMaxConnections at a time, kMaxRequestBytes a body, 30 s without progress ends a connection. One thread.
+// Bounds: kMaxConnections at a time, kMaxRequestBytes a body. 30 s without a request, for its body or for taking its answer end a
+// connection, and so do 5 s for a head, from its first byte. Who comes when all places are taken has that of whoever has waited longest for
+// a request, or, where nobody does, taken longest over an answer; one whose request is being answered keeps it. One thread.
 #pragma once
 
 #include <functional>
