@@ -20,8 +20,9 @@ Expected<void> Endpoints::open() {
 Expected<void> Endpoints::open_resolver() {
   if (!options_.resolver) return {};
   resolver_ = std::make_unique<http::Resolver>(loop_, limits_, options_.resolver_auth);
-  auto server =
-      http::Server::listen(loop_, *options_.resolver, [this](const http::Request& request) { return resolver_->answer(request); });
+  auto server = http::Server::listen(loop_, *options_.resolver, [this](const http::Request& request) {
+    return resolver_->answer(request, resolver_server_->local_address());
+  });
   if (!server) return Error{server.error().code, "fingerprint resolver: " + server.error().message};
   resolver_server_ = std::move(*server);
   HG_LOG(kInfo, "http", "fingerprint resolver on http://{}{}", resolver_server_->local_address().to_string(),

@@ -2,15 +2,11 @@
 
 #include "app/status_page.h"
 #include "http/encoding.h"
+#include "http/host_header.h"
 
 namespace hg::app {
 
 namespace {
-
-bool is_loopback(const io::SocketAddress& address) {
-  const std::string host = address.canonical_host();
-  return host.starts_with("127.") || host == "::1";
-}
 
 http::Response refusal(int status, std::string body) {
   http::Response response;
@@ -20,14 +16,6 @@ http::Response refusal(int status, std::string body) {
 }
 
 }  // namespace
-
-bool names_an_address(const std::string& host_header) {
-  std::string host = host_header;
-  const size_t colon = host.rfind(':');
-  if (colon != std::string::npos && !host.ends_with(']') && host.find(':') == colon) host.resize(colon);       // 127.0.0.1:9090
-  if (host.starts_with('[') && colon != std::string::npos && host.find(']') + 1 == colon) host.resize(colon);  // [::1]:9090
-  return host.empty() || host == "localhost" || io::SocketAddress::parse(host, 0).has_value();
-}
 
 void StatusEndpoint::attach(const tunnel::Node& node, const dht::Node& dht, const relay::GateSet* gates, const PublicKey& router) {
   node_ = &node;
@@ -40,11 +28,10 @@ void StatusEndpoint::attach(const tunnel::Node& node, const dht::Node& dht, cons
 std::optional<http::Response> StatusEndpoint::answer(const http::Request& request, const io::SocketAddress& listener) const {
   const std::string path = http::parse_target(request.target).path;
   if (path != "/" && path != "/status") return std::nullopt;
-  const auto host = request.headers.find("host");
-  const bool by_address = host == request.headers.end() || names_an_address(host->second);
-  if (!by_address && is_loopback(listener)) return refusal(403, "ask by the address, or as localhost\n");
+  const bool by_address = http::is_asked_by_address(request);
+  if (!by_address && http::is_loopback(listener)) return refusal(403, std::string(http::kAskByAddress) + '\n');
   // Who comes from the address he goes to is on the same machine.
-  const bool here = is_loopback(request.client) || request.client.canonical_host() == listener.canonical_host();
+  const bool here = http::is_loopback(request.client) || request.client.canonical_host() == listener.canonical_host();
   http::Response response =
       path == "/" ? page() : http::json_response(200, boost::json::serialize(status_report(sources(), here && by_address)) + "\n");
   response.headers["X-Content-Type-Options"] = "nosniff";

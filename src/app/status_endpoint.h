@@ -46,7 +46,4 @@ class StatusEndpoint {
   std::unique_ptr<TrafficRate> rate_;
 };
 
-/// Whether a Host header names an address, or localhost: no other page's name. Empty (no header): true.
-bool names_an_address(const std::string& host_header);
-
 }  // namespace hg::app

@@ -6,6 +6,8 @@
 #include <boost/json.hpp>
 #include <initializer_list>
 
+#include "base/log.h"
+#include "http/host_header.h"
 #include "io/socket_address.h"
 
 namespace hg::http {
@@ -130,7 +132,7 @@ std::string Resolver::describe(const Record& record) const {
   return json::serialize(out);
 }
 
-Response Resolver::answer(const Request& request) const {
+Response Resolver::answer(const Request& request, const io::SocketAddress& listener) {
   const Target target = parse_target(request.target);
   const bool known = target.path == "/health" || target.path == "/resolve" || target.path == "/all";
   if (request.method != "GET") return wrong_method(R"({"error":"method_not_allowed"})", "GET");
@@ -140,8 +142,16 @@ Response Resolver::answer(const Request& request) const {
     response.headers["WWW-Authenticate"] = R"(Basic realm="hypergate")";
     return response;
   }
+  if (credentials_.empty() && is_loopback(listener) && !is_asked_by_address(request)) return refuse_name();
   if (!known) return json_response(404, R"({"error":"not_found"})");
   return target.path == "/all" ? all() : resolve(target);
+}
+
+Response Resolver::refuse_name() {
+  constexpr const char* kNotice =
+      "fingerprint resolver: a request for another name than localhost is refused without a password; a proxy can set Host to localhost";
+  if (notices_.due(kNotice, runtime_.now())) HG_LOG(kWarn, "http", "{}", kNotice);
+  return json_response(403, json::serialize(json::object{{"error", kAskByAddress}}));
 }
 
 Response Resolver::resolve(const Target& target) const {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "sim/world.h"
+#include "support/log_lines.h"
 
 namespace hg::http {
 namespace {
@@ -24,12 +25,13 @@ class ResolverTest : public ::testing::Test {
     made->last_traffic = host_.now();
     return made;
   }
-  Response get(const std::string& target, std::string authorization = {}) const {
+  Response get(const std::string& target) { return resolver_.answer(request(target), listener_); }
+  static Request request(const std::string& target, const std::string& host = {}) {
     Request request;
     request.method = "GET";
     request.target = target;
-    if (!authorization.empty()) request.headers["authorization"] = std::move(authorization);
-    return resolver_.answer(request);
+    if (!host.empty()) request.headers["host"] = host;
+    return request;
   }
   static std::string query(uint16_t port, const std::string& remote = "127.0.0.1", const std::string& server = "127.0.0.1") {
     return "/resolve?proto=tcp&remote_addr=" + remote + "&remote_port=" + std::to_string(port) + "&server_addr=" + server +
@@ -39,6 +41,7 @@ class ResolverTest : public ::testing::Test {
   sim::World world_{1};
   sim::Host& host_ = world_.add_host("10.0.0.1");
   tunnel::Limits limits_;
+  const io::SocketAddress listener_ = *io::SocketAddress::parse("127.0.0.1", 8080);
   Resolver resolver_{host_, limits_, ""};
 };
 
@@ -67,7 +70,7 @@ TEST_F(ResolverTest, ResolvesBySpellingsOfTheTuple) {
   Request post;
   post.method = "POST";
   post.target = "/resolve";
-  EXPECT_EQ(405, resolver_.answer(post).status);
+  EXPECT_EQ(405, resolver_.answer(post, listener_).status);
 }
 
 TEST_F(ResolverTest, APasswordCoversAllButHealth) {
@@ -77,16 +80,41 @@ TEST_F(ResolverTest, APasswordCoversAllButHealth) {
   for (const char* target : {"/all", "/resolve", "/other"}) {
     request.target = target;
     request.headers.clear();
-    EXPECT_EQ(401, locked.answer(request).status);
-    EXPECT_TRUE(locked.answer(request).headers.contains("WWW-Authenticate"));
+    EXPECT_EQ(401, locked.answer(request, listener_).status);
+    EXPECT_TRUE(locked.answer(request, listener_).headers.contains("WWW-Authenticate"));
     request.headers["authorization"] = "Basic " + encode_base64(as_bytes("user:wrong"));
-    EXPECT_EQ(401, locked.answer(request).status);
+    EXPECT_EQ(401, locked.answer(request, listener_).status);
     request.headers["authorization"] = "basic " + encode_base64(as_bytes("user:pass"));
-    EXPECT_NE(401, locked.answer(request).status);
+    EXPECT_NE(401, locked.answer(request, listener_).status);
   }
   request.headers.clear();
   request.target = "/health";
-  EXPECT_EQ(200, locked.answer(request).status);
+  EXPECT_EQ(200, locked.answer(request, listener_).status);
+}
+
+// DNS rebinding: a page of another site whose name was made to point at this machine.
+TEST_F(ResolverTest, APageOfAnotherSiteReadsNothing) {
+  resolver_.on_service_flow(flow(5000));
+  const test::LogLines lines;
+  for (const std::string& target : {std::string("/all"), query(5000)}) {
+    const Response refused = resolver_.answer(request(target, "evil.example.com:8080"), listener_);
+    EXPECT_EQ(403, refused.status) << target;
+    EXPECT_EQ(std::string::npos, refused.body.find("203.0.113.9"));
+    EXPECT_FALSE(refused.headers.contains("X-Client-IP"));
+    for (const char* host : {"127.0.0.1:8080", "localhost:8080", "[::1]:8080"})
+      EXPECT_EQ(200, resolver_.answer(request(target, host), listener_).status) << host;
+  }
+  EXPECT_EQ(1u, lines.warnings.size());
+  EXPECT_EQ(200, resolver_.answer(request("/health", "evil.example.com"), listener_).status);
+}
+
+TEST_F(ResolverTest, AnotherNameWillDoWithAPasswordOrOnAnAddressForOtherMachines) {
+  EXPECT_EQ(200, resolver_.answer(request("/all", "provider:8080"), *io::SocketAddress::parse("0.0.0.0", 8080)).status);
+  Resolver locked(host_, limits_, "user:pass");
+  Request known = request("/all", "provider:8080");
+  EXPECT_EQ(401, locked.answer(known, listener_).status);
+  known.headers["authorization"] = "Basic " + encode_base64(as_bytes("user:pass"));
+  EXPECT_EQ(200, locked.answer(known, listener_).status);
 }
 
 // An SSH session over the weekend: its connection stays, and who is behind it can be asked.

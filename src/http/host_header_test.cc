@@ -1,0 +1,31 @@
+#include "http/host_header.h"
+
+#include <gtest/gtest.h>
+
+namespace hg::http {
+namespace {
+
+TEST(HostHeader, KnowsWhatAPageOfOthersMayCallUs) {
+  for (const char* ours : {"127.0.0.1:9090", "127.0.0.1", "[::1]:9090", "[::1]", "::1", "localhost", "localhost:9090", "10.0.0.5:9090", ""})
+    EXPECT_TRUE(names_an_address(ours)) << ours;
+  for (const char* theirs : {"evil.example", "evil.example:9090", "localhost.evil.example", "127.0.0.1.evil.example:9090",
+                             "[::1].evil:9090", "1:2:3", "[::1", "0x7f.1"})
+    EXPECT_FALSE(names_an_address(theirs)) << theirs;
+}
+
+TEST(HostHeader, ARequestWithoutOneIsNoBrowsers) {
+  Request request;
+  EXPECT_TRUE(is_asked_by_address(request));
+  request.headers["host"] = "evil.example";
+  EXPECT_FALSE(is_asked_by_address(request));
+}
+
+TEST(HostHeader, KnowsLoopbackInEverySpelling) {
+  for (const char* here : {"127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"})
+    EXPECT_TRUE(is_loopback(*io::SocketAddress::parse(here, 80))) << here;
+  for (const char* elsewhere : {"0.0.0.0", "::", "10.0.0.1"})
+    EXPECT_FALSE(is_loopback(*io::SocketAddress::parse(elsewhere, 80))) << elsewhere;
+}
+
+}  // namespace
+}  // namespace hg::http
