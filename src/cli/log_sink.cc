@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 #include <memory>
 
+#include "app/printable.h"
 #include "base/log.h"
 #include "cli/log_writer.h"
 
@@ -37,22 +38,16 @@ spdlog::level::level_enum to_spdlog(log::Level level) {
 
 std::string as_json_field(std::string_view text) { return boost::json::serialize(boost::json::string(text)); }
 
-/// One line, whatever a peer put into it.
-std::string in_one_line(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
-  }
-  return text;
-}
-
 class Formatter {
  public:
   explicit Formatter(app::LogFormat format)
       : json_(format == app::LogFormat::kJson), terminal_(::isatty(STDERR_FILENO) == 1), pattern_(pattern()) {}
 
+  /// One line that a terminal only shows, whatever a peer put into the message.
   std::string line(log::Level level, std::string_view component, const std::string& message) {
-    const std::string text = json_ ? fmt::format("\"component\":{},\"message\":{}", as_json_field(component), as_json_field(message))
-                                   : in_one_line(fmt::format("{}: {}", component, message));
+    const std::string shown = app::printable(message, std::string::npos);
+    const std::string text = json_ ? fmt::format("\"component\":{},\"message\":{}", as_json_field(component), as_json_field(shown))
+                                   : fmt::format("{}: {}", component, shown);
     const spdlog::details::log_msg entry("hypergate", to_spdlog(level), text);
     spdlog::memory_buf_t buffer;
     pattern_.format(entry, buffer);
