@@ -57,12 +57,19 @@ int Member::run() {
   return 0;
 }
 
+/// An advertisement has many services: the system is asked once for all of them.
+const OwnNames& Member::names_of_ours() {
+  if (loop_.now() - own_names_at_ < 1s) return own_names_;
+  own_names_at_ = loop_.now();
+  return own_names_ = own_names(loop_.network().interface_addresses());
+}
+
 void Member::join() {
   tunnel::NodeOptions options;
   options.gateway = plan_.config.gateway;
   options.filter = filter();
   options.leads_back = [this](const tunnel::Service& service, const Endpoint& provider) {
-    return is_own_gate(plan_.config.listen, service, provider, loop_.network().interface_addresses());
+    return is_own_gate(plan_.config.listen, service, provider, names_of_ours());
   };
   options.limits = plan_.config.limits;
   if (plan_.config.provider) {

@@ -15,6 +15,7 @@
 #include "app/endpoints.h"
 #include "app/loneliness.h"
 #include "app/network.h"
+#include "app/own_gate.h"
 #include "app/relay_role.h"
 #include "app/service_manager.h"
 #include "app/source_watch.h"
@@ -39,6 +40,7 @@ class Member {
   int run();
 
  private:
+  const OwnNames& names_of_ours();
   void join();
   void stop();
   void leave_network();
@@ -57,6 +59,8 @@ class Member {
   bool keys_ready_ = false;
   bool stopping_ = false;
   std::unique_ptr<relay::ServiceLinks> links_;
+  OwnNames own_names_;
+  TimePoint own_names_at_{};
   std::unique_ptr<tunnel::Node> node_;
   std::unique_ptr<RelayRole> relay_;
   std::unique_ptr<SourceWatch> watch_;

@@ -20,12 +20,13 @@ Expected<void> leave(RawOptions& raw, const std::vector<Group>& groups) {
   return {};
 }
 
-const std::vector<const char*> kGatewayFlags = {"listen",          "exposeOnlyServices", "exposeOnlyPublished", "exposeOnlyDocker",
-                                                "unlimitedSecret", "unlimitedHost",      "unlimitedPort",       "unlimitedPublic"};
+const std::vector<const char*> kGatewayFlags = {"listen",        "exposeOnlyServices", "exposeOnlyPublished", "unlimitedSecret",
+                                                "unlimitedHost", "unlimitedPort",      "unlimitedPublic"};
 const std::vector<const char*> kProviderFlags = {"ingressPolicy", "fingerprintResolverHost", "fingerprintResolverPort",
                                                  "fingerprintResolverBasicAuth"};
 const std::vector<const char*> kDockerFlags = {"network", "image", "refreshTime"};
-const std::vector<const char*> kMemberFlags = {"provider", "gateway", "docker", "noRelay", "relayBandwidth", "ingressPolicyIntervalMs"};
+const std::vector<const char*> kMemberFlags = {
+    "provider", "gateway", "docker", "exposeOnlyDocker", "noRelay", "relayBandwidth", "ingressPolicyIntervalMs"};
 
 }  // namespace
 
@@ -40,7 +41,9 @@ Expected<void> leave_to_others(RawOptions& raw, Command command, bool provider, 
   if (!run)
     for (const auto& flags : {kGatewayFlags, kProviderFlags, kDockerFlags, kMemberFlags})
       if (auto left = leave(raw, {{false, kForMembers, flags}}); !left) return left;
-  return leave(raw, {{gateway, "belongs to a gateway; add --gateway", kGatewayFlags},
+  constexpr const char* kForGateways = "belongs to a gateway; add --gateway";
+  return leave(raw, {{gateway, kForGateways, kGatewayFlags},
+                     {gateway || docker, kForGateways, {"exposeOnlyDocker"}},  // one command line for both roles of Docker mode
                      {provider, "belongs to a provider; add --provider", kProviderFlags},
                      {docker, "belongs to Docker mode; add --docker", kDockerFlags},
                      {run || look, "is for members of a router; leave it out here", {"router", "routerFile"}},

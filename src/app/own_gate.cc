@@ -67,13 +67,6 @@ Leads is_own_gate(const io::SocketAddress& listen, const tunnel::Service& servic
   return everywhere && strcasecmp(service.service_host.c_str(), own.host.c_str()) == 0 ? Leads::kBack : Leads::kByAddress;
 }
 
-Leads is_own_gate(const io::SocketAddress& listen, const tunnel::Service& service, const Endpoint& provider,
-                  std::vector<uint32_t> own_ipv4) {
-  OwnNames own{std::move(own_ipv4), {}, {}};
-  if (!may_be_own_gate(service, provider, own)) return Leads::kElsewhere;
-  own.ipv6 = own_ipv6();
-  own.host = own_host();
-  return is_own_gate(listen, service, provider, own);
-}
+OwnNames own_names(std::vector<uint32_t> ipv4) { return {std::move(ipv4), own_ipv6(), own_host()}; }
 
 }  // namespace hg::app

@@ -20,8 +20,7 @@ struct OwnNames {
 /// Whether a gate on `listen` would have the address that the provider at `provider` connects to for `service`.
 tunnel::Leads is_own_gate(const io::SocketAddress& listen, const tunnel::Service& service, const Endpoint& provider, const OwnNames& own);
 
-/// The same with the IPv6 addresses and the name that the system says are ours.
-tunnel::Leads is_own_gate(const io::SocketAddress& listen, const tunnel::Service& service, const Endpoint& provider,
-                          std::vector<uint32_t> own_ipv4);
+/// With what the system says else.
+OwnNames own_names(std::vector<uint32_t> ipv4);
 
 }  // namespace hg::app

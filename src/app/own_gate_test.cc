@@ -53,8 +53,7 @@ TEST(OwnGate, KnowsTheNameOfThisMachine) {
   std::array<char, 256> name{};
   ASSERT_EQ(0, ::gethostname(name.data(), name.size() - 1));
   const tunnel::Service service{80, name.data(), 80, tunnel::Protocol::kTcp, {}, {}};
-  EXPECT_EQ(tunnel::Leads::kBack,
-            is_own_gate(*io::SocketAddress::parse("0.0.0.0", 0), service, {kOwn, 49738}, std::vector<uint32_t>{kOwn}));
+  EXPECT_EQ(tunnel::Leads::kBack, is_own_gate(*io::SocketAddress::parse("0.0.0.0", 0), service, {kOwn, 49738}, own_names({kOwn})));
 }
 
 TEST(OwnGate, IsNoneElsewhere) {

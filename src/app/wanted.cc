@@ -94,7 +94,7 @@ Expected<Wanted> combine(const std::vector<Said>& texts) {
 }
 
 Expected<void> check_offer(const Config& config, const std::vector<Source>& sources, const Wanted& wanted) {
-  if (!config.provider || config.docker || !wanted.services.empty()) return {};
+  if (!config.provider || config.gateway || config.docker || !wanted.services.empty()) return {};
   const bool may_come =
       std::any_of(sources.begin(), sources.end(), [](const Source& source) { return &source.kind() == &kServices && source.can_change(); });
   return may_come ? Expected<void>() : no_services();

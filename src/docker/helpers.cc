@@ -193,9 +193,9 @@ void Helpers::release(std::shared_ptr<Pass> pass) {
     timer_.arm(loop_.now() + kGather);
   else if (stopping_ && pass->listed)
     finish_stop();
-  else if (stopping_)
+  else if (stopping_ && retiring_.empty())
     give_up_stop();
-  else if (pass->listed)
+  else if (pass->listed && !stopping_)
     arm_retry();
 }
 

@@ -16,6 +16,9 @@ inline constexpr std::string_view kAskByAddress = "ask by the address, or as loc
 bool names_an_address(const std::string& host_header);
 /// The same of a request; true without the header, which browsers always send.
 bool is_asked_by_address(const Request& request);
+/// Also by a name that nobody can have in public: one without a dot (a proxy's upstream, a container) or in .internal (kept by ICANN
+/// for private use).
+bool is_asked_by_own_name(const Request& request);
 
 bool is_loopback(const io::SocketAddress& address);
 

@@ -20,6 +20,19 @@ TEST(HostHeader, ARequestWithoutOneIsNoBrowsers) {
   EXPECT_FALSE(is_asked_by_address(request));
 }
 
+TEST(HostHeader, ANameThatNobodyHasInPublicIsOurs) {
+  Request request;
+  EXPECT_TRUE(is_asked_by_own_name(request));
+  for (const char* ours : {"127.0.0.1:8080", "resolver_upstream", "provider:8080", "host.docker.internal:8080"}) {
+    request.headers["host"] = ours;
+    EXPECT_TRUE(is_asked_by_own_name(request)) << ours;
+  }
+  for (const char* theirs : {"evil.example", "evil.example:8080", "evil.internal.example", "[::1].evil"}) {
+    request.headers["host"] = theirs;
+    EXPECT_FALSE(is_asked_by_own_name(request)) << theirs;
+  }
+}
+
 TEST(HostHeader, KnowsLoopbackInEverySpelling) {
   for (const char* here : {"127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"})
     EXPECT_TRUE(is_loopback(*io::SocketAddress::parse(here, 80))) << here;

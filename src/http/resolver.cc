@@ -142,14 +142,14 @@ Response Resolver::answer(const Request& request, const io::SocketAddress& liste
     response.headers["WWW-Authenticate"] = R"(Basic realm="hypergate")";
     return response;
   }
-  if (credentials_.empty() && is_loopback(listener) && !is_asked_by_address(request)) return refuse_name();
+  if (credentials_.empty() && is_loopback(listener) && !is_asked_by_own_name(request)) return refuse_name();
   if (!known) return json_response(404, R"({"error":"not_found"})");
   return target.path == "/all" ? all() : resolve(target);
 }
 
 Response Resolver::refuse_name() {
   constexpr const char* kNotice =
-      "fingerprint resolver: a request for another name than localhost is refused without a password; a proxy can set Host to localhost";
+      "fingerprint resolver: a request by a public name is refused without a password; a proxy can set Host to localhost";
   if (notices_.due(kNotice, runtime_.now())) HG_LOG(kWarn, "http", "{}", kNotice);
   return json_response(403, json::serialize(json::object{{"error", kAskByAddress}}));
 }

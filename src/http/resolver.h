@@ -4,7 +4,7 @@
 //   GET /resolve?proto=&remote_addr=&remote_port=&server_addr=&server_port=   200 the record · 400 · 404
 //   GET /all                                                             an array of all records        (both: password, if there is one)
 //
-// Without a password a loopback listener answers 403 to who asks by a name but localhost, except for /health: see host_header.h.
+// Without a password a loopback listener answers 403 to who asks by a public name, except for /health: see host_header.h.
 //
 // proto is tcp where it is left out; remote is the provider's socket, server the service. Answers to /resolve also carry X-Client-IP,
 // X-Client-Port and X-Ingress-Labels, for nginx' auth_request. A record lives as long as its socket and max(idle time-out + 60 s, 120 s)

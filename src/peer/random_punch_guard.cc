@@ -28,10 +28,14 @@ void RandomPunchGuard::end(TimePoint now, bool path_found) {
   const Duration whole = std::min(kInterval, took);
   running_.reset();
   paused_until_ = now + (path_found || host ? took / 4 : whole);
-  if (host && !path_found) note_failure(now, *host, whole);
+  if (!host) return;
+  if (path_found)
+    std::erase_if(failed_, [&](const Failed& f) { return f.host == *host; });
+  else
+    note_failure(now, *host, whole);
 }
 
-void RandomPunchGuard::note_failure(TimePoint now, uint32_t host, Duration first_wait) {
+void RandomPunchGuard::note_failure(TimePoint now, uint32_t host, Duration took) {
   std::erase_if(failed_, [&](const Failed& f) { return now >= f.waits_until + kForgetAfter; });
   Failed record{host, 0, {}};
   if (const auto known = std::find_if(failed_.begin(), failed_.end(), [&](const Failed& f) { return f.host == host; });
@@ -39,9 +43,10 @@ void RandomPunchGuard::note_failure(TimePoint now, uint32_t host, Duration first
     record = *known;
     failed_.erase(known);
   }
-  const Duration wait = record.times == 0 ? first_wait : std::min(kInterval * (1 << std::min(record.times, 10)), kMostWait);
-  record.times++;
-  record.waits_until = now + wait;
+  const bool had_its_turn = took >= kTurn;
+  const bool again = had_its_turn && record.times > 0;
+  record.waits_until = now + (again ? std::min(kInterval * (1 << std::min(record.times, 10)), kMostWait) : took);
+  if (had_its_turn) record.times++;
   failed_.push_back(record);
   if (failed_.size() > kMaxHosts) failed_.pop_front();
 }

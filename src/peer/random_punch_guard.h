@@ -4,6 +4,9 @@
 //   our own       a quarter of what it took    as long as it took, up to kInterval
 //   for a host    a quarter                    a quarter; that host: as long as it took, then 2, 4, 8 … times kInterval, up to kMostWait
 //
+// One that ends before its turn was over (a relay was faster, the other side called it off) costs its host no more than it took, and one
+// that finds a path makes good for all before.
+//
 // Others may be waiting for theirs (three members start at once, one relays for the other two), and who never lets one succeed must not
 // keep them from it: after kTurn one for a host gives way to another host's, or to our own. A host is where the other side has proven that
 // it receives; nullopt stands for ourselves. Owned by the Context; one thread.
@@ -52,11 +55,11 @@ class RandomPunchGuard {
   };
   struct Failed {
     uint32_t host;
-    int times;
+    int times;  // that had their turn
     TimePoint waits_until;
   };
 
-  void note_failure(TimePoint now, uint32_t host, Duration first_wait);
+  void note_failure(TimePoint now, uint32_t host, Duration took);
 
   std::optional<Running> running_;
   TimePoint paused_until_{};

@@ -79,12 +79,20 @@ TEST_F(RandomPunches, AHostWaitsTwiceAsLongAfterEachThatCameToNothing) {
   EXPECT_EQ(wait_of(kHost), 20s) << "forgotten";
 }
 
-TEST_F(RandomPunches, ThoseThatAreCalledOffCountAsWell) {
-  fail(kHost, 1s);
-  EXPECT_EQ(wait_of(kHost), 1s);
-  now_ += 1s;
-  fail(kHost, 1s);
-  EXPECT_EQ(wait_of(kHost), 40s);
+TEST_F(RandomPunches, ThoseThatAreCalledOffEarlyCostAsMuchAsTheyTook) {
+  for (int i = 0; i < 5; ++i) {
+    fail(kHost, 2s);
+    EXPECT_EQ(wait_of(kHost), 2s);
+    now_ += 2s;
+  }
+  fail(kHost);
+  EXPECT_EQ(wait_of(kHost), 20s);
+  now_ += 20s;
+  fail(kHost, 2s);
+  EXPECT_EQ(wait_of(kHost), 2s);
+  now_ += 2s;
+  fail(kHost, Guard::kTurn);
+  EXPECT_EQ(wait_of(kHost), 40s) << "it had its turn";
 }
 
 TEST_F(RandomPunches, AFoundPathCostsTheHostNothing) {
@@ -92,6 +100,19 @@ TEST_F(RandomPunches, AFoundPathCostsTheHostNothing) {
   now_ += 4s;
   guard_.end(now_, true);
   EXPECT_EQ(wait_of(kHost), 1s);
+}
+
+TEST_F(RandomPunches, AFoundPathMakesGoodForThoseBefore) {
+  fail(kHost);
+  now_ += 20s;
+  fail(kHost);
+  now_ += 40s;
+  begin(kHost);
+  now_ += 4s;
+  guard_.end(now_, true);
+  now_ += 1s;
+  fail(kHost);
+  EXPECT_EQ(wait_of(kHost), 20s);
 }
 
 TEST_F(RandomPunches, SoManyHostsAreRemembered) {

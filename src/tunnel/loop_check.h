@@ -3,8 +3,9 @@
 //   judge() ─▶ the rule ─▶ elsewhere, back
 //                  └ by its address ─▶ looked up? each address by the rule · not yet: unknown ─▶ name server ─▶ again()
 //
-// A name is looked up anew every minute, one without an answer every 5 s: its service is not taken for ours meanwhile, as a provider of
-// this machine cannot connect to it either. Owned by Gateway. One thread.
+// A name is looked up anew every minute, one without an answer sooner: its service is not taken for ours meanwhile, as a provider of this
+// machine cannot connect to it either; nor is one whose name server says nothing for 3 s, or that is one name too many. Owned by Gateway.
+// One thread.
 #pragma once
 
 #include <functional>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "base/runtime.h"
+#include "base/timer.h"
 #include "tunnel/service.h"
 
 namespace hg::tunnel {
@@ -48,18 +50,23 @@ class LoopCheck {
     bool asking = false;
     bool known = false;               // whether it has been asked for
     std::vector<uint32_t> addresses;  // sorted
+    TimePoint asked{};
     TimePoint ask_at{};
+    Duration retry{};
     TimePoint wanted{};
   };
 
   Name* find(const std::string& host);
   void ask(const std::string& host, Name& name);
   void heard(const std::string& host, Expected<std::vector<uint32_t>> found);
+  void wait_no_longer();
+  void tell();
 
   Runtime& runtime_;
-  std::function<void()> again_;
   LeadsBack rule_;
   std::map<std::string, Name> names_;
+  Timer gather_;    // again()
+  Timer patience_;  // with the first of the names that nothing is known of
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -36,7 +36,7 @@ TEST_F(LoopCheckTest, AddressesAreJudgedAtOnceAndNamesWhenTheyAreKnown) {
   for (const char* host : {"here.lan", "there.lan", "nowhere.lan"}) EXPECT_EQ(Verdict::kUnknown, verdict(host)) << host;
   EXPECT_EQ(0, news_);
   world_.run_for(1s);
-  EXPECT_EQ(3, news_);
+  EXPECT_EQ(1, news_);
   EXPECT_EQ(Verdict::kBack, verdict("here.lan"));
   EXPECT_EQ(Verdict::kElsewhere, verdict("there.lan"));
   EXPECT_EQ(Verdict::kElsewhere, verdict("nowhere.lan"));
@@ -61,17 +61,37 @@ TEST_F(LoopCheckTest, WhatIsKeptIsLookedUpAnewAndCountsMeanwhile) {
   EXPECT_EQ(2, news_) << "a name server that fails moves nobody";
 }
 
-TEST_F(LoopCheckTest, TooManyNamesAreUnknownUntilOthersAreNotAskedAboutAnyMore) {
+TEST_F(LoopCheckTest, TooManyNamesAreElsewhereUntilOthersAreNotAskedAboutAnyMore) {
   for (size_t i = 0; i < LoopCheck::kMaxNames; ++i) verdict("host" + std::to_string(i));
   world_.run_for(1s);
   EXPECT_EQ(Verdict::kElsewhere, verdict("host0"));
   verdict("one.more");
+  host_.names = {{"one.more", {kOurs}}};
   world_.run_for(1s);
-  EXPECT_EQ(Verdict::kUnknown, verdict("one.more"));
+  EXPECT_EQ(Verdict::kElsewhere, verdict("one.more"));
   world_.run_for(61s);
   verdict("one.more");
   world_.run_for(1s);
-  EXPECT_EQ(Verdict::kElsewhere, verdict("one.more"));
+  EXPECT_EQ(Verdict::kBack, verdict("one.more"));
+}
+
+TEST_F(LoopCheckTest, AnswersThatComeTogetherAreToldOnce) {
+  for (int i = 0; i < 100; ++i) verdict("host" + std::to_string(i));
+  world_.run_for(1s);
+  EXPECT_EQ(1, news_);
+}
+
+TEST_F(LoopCheckTest, ANameServerThatSaysNothingIsNotWaitedForLong) {
+  host_.silent_names = true;
+  EXPECT_EQ(Verdict::kUnknown, verdict("here.lan"));
+  world_.run_for(1s);
+  EXPECT_EQ(Verdict::kUnknown, verdict("later.lan"));
+  world_.run_for(2500ms);
+  EXPECT_EQ(1, news_);
+  EXPECT_EQ(Verdict::kElsewhere, verdict("here.lan"));
+  EXPECT_EQ(Verdict::kUnknown, verdict("later.lan"));
+  world_.run_for(1s);
+  EXPECT_EQ(Verdict::kElsewhere, verdict("later.lan"));
 }
 
 }  // namespace

@@ -52,11 +52,11 @@ bool plausible_host(std::string_view host) {
   return std::none_of(host.begin(), host.end(), stray) && std::count(host.begin(), host.end(), ':') != 1;  // IPv6 has two at least
 }
 
-/// "8080", or "8000-8010" where ports are ranges: a port that stands where a host should.
+/// "8080", or "8000-8010" where ports are ranges: a port that stands where a host should. (A container's name may be longer digits.)
 bool is_ports(std::string_view host, bool range) {
   constexpr std::string_view kDigits = "0123456789";
   const size_t dash = range ? host.find('-') : host.npos;
-  const auto digits = [&](std::string_view text) { return !text.empty() && text.find_first_not_of(kDigits) == text.npos; };
+  const auto digits = [&](std::string_view text) { return !text.empty() && text.size() <= 5 && text.find_first_not_of(kDigits) == text.npos; };
   return dash == host.npos ? digits(host) : digits(host.substr(0, dash)) && digits(host.substr(dash + 1));
 }
 

@@ -66,6 +66,7 @@ Expected<std::unique_ptr<UdpSocket>> Host::open_udp(const Endpoint& bind) {
 }
 
 void Host::resolve(const std::string& host, std::function<void(Expected<std::vector<uint32_t>>)> callback) {
+  if (silent_names) return;
   post([this, host, callback = std::move(callback)] {
     if (const auto address = parse_ipv4(host)) return callback(std::vector<uint32_t>{*address});
     if (const auto known = names.find(host); known != names.end()) return callback(known->second);

@@ -66,6 +66,7 @@ class Host final : public Runtime, public UdpNetwork {
   void resolve(const std::string& host, std::function<void(Expected<std::vector<uint32_t>>)> callback) override;
   /// Names that resolve() knows beside dotted quads.
   std::map<std::string, std::vector<uint32_t>> names;
+  bool silent_names = false;  // resolve() never calls back
 
   uint32_t address() const { return address_; }
   /// A host that is down neither sends nor receives.

@@ -12,7 +12,7 @@ import { channelBroken, channelGoesOn, GATE, openTunnel, recovered, SERVICE, who
 const skip = (await unavailable()) ?? false
 const rounds = Number(process.env.HYPERGATE_EVENT_ROUNDS ?? 1)
 const PROMISE_MS = 3000
-const WORST_MS = 8000 // of uplink changes
+const WORST_MS = 15000 // of uplink changes
 const CALM_MS = 1500 // between events: what is measured is one event at a time
 let lab
 

@@ -210,7 +210,7 @@ testBoth('nginx logs the true client of a page (auth_request)', async (t, [from,
 test('the resolver, without a password, tells nothing to a web page whose name points here', async () => {
   const all = async (host) => (await run('curl', ['-sS', '-w', ' %{http_code}', '-H', `Host: ${host}`, `http://127.0.0.1:${ports.resolver}/all`])).stdout
   assert.equal(await all(`evil.example.com:${ports.resolver}`), '{"error":"ask by the address, or as localhost"} 403')
-  await provider.line(/a request for another name than localhost is refused/)
+  await provider.line(/a request by a public name is refused/)
   assert.match(await all(`localhost:${ports.resolver}`), /^\[.*\] 200$/)
 })
 

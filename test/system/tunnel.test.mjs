@@ -7,7 +7,7 @@ import { closeSync, createReadStream, openSync, writeSync } from 'node:fs'
 import net from 'node:net'
 import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
-import { freePort, gateOpen, newSecret, run, scratch, service, startDht, startGateway, startProvider, stopAll, within } from './harness.mjs'
+import { freePort, gateOpen, median, newSecret, run, scratch, service, startDht, startGateway, startProvider, stopAll, within } from './harness.mjs'
 import { startNginx, startPostgres, startRedis } from './servers.mjs'
 
 const files = scratch()
@@ -141,13 +141,15 @@ test('a half-closing client gets its answer (nc -N), ten times', async () => {
 test('answers in two pieces do not wait', async () => {
   const socket = net.connect(gates.pieces, '127.0.0.1')
   const answers = createInterface({ input: socket })[Symbol.asyncIterator]()
-  const began = performance.now()
+  const times = []
   for (let i = 0; i < 50; i++) {
+    const began = performance.now()
     socket.write('?')
     assert.equal((await answers.next()).value, 'in two pieces')
+    times.push(performance.now() - began)
   }
   socket.destroy()
-  assert.ok(performance.now() - began < 1500, `${performance.now() - began} ms`)
+  assert.ok(median(times) < 20, `${median(times)} ms`)
 })
 
 test('DNS over UDP', async () => {
