@@ -114,6 +114,10 @@ class UdpGate final : public GateListener {
     auto found = flows_.find(ends);
     if (found == flows_.end()) {
       if (stopped_) return;
+      if (!gateway_.takes_flow(gate_)) {
+        ++counters().datagrams_backlog;
+        return;
+      }
       if (flows_.size() >= context_.limits.max_udp_flows_per_gate) {
         ++counters().udp_flows_evicted;
         drop(*by_use_.front());

@@ -108,6 +108,38 @@ TEST_F(RelayTest, EachUdpClientHasItsFlowAndTheLongestIdleOneMakesRoom) {
   ASSERT_TRUE(wait([&] { return links_->links() == 3; }));
 }
 
+TEST_F(RelayTest, NewUdpFlowsAreDroppedWhileNoMoreCanBeAskedForAndNoOldOneMakesRoom) {
+  constexpr size_t kClients = 40;
+  serve_udp_echo();
+  tunnel::Limits limits;
+  limits.max_opening_backlog = 4096;
+  limits.max_udp_flows_per_gate = 20;
+  start(limits);
+  size_t answers = 0;
+  std::vector<std::unique_ptr<io::LocalUdp>> clients;
+  const auto come = [&] {
+    clients.push_back(std::move(*io::udp_connect(loop_, loopback(udp_port_))));
+    clients.back()->set_handler([&](const io::SocketAddress&, ByteView) { ++answers; });
+    clients.back()->send(as_bytes("x"));
+  };
+  come();
+  ASSERT_TRUE(wait([&] { return answers == 1; }));
+  auto upload = client();
+  ASSERT_TRUE(wait([&] { return served_.size() == 1; }));
+  provider_end_->pause_reading();
+  upload->send_pattern(2'000'000);
+  ASSERT_TRUE(wait([&] { return gateway_end_->queued_bytes() >= 262'144; }));
+  for (size_t i = 0; i < kClients; ++i) come();
+  ASSERT_TRUE(wait([&] { return gates_->clients() - 2 + gateway_->counters().datagrams_backlog == kClients; }));
+  EXPECT_LE(gates_->clients(), 2u + 4096 / 250);
+  EXPECT_EQ(gateway_->counters().udp_flows_evicted, 0u);
+  provider_end_->resume_reading();
+  clients.front()->send(as_bytes("x"));
+  ASSERT_TRUE(wait([&] { return answers == gates_->clients(); })) << "those that were taken, and the first one twice";
+  come();
+  EXPECT_TRUE(wait([&] { return answers == gates_->clients(); }));
+}
+
 TEST_F(RelayTest, MoreUdpFlowsThanDescriptorsAreAllAnswered) {
   constexpr size_t kClients = 100;
   serve_udp_echo();

@@ -92,6 +92,20 @@ Session* Gateway::session_of(const PublicKey& provider) const {
   return found == members_.end() ? nullptr : found->second.session;
 }
 
+bool Gateway::has_room(const PublicKey& provider) const {
+  const Session* session = session_of(provider);
+  return session == nullptr || session->has_room();
+}
+
+bool Gateway::takes_flow(GateKey gate) const {
+  const std::vector<PublicKey> providers = routes_.providers_of(gate, context_.runtime.now());
+  return providers.empty() || std::any_of(providers.begin(), providers.end(), [this](const PublicKey& key) { return has_room(key); });
+}
+
+void Gateway::go_on(Session& session) {
+  for (auto next = line_.begin(); next != line_.end() && session.has_room();) (*next++)->go_on();
+}
+
 void Gateway::add_session(Session& session) { members_[session.remote_key()] = {&session, {}, {}, {}, {}}; }
 
 const Offers* Gateway::offers(const PublicKey& peer) const {

@@ -4,11 +4,13 @@
 //   client ─▶ open() ─▶ Opening: pick a route ─▶ ask ─▶ confirmed
 //                          ▲   no route: wait      │ error: next provider, or give up at once when none is left
 //                          └──── 100–600 ms ◀──────┘ silence: soon another provider if there is one, else after 15 s again
+//                                                      no room for a request at any provider: once there is, in the order they came
 //
 // Owned by Node. One thread.
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <set>
@@ -63,6 +65,8 @@ class Gateway {
   /// Opens a channel for a client; `handler` hears on_channel_open() or on_channel_closed() later, never from inside this call.
   std::unique_ptr<Channel> open(const GateRequest& request, ChannelHandler& handler);
   size_t openings() const { return openings_.size(); }
+  /// False: a request for it would have to wait for room. A flow's first datagram is better dropped then.
+  bool takes_flow(GateKey gate) const;
 
   // From Node.
   void add_session(Session& session);
@@ -71,6 +75,8 @@ class Gateway {
   /// A silent provider serves only what no other one does, and that for limits.silent_routes.
   void set_answering(Session& session, bool answering);
   void handle_stray_error(Session& session, const std::string& text);
+  /// It has room again: those that waited for it ask.
+  void go_on(Session& session);
   /// Every peer_refresh.
   void tick();
   /// No gates, no new channels; those being opened are closed.
@@ -89,6 +95,7 @@ class Gateway {
   };
 
   Session* session_of(const PublicKey& provider) const;
+  bool has_room(const PublicKey& provider) const;
   void routes_changed();
   std::unique_ptr<Opening> release(Opening& opening);
   std::vector<Opening*> opening_list() const;
@@ -103,6 +110,7 @@ class Gateway {
   Admissions admissions_;
   std::unordered_map<PublicKey, Member, ArrayHash> members_;
   size_t early_openings_ = 0;  // of those below, that may keep what their clients say
+  std::list<Opening*> line_;   // those that wait for room
   std::unordered_map<const Opening*, std::unique_ptr<Opening>> openings_;
   std::map<GateKey, std::pair<Gate, TimePoint>> lingering_;
   GateTraffic traffic_;

@@ -37,6 +37,7 @@ struct Limits {
   size_t max_early_openings = 512;    // of a gateway, that may keep kEarlyBytes each
   size_t max_channels_per_peer = 65536;
   size_t max_datagram_backlog = 1048576;  // bytes of UDP datagrams queued behind a full connection; more are dropped
+  size_t max_opening_backlog = 262144;    // bytes of open requests, queued likewise; more of them wait, and new UDP flows are dropped
   size_t max_left_behind = 33554432;      // bytes for sockets whose channel is closed, over all of them
   Duration left_behind_patience = 60s;    // without any of them taken; as nginx's send_timeout and Apache's TimeOut
   size_t max_udp_flows_per_gate = 16384;  // the longest idle one makes room

@@ -235,6 +235,10 @@ void Node::on_session_closed(Session& session, const std::optional<Error>& error
   if (phase_ == Phase::kEnding && sessions_.empty()) shutdown_timer_.arm(context_.runtime.now());
 }
 
+void Node::on_session_room(Session& session) {
+  if (gateway_ != nullptr) gateway_->go_on(session);
+}
+
 void Node::on_session_channel_released(Session&) {
   if (phase_ == Phase::kGrace)
     shutdown_timer_.arm(std::min(shutdown_timer_.deadline(), channel_count() == 0 ? context_.runtime.now() : TimePoint::max()));

@@ -99,6 +99,7 @@ class Node final : private SessionEvents {
   void on_session_stray_error(Session& session, const std::string& text) override;
   void on_session_closed(Session& session, const std::optional<Error>& error) override;
   void on_session_channel_released(Session& session) override;
+  void on_session_room(Session& session) override;
   void on_session_answering(Session& session, bool answering) override;
 
   void handle_status(Session& session, StatusMessage status);

@@ -25,6 +25,7 @@ Opening::Opening(Gateway& gateway, const GateRequest& request, Channel& channel,
 }
 
 Opening::~Opening() {
+  leave_line();
   if (holds_early_place_) --gateway_.early_openings_;
   // Left behind by a gateway that is destroyed: the channel must not call back.
   if (!left_ && channel_.opener_ == this) {
@@ -43,15 +44,23 @@ std::unique_ptr<Opening> Opening::leave() {
 void Opening::attempt() {
   const TimePoint now = context_.runtime.now();
   if (now >= give_up_at_) return fail(timed_out_ ? CloseReason::kTimeout : CloseReason::kNoRoute);
-  const auto pick = gateway_.routes_.pick(request_.gate, now, tried_);
-  if (!pick) return wait_for_routes();
-  Verdict verdict = gateway_.admissions_.judge(pick->policy.get(), request_.gate, request_.client.ip);
-  if (!verdict.allow) return fail(CloseReason::kDenied);
-  limited_ = verdict.bucket != nullptr;
-  ask(*pick, std::move(verdict.labels));
+  std::vector<PublicKey> avoid = tried_;
+  while (const auto pick = gateway_.routes_.pick(request_.gate, now, avoid)) {
+    Verdict verdict = gateway_.admissions_.judge(pick->policy.get(), request_.gate, request_.client.ip);
+    if (!verdict.allow) return fail(CloseReason::kDenied);
+    limited_ = verdict.bucket != nullptr;
+    if (gateway_.has_room(pick->provider)) return ask(*pick, std::move(verdict.labels));
+    avoid.push_back(pick->provider);
+  }
+  if (avoid.size() > tried_.size()) {
+    wait_for_room();
+  } else {
+    wait_for_routes();
+  }
 }
 
 void Opening::ask(const RouteTable::Pick& pick, std::vector<std::string> labels) {
+  leave_line();
   Session* session = gateway_.session_of(pick.provider);
   provider_ = pick.provider;
   policy_ = pick.policy;
@@ -109,22 +118,28 @@ void Opening::on_timer() {
 void Opening::asked_timer() {
   const TimePoint now = context_.runtime.now();
   const TimePoint deadline = std::min(asked_at_ + context_.limits.open_request_timeout, give_up_at_);
-  std::vector<PublicKey> avoid = tried_;
-  avoid.push_back(provider_);
   const bool expired = now >= deadline;
-  if (!expired && !gateway_.routes_.has_healthy(request_.gate, now, avoid)) {
+  if (!expired && !other_may_answer(now)) {
     timer_.arm(std::min(deadline, now + hedge_after()));
     return;
   }
   gateway_.routes_.open_failed(request_.gate, provider_, now);
   channel_.session_->abandon_opening(channel_);
-  tried_ = std::move(avoid);
+  tried_.push_back(provider_);
   timed_out_ = true;
   if (expired) {
     back_off();
   } else {
     attempt();
   }
+}
+
+bool Opening::other_may_answer(TimePoint now) const {
+  std::vector<PublicKey> avoid = tried_;
+  avoid.push_back(provider_);
+  for (const PublicKey& provider : gateway_.routes_.providers_of(request_.gate, now))
+    if (!gateway_.has_room(provider)) avoid.push_back(provider);
+  return gateway_.routes_.has_healthy(request_.gate, now, avoid);
 }
 
 void Opening::back_off() {
@@ -139,6 +154,22 @@ void Opening::wait_for_routes() {
   if (!tried_.empty() && gateway_.routes_.pick(request_.gate, context_.runtime.now(), {})) return back_off();
   phase_ = Phase::kWaiting;
   timer_.arm(give_up_at_);
+}
+
+/// UDP flows, of which anybody can make up any number, are not in the line: they ask again later.
+void Opening::wait_for_room() {
+  tried_.clear();
+  back_off();
+  if (!place_ && request_.gate.protocol == Protocol::kTcp) place_ = gateway_.line_.insert(gateway_.line_.end(), this);
+}
+
+void Opening::leave_line() {
+  if (place_) gateway_.line_.erase(*place_);
+  place_.reset();
+}
+
+void Opening::go_on() {
+  if (phase_ == Phase::kBackOff) attempt();
 }
 
 void Opening::routes_changed() {

@@ -4,6 +4,7 @@
 // away, and if this provider refuses or does not answer, the next one gets it. Everything else waits for the confirmation.
 #pragma once
 
+#include <list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ class Opening final : public ChannelOpener {
   void start() { attempt(); }
   /// Routes came: a waiting request goes on.
   void routes_changed();
+  /// A provider that had no room has some.
+  void go_on();
   /// A provider that names no channel in its errors has no service on this gate.
   void stray_error(Session& session, uint16_t gate_port);
   void give_up(CloseReason reason);
@@ -40,9 +43,12 @@ class Opening final : public ChannelOpener {
   void on_timer();
   void asked_timer();
   bool may_be_early(const Session& session);
+  bool other_may_answer(TimePoint now) const;
   Duration hedge_after() const;
   void back_off();
   void wait_for_routes();
+  void wait_for_room();
+  void leave_line();
   void fail(CloseReason reason);
   /// Frees the channel from this opening and hands the opening over to be destroyed when the caller returns.
   std::unique_ptr<Opening> leave();
@@ -66,6 +72,7 @@ class Opening final : public ChannelOpener {
   bool holds_early_place_ = false;
   EarlyData early_data_;
   std::vector<PublicKey> tried_;
+  std::optional<std::list<Opening*>::iterator> place_;  // in the line for room
   bool timed_out_ = false;
   bool left_ = false;
   Timer timer_;

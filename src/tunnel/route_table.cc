@@ -215,6 +215,14 @@ std::optional<RouteTable::Pick> RouteTable::pick(GateKey gate, TimePoint now, st
   return Pick{best->provider, best->policy, table_.at(gate).front().service_host, best->early};
 }
 
+std::vector<PublicKey> RouteTable::providers_of(GateKey gate, TimePoint now) const {
+  std::vector<PublicKey> providers;
+  visit_owner(table_, gate, [&](const Route& route) {
+    if (route.expires > now) providers.push_back(route.provider);
+  });
+  return providers;
+}
+
 bool RouteTable::has_healthy(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) const {
   bool found = false;
   visit_owner(table_, gate, [&](const Route& route) {

@@ -77,6 +77,8 @@ class RouteTable {
   std::optional<Policy> policy_of(GateKey gate, const std::string& service_host, const PublicKey& provider) const;
   /// Counts routes that are new or whose policy changed.
   uint64_t policy_changes() const { return policy_changes_; }
+  /// Those that offer it now, whatever became of them lately.
+  std::vector<PublicKey> providers_of(GateKey gate, TimePoint now) const;
   /// True when pick() would find a provider that is neither in `avoid` nor failing nor silent.
   bool has_healthy(GateKey gate, TimePoint now, std::span<const PublicKey> avoid) const;
 

@@ -55,6 +55,11 @@ void Session::send_frame(Buffer frame) {
   if (!connection_->write(std::move(frame))) backed_up_ = true;
 }
 
+void Session::send_opening(Buffer frame) {
+  if (backed_up_) opening_backlog_ += frame.size();
+  send_frame(std::move(frame));
+}
+
 void Session::fail(const char* code, std::string message, log::Level level) {
   if (failed_ || state_ == State::kClosed) return;
   const std::string peer = short_key(remote_key());
@@ -106,7 +111,10 @@ void Session::on_end() {
 void Session::on_drain() {
   backed_up_ = false;
   datagram_backlog_ = 0;
+  const bool was_full = !has_room();
+  opening_backlog_ = 0;
   run_turns();
+  if (was_full) events_.on_session_room(*this);  // behind a message of each channel, which a crowd of requests would leave nothing
   if (path_probe_) path_probe_->pump();
 }
 
@@ -385,7 +393,7 @@ void Session::repeat(Channel& channel, std::span<const Bytes> said) {
 
 void Session::say(Channel& channel, std::span<const Bytes> pieces) {
   channel.send_credit_ -= std::min<uint64_t>(channel.send_credit_, bytes_in(pieces));
-  for (const Bytes& data : pieces) send_frame(make_frame(room(), Action::kStream, channel.id_, data));
+  for (const Bytes& data : pieces) send_opening(make_frame(room(), Action::kStream, channel.id_, data));
 }
 
 OpenTerms Session::terms_to_ask(Protocol protocol) const {

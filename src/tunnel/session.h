@@ -56,6 +56,8 @@ class SessionEvents {
   /// call.
   virtual void on_session_closed(Session& session, const std::optional<Error>& error) = 0;
   virtual void on_session_channel_released(Session& session) = 0;
+  /// has_room() again.
+  virtual void on_session_room(Session& session) = 0;
   /// The peer fell silent and the session is held for it, or it answers again.
   virtual void on_session_answering(Session& session, bool answering) = 0;
 };
@@ -89,6 +91,8 @@ class Session final : public ByteStreamHandler {
   void set_remote_features(const Features& features);
   bool answering() const { return connection_->answering(); }
   size_t channel_count() const { return channels_.size(); }
+  /// For another open request. Only requests count here: what channels send waits for its turn, and never holds up a request.
+  bool has_room() const { return opening_backlog_ < context_.limits.max_opening_backlog; }
 
   /// Gateway: attaches `channel` under a fresh id and sends the open message made by `fingerprint(id)`, which asks for `asked`. False: too
   /// many channels.
@@ -96,7 +100,7 @@ class Session final : public ByteStreamHandler {
   bool open_channel(Channel& channel, ChannelOpener& opener, uint16_t gate_port, const OpenTerms& asked, MakeFingerprint&& fingerprint) {
     const auto id = attach_opening(channel, opener, asked);
     if (!id) return false;
-    send_frame(make_open_frame(room(), *id, gate_port, channel.protocol(), fingerprint(*id)));
+    send_opening(make_open_frame(room(), *id, gate_port, channel.protocol(), fingerprint(*id)));
     return true;
   }
   /// Takes a channel that is being opened off this session (close is sent) so that it can be opened elsewhere.
@@ -135,6 +139,7 @@ class Session final : public ByteStreamHandler {
 
   Room room() const { return {connection_->write_headroom(), connection_->write_tailroom()}; }
   void send_frame(Buffer frame);
+  void send_opening(Buffer frame);
   void fail(const char* code, std::string message, log::Level level = log::Level::kInfo);
 
   bool dispatch(ByteView payload);
@@ -194,6 +199,7 @@ class Session final : public ByteStreamHandler {
   size_t over_limit_channels_ = 0;
   size_t promised_ = 0;          // sum of the receive windows, asked for ones included
   size_t datagram_backlog_ = 0;  // bytes since the connection became backed up
+  size_t opening_backlog_ = 0;   // likewise, of requests and what is repeated behind them
   Channel* turn_first_ = nullptr;
   Channel* turn_last_ = nullptr;
   bool turns_posted_ = false;
