@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "noise/handshake.h"
+#include "peer/server.h"
 #include "support/listening_peers.h"
 
 namespace hg::peer {
@@ -112,7 +113,6 @@ class Flood {
     }
   }
 
- private:
   void send_one() {
     wire::NoisePayload payload;
     payload.udx = wire::UdxInfo{.id = 77};
@@ -135,6 +135,7 @@ class Flood {
         .detach();
   }
 
+ private:
   PeerNetwork& net_;
   Peer& from_;
   PublicKey server_;
@@ -172,6 +173,125 @@ TEST_F(Peers, AFloodThatNamesOtherClientsLocksNobodyOut) {
     ASSERT_TRUE(made);
     expect_echo(std::move(made));
   }
+}
+
+TEST(HandshakeRate, WhoComesLaterHasAShare) {
+  HandshakeRate rate;
+  TimePoint now{1h};
+  for (const Duration pause : {1s, 1s, 3s, 5s}) {
+    now += pause;
+    uint32_t taken = 0;
+    for (uint32_t host = 1; host <= 64; ++host)
+      for (int i = 0; i < 64; ++i) taken += rate.take(host, 32, now);
+    uint32_t newcomer = 0;
+    while (rate.take(99, 32, now)) newcomer++;
+    if (now > TimePoint{1h + 1s}) {
+      EXPECT_GE(newcomer, 2u);
+    }
+    EXPECT_LE(taken + newcomer, HandshakeRate::kPerSecond);
+  }
+  now += 1min;
+  uint32_t alone = 0;
+  while (rate.take(99, HandshakeRate::kPerSecond, now)) alone++;
+  EXPECT_EQ(alone, HandshakeRate::kPerSecond);
+}
+
+/// Sixteen hosts that all send handshakes, and leave the answers alone: straight and through a relay in turns.
+class Besieged : public Peers {
+ protected:
+  static constexpr size_t kHosts = 16;
+
+  void begin(Peer& server, Duration apart) {
+    ASSERT_TRUE(net_.settle());
+    listen(server, key(1));
+    for (Peer* host : hosts_) {
+      for (const Endpoint& at : {server.node.socket().local_endpoint(), server_->relay_addresses().back()})
+        floods_.emplace_back(net_, *host, key(1).public_key, at, false);
+    }
+    apart_ = apart;
+    timer_.arm(net_.world.now());
+  }
+  /// A member behind a NAT connects again and again for so long.
+  void connect_for(Duration span) {
+    const TimePoint until = net_.world.now() + span;
+    while (net_.world.now() < until) {
+      const auto made = connect(member_, key(1).public_key);
+      (made ? made_ : failed_)++;
+      served_.clear();
+    }
+  }
+  void TearDown() override {
+    timer_.disarm();
+    Peers::TearDown();
+  }
+  static std::vector<Peer*> hosts(PeerNetwork& net) {
+    std::vector<Peer*> out;
+    for (size_t i = 0; i < kHosts; ++i) out.push_back(&net.add_open());
+    return out;
+  }
+
+  std::vector<Peer*> hosts_ = hosts(net_);
+  Peer& member_ = net_.add_behind_nat(NatKind::kConsistent);
+  std::vector<Flood> floods_;
+  size_t next_ = 0;
+  Duration apart_{};
+  Timer timer_{net_.world.timers(), [this] {
+                 floods_[next_++ % floods_.size()].send_one();
+                 timer_.arm(net_.world.now() + apart_);
+               }};
+  int made_ = 0;
+  int failed_ = 0;
+};
+
+TEST_F(Besieged, SlowlyAnOpenServer) {
+  begin(net_.add_open(), 3ms);
+  net_.world.run_for(12s);
+  connect_for(20s);
+  EXPECT_GE(made_, 300);
+  EXPECT_EQ(failed_, 0);
+}
+
+TEST_F(Besieged, SlowlyAServerBehindANat) {
+  begin(net_.add_behind_nat(NatKind::kConsistent), 3ms);
+  net_.world.run_for(12s);
+  connect_for(20s);
+  EXPECT_GE(made_, 80);
+  EXPECT_EQ(failed_, 0);
+}
+
+TEST_F(Besieged, InAHurry) {
+  begin(net_.add_open(), 300us);
+  net_.world.run_for(2s);
+  connect_for(4s);
+  EXPECT_GE(made_, 40);
+  EXPECT_EQ(failed_, 0);
+}
+
+/// Hosts that begin punches, many at a time, none of which comes to anything.
+TEST_F(Peers, ManyPunchesInVainLeaveRoomForOthers) {
+  Peer& server = net_.add_behind_nat(NatKind::kConsistent);
+  Peer& member = net_.add_behind_nat(NatKind::kConsistent);
+  std::vector<Peer*> hosts;
+  for (int i = 0; i < 8; ++i) {
+    hosts.push_back(&net_.add_behind_nat(NatKind::kConsistent));
+    net_.block(*hosts.back(), server);
+  }
+  ASSERT_TRUE(net_.settle());
+  listen(server, key(1));
+  std::vector<std::unique_ptr<Attempt>> attempts(hosts.size() * ServerImpl::kMaxPerHost);
+  std::function<void(size_t)> begin = [&](size_t n) {
+    Peer& from = *hosts[n % hosts.size()];
+    attempts[n] = from.host->connect(key(1).public_key, {key(98), {}}, [&, n](auto) { from.runtime.post([&, n] { begin(n); }); });
+  };
+  for (size_t i = 0; i < attempts.size(); ++i) begin(i);
+  for (int i = 0; i < 30; ++i) {
+    net_.world.run_for(500ms);
+    const auto made = connect(member, key(1).public_key);
+    ASSERT_TRUE(made) << made.error().code;
+    EXPECT_LT(took_, 5s);
+  }
+  attempts.clear();
+  net_.world.run_for(1s);
 }
 
 /// Behind a random NAT; has one punch after the other come to nothing.

@@ -2,6 +2,7 @@
 #include "peer/server.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/log.h"
 #include "crypto/crypto.h"
@@ -85,25 +86,35 @@ bool ServerImpl::admit(const Origin& origin) {
   return rate.take(origin.host, most, context_.now()) && make_room(origin, most);
 }
 
-/// What is over gives way, the oldest first.
+/// What is over gives way, the oldest first. Then what hosts with more places than the newcomer's hold: the oldest that nobody was heard
+/// on, of whoever has most; or one that is under way, of a host with an unusual number of those.
 bool ServerImpl::make_room(const Origin& origin, size_t most_of_host) {
+  std::unordered_map<uint32_t, size_t> under_way;  // by host
   size_t total = 0;
   size_t of_host = 0;
-  Slot* oldest = nullptr;
-  Slot* oldest_of_host = nullptr;
-  const auto ends_earlier = [](const Slot& slot, const Slot* than) {
-    return slot.phase == Slot::Phase::kOver && (than == nullptr || slot.timer.deadline() < than->timer.deadline());
-  };
   for (const auto& slot : slots_) {
     if (!slot || slot->origin.vouched != origin.vouched) continue;
     total++;
-    if (ends_earlier(*slot, oldest)) oldest = slot.get();
-    if (slot->origin.host != origin.host) continue;
-    of_host++;
-    if (ends_earlier(*slot, oldest_of_host)) oldest_of_host = slot.get();
+    if (slot->origin.host == origin.host) of_host++;
+    if (slot->phase != Slot::Phase::kOver) under_way[slot->origin.host]++;
   }
-  if (of_host < most_of_host && total < kMaxSlots) return true;
-  const Slot* gives_way = of_host < most_of_host ? oldest : oldest_of_host;
+  const bool host_is_full = of_host >= most_of_host;
+  if (!host_is_full && total < kMaxSlots) return true;
+
+  const size_t newcomers = under_way[origin.host];
+  const Slot* gives_way = nullptr;
+  std::tuple<int, size_t, TimePoint> rank_of_it;
+  for (const auto& slot : slots_) {
+    if (!slot || slot->origin.vouched != origin.vouched) continue;
+    if (host_is_full && slot->origin.host != origin.host) continue;
+    const bool over = slot->phase == Slot::Phase::kOver;
+    const size_t siblings = over ? kMaxSlots : under_way[slot->origin.host];
+    if (!over && (siblings <= newcomers || (!slot->silent() && siblings <= kMaxHeardPerHost))) continue;
+    const std::tuple rank{over ? 0 : slot->silent() ? 1 : 2, kMaxSlots - siblings, slot->since};
+    if (gives_way != nullptr && rank >= rank_of_it) continue;
+    gives_way = slot.get();
+    rank_of_it = rank;
+  }
   if (gives_way == nullptr) return false;
   const Hash32 key = gives_way->key;
   clear_slot(gives_way->id);
@@ -212,7 +223,10 @@ std::optional<RoutedReply> ServerImpl::answer(Slot& slot, noise::IkHandshake& ha
   if (error == wire::kErrorNone) {
     slot.raw = context_.mux.create_stream({.receive_window = noise::SecureConnection::kUnprovenWindow});
     slot.gate = StreamGate::guard(*slot.raw);
-    slot.gate->on_packet = [this, &slot](UdpSocket& socket, const Endpoint& from) { on_path(slot, socket, from); };
+    slot.gate->on_packet = [this, &slot](UdpSocket& socket, const Endpoint& from) {
+      slot.heard = true;
+      on_path(slot, socket, from);
+    };
     if (theirs.move && options_.find_session) {
       if (const auto stream = options_.find_session(handshake.remote_key(), theirs.move->session)) {
         slot.move = wire::MoveInfo{theirs.move->session, *stream, theirs.move->pair_token};

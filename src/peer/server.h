@@ -9,7 +9,8 @@
 //
 // A slot answers repeated copies of its handshake (they come through several relays) with the same reply
 // and is cleared 10 s after its end, or when another needs its place. Bounds: slots and new handshakes a
-// second, in all and by host: whoever sent to a relay we announced at, on its word, else to us.
+// second, in all and by host: whoever sent to a relay we announced at, on its word, else to us. Hosts share
+// both alike: one that holds few finds room at the cost of one that holds many.
 // Owned by whoever called Host::listen(). Source: hyperdht 6.34 lib/server.
 #pragma once
 
@@ -43,6 +44,7 @@ class ServerImpl final : public Server {
   static constexpr size_t kMaxSlots = 256;             // of clients our relays speak for, and as many of others
   static constexpr uint32_t kMaxPerHost = 32;          // slots, and new handshakes a second
   static constexpr uint32_t kMaxPerPrivateHost = 256;  // a network of ours may have many members on one machine
+  static constexpr size_t kMaxHeardPerHost = 8;        // slots that no other host can have once the client was heard
   static constexpr size_t kMaxSeen = 4096;             // handshakes remembered, refused ones included
   static constexpr Duration kWait = 10s;               // for the client, after our reply
   static constexpr Duration kClearAfter = 10s;         // hyperdht HANDSHAKE_CLEAR_WAIT

@@ -54,6 +54,7 @@ void ServerImpl::on_holepunch(const wire::Holepunch& message, const dht::Incomin
   if (!slot.secure) return;
   const auto payload = slot.secure->open(message.payload);
   if (!payload) return;
+  slot.heard = true;
   if (!slot.puncher || slot.puncher->stopped() || slot.phase != Slot::Phase::kWaiting) {
     if (slot.phase != Slot::Phase::kProving) reply(aborted(slot));
     return;

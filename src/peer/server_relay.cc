@@ -59,6 +59,7 @@ void ServerImpl::on_relay(Slot& slot, Expected<BlindRelayClient::Paired> paired)
     if (punching_failed) give_up(slot);
     return;
   }
+  slot.heard = true;
   context_.counters.relayed++;
   run_on(slot, *paired->socket, paired->remote, paired->id, slot.relay);
   slot.relay.reset();

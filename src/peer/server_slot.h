@@ -22,6 +22,7 @@ struct ServerImpl::Slot {
         key(noise_hash),
         client(from),
         origin(charged_to),
+        since(runtime.now()),
         timer(runtime.timers(), [this, on_timer = std::move(on_timer)] { on_timer(*this); }),
         relay_timer(runtime.timers(), [this, on_relay_due = std::move(on_relay_due)] { on_relay_due(*this); }) {}
   ~Slot() {
@@ -31,6 +32,8 @@ struct ServerImpl::Slot {
     crypto::wipe(keys.rx);
   }
 
+  /// Nothing shows that the client got our reply.
+  bool silent() const { return phase != Phase::kOver && !heard && !relay; }
   bool relay_pending() const { return relay != nullptr || relay_timer.armed(); }
 
   /// Lets go of all but the memory of its handshake. Safe inside callbacks of what it lets go of: proof and puncher, by then without a
@@ -52,7 +55,9 @@ struct ServerImpl::Slot {
   Hash32 key;
   Endpoint client;
   Origin origin;
+  TimePoint since;
   Phase phase = Phase::kWaiting;
+  bool heard = false;  // the client, since our reply: a punch message or a packet of the stream that only the reply names
   std::optional<RoutedReply> reply;
   noise::SessionKeys keys;
   uint32_t remote_udx_id = 0;
