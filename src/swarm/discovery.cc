@@ -85,14 +85,14 @@ void TopicSearch::run_announce(const peer::Server& server) {
   options.clear = std::exchange(first_announce_, false);
   query_ = dht::announce(
       setup_.node, topic_, setup_.key_pair, announced_relays_, std::move(options),
-      [this](const dht::Response&, const wire::LookupReply& reply) { on_peers(reply); },
+      [this](const dht::Response& response, const wire::LookupReply& reply) { on_peers(reply, response.from); },
       [this](Expected<dht::QueryResult> result) { on_announced(std::move(result)); });
 }
 
 void TopicSearch::run_lookup() {
   busy_ = true;
   want_lookup_ = false;
-  const auto on_reply = [this](const dht::Response&, const wire::LookupReply& reply) { on_peers(reply); };
+  const auto on_reply = [this](const dht::Response& response, const wire::LookupReply& reply) { on_peers(reply, response.from); };
   const auto on_done = [this](Expected<dht::QueryResult> result) { on_looked_up(std::move(result)); };
   dht::QueryOptions options;
   options.nodes = closest_;
@@ -103,7 +103,7 @@ void TopicSearch::run_lookup() {
   }
 }
 
-void TopicSearch::on_peers(const wire::LookupReply& reply) {
+void TopicSearch::on_peers(const wire::LookupReply& reply, const Endpoint& from) {
   if (reply.peers.size() >= kFullReply) full_reply_ = true;
   for (const wire::Peer& peer : reply.peers) {
     if (peer.public_key == setup_.key_pair.public_key) {
@@ -111,7 +111,7 @@ void TopicSearch::on_peers(const wire::LookupReply& reply) {
       continue;
     }
     others_seen_++;
-    if (clients_ > 0) setup_.on_peer(topic_, peer);
+    if (clients_ > 0) setup_.on_peer(topic_, peer, from.address);
   }
 }
 

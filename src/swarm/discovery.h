@@ -29,7 +29,8 @@ class TopicSearch {
     Runtime& runtime;
     dht::Node& node;
     const KeyPair& key_pair;
-    std::function<void(const Topic&, const wire::Peer&)> on_peer;
+    /// With the host that names it.
+    std::function<void(const Topic&, const wire::Peer&, uint32_t host)> on_peer;
     /// Null while we do not listen yet (the first announce has not finished).
     std::function<peer::Server*()> listening_server;
   };
@@ -63,7 +64,7 @@ class TopicSearch {
   bool announce_due() const;
   void run_announce(const peer::Server& server);
   void run_lookup();
-  void on_peers(const wire::LookupReply& reply);
+  void on_peers(const wire::LookupReply& reply, const Endpoint& from);
   void on_announced(Expected<dht::QueryResult> result);
   void on_looked_up(Expected<dht::QueryResult> result);
   void after_round();

@@ -5,6 +5,7 @@
 // connection was confirmed before: anybody can announce keys that lead nowhere. Plain data, owned by the swarm.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "base/endpoint.h"
@@ -14,6 +15,8 @@
 
 namespace hg::swarm {
 
+struct Voice;
+
 struct PeerRecord {
   static constexpr Duration kShort = 1s;
   static constexpr Duration kMedium = 5s;
@@ -21,9 +24,13 @@ struct PeerRecord {
   static constexpr Duration kProvenAfter = 15s;                       // a connection this long resets the attempts
   static constexpr Duration kForgetAfter = std::chrono::minutes(30);  // unseen by lookups: its records have expired
 
+  static constexpr size_t kMaxNamers = 16;
+  static constexpr int kReconnect = 3;  // a priority from which on it is about a connection that was confirmed and lost
+
   PublicKey key{};
   std::vector<Endpoint> relay_addresses;
   std::vector<Topic> topics;
+  std::vector<Voice*> named_by;  // hosts of the DHT, the first kMaxNamers (voices.h)
   int attempts = 0;
   bool proven = false;       // a connection to it was confirmed
   bool relay_first = false;  // a relay helps: direct ways failed, or the last connection went through one
@@ -60,6 +67,8 @@ struct PeerRecord {
                                           : kLong;
     return base * 2 / 3 + std::chrono::milliseconds(rng.below(static_cast<uint32_t>(to_ms(base) * 2 / 3 + 1)));
   }
+
+  bool was_named_by(const Voice* voice) const { return std::find(named_by.begin(), named_by.end(), voice) != named_by.end(); }
 
   bool add_topic(const Topic& topic) {
     for (const Topic& known : topics)

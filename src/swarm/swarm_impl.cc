@@ -28,9 +28,10 @@ Swarm::Impl::Impl(Runtime& runtime, peer::Host& host, SwarmOptions options)
       close_timer_(runtime.timers(), [this] {
         if (const auto done = std::exchange(closed_done_, {})) done();
       }) {
-  hub_ = std::make_shared<DiscoveryHub>(TopicSearch::Setup{runtime_, host_.node(), options_.key_pair,
-                                                           [this](const Topic& topic, const wire::Peer& peer) { on_peer(topic, peer); },
-                                                           [this] { return listening_ ? server_.get() : nullptr; }});
+  hub_ = std::make_shared<DiscoveryHub>(
+      TopicSearch::Setup{runtime_, host_.node(), options_.key_pair,
+                         [this](const Topic& topic, const wire::Peer& peer, uint32_t by) { on_peer(topic, peer, by); },
+                         [this] { return listening_ ? server_.get() : nullptr; }});
   host_.node().add_listener(this);
   host_.set_relays(this);
 }
@@ -80,15 +81,16 @@ bool Swarm::Impl::refused(const PublicKey& key) const {
   return options_.firewall && options_.firewall(key);
 }
 
-void Swarm::Impl::on_peer(const Topic& topic, const wire::Peer& peer) {
+void Swarm::Impl::on_peer(const Topic& topic, const wire::Peer& peer, uint32_t host) {
   if (closed_ || peer.public_key == public_key() || bans_.contains(peer.public_key)) return;
   auto found = records_.find(peer.public_key);
   if (found == records_.end()) {
-    if (!room_for_record()) return;
+    if (!room_for_record(host)) return;
     found = records_.emplace(peer.public_key, PeerRecord{}).first;
     found->second.key = peer.public_key;
   }
   PeerRecord& record = found->second;
+  voices_.add(record, host);
   const TimePoint now = runtime_.now();
   const bool moved = !peer.relay_addresses.empty() && record.relay_addresses != peer.relay_addresses;
   const bool was_long_unseen = record.seen_at != TimePoint{} && now - record.seen_at > std::chrono::minutes(2);
@@ -104,16 +106,24 @@ void Swarm::Impl::on_peer(const Topic& topic, const wire::Peer& peer) {
   enqueue(record);
 }
 
-/// Makes room, if need be, at the cost of the key that was tried in vain most often.
-bool Swarm::Impl::room_for_record() {
+/// Makes room, if need be, at the cost of a host that names far more than this one, or of the key that was tried in vain most often.
+bool Swarm::Impl::room_for_record(uint32_t host) {
+  const size_t named = voices_.named_by(host);
+  if (named >= kMaxRecordsOfHost && voices_.hosts() > 1) return false;
   if (records_.size() < kMaxRecords) return true;
   auto worst = records_.end();
+  std::pair<size_t, int> badness_of_it;
   for (auto at = records_.begin(); at != records_.end(); ++at) {
     const PeerRecord& record = at->second;
-    if (record.proven || record.attempts == 0 || links_.contains(at->first)) continue;
-    if (worst == records_.end() || record.attempts > worst->second.attempts) worst = at;
+    if (record.proven || links_.contains(at->first)) continue;
+    const size_t burden = voices_.burden(record);
+    const std::pair badness{burden > 2 * named + kFewRecords ? burden : 0, record.attempts};
+    if (badness <= badness_of_it) continue;
+    worst = at;
+    badness_of_it = badness;
   }
   if (worst == records_.end()) return false;
+  voices_.forget(worst->second);
   records_.erase(worst);
   return true;
 }
@@ -124,19 +134,37 @@ void Swarm::Impl::enqueue(PeerRecord& record) {
   connect_some();
 }
 
+/// Lost connections first; then the hosts that name what is queued take turns (voices.h).
 PeerRecord* Swarm::Impl::next_in_queue() {
+  Voice* const voice = next_voice();
   PeerRecord* best = nullptr;
+  std::pair<int, bool> rank_of_it;
   uint32_t ties = 0;
   for (auto& [key, record] : records_) {
-    if (!record.queued) continue;
-    if (best == nullptr || record.priority() > best->priority()) {
+    if (!record.queued || (voice != nullptr && !record.was_named_by(voice))) continue;
+    const std::pair rank{record.priority(), record.named_by.size() > 1};
+    if (best == nullptr || rank > rank_of_it) {
       best = &record;
+      rank_of_it = rank;
       ties = 1;
-    } else if (record.priority() == best->priority() && runtime_.rng().below(++ties) == 0) {
+    } else if (rank == rank_of_it && runtime_.rng().below(++ties) == 0) {
       best = &record;
     }
   }
+  if (best != nullptr && voice != nullptr) voices_.had_turn(*voice);
   return best;
+}
+
+/// Null: nobody's turn, since nothing is queued or a lost connection comes first.
+Voice* Swarm::Impl::next_voice() {
+  Voice* next = nullptr;
+  for (const auto& [key, record] : records_) {
+    if (!record.queued) continue;
+    if (record.priority() >= PeerRecord::kReconnect) return nullptr;
+    for (Voice* voice : record.named_by)
+      if (next == nullptr || voice->turn < next->turn) next = voice;
+  }
+  return next;
 }
 
 void Swarm::Impl::connect_some() {
@@ -230,7 +258,9 @@ void Swarm::Impl::forget_old() {
   const TimePoint now = runtime_.now();
   std::erase_if(records_, [&](const auto& entry) {
     const auto& [key, record] = entry;
-    return !links_.contains(key) && (now - record.seen_at > PeerRecord::kForgetAfter || !hub_->wants_clients(record.topics));
+    if (links_.contains(key) || (now - record.seen_at <= PeerRecord::kForgetAfter && hub_->wants_clients(record.topics))) return false;
+    voices_.forget(record);
+    return true;
   });
 }
 

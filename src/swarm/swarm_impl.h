@@ -1,6 +1,7 @@
 // The swarm's state: peers found, links (attempts and connections), bans.
 //
 //   on_peer ─▶ record ─▶ queued ─▶ link (attempt) ─▶ link (connection) ─▶ closed ─▶ retry_at ─▶ queued …
+//                  (whose turn it is: voices.h)
 //   incoming ─▶ verdict against the link of the same key, if any ─▶ link (connection)
 //
 // One link per key. The duplicate rule (hyperswarm 4.17): a newer incoming connection replaces the link if
@@ -27,6 +28,7 @@
 #include "swarm/peer_record.h"
 #include "swarm/relay_book.h"
 #include "swarm/swarm.h"
+#include "swarm/voices.h"
 
 namespace hg::swarm {
 
@@ -49,6 +51,8 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
 
  private:
   static constexpr size_t kMaxRecords = 4096;
+  static constexpr size_t kMaxRecordsOfHost = kMaxRecords / 2;  // where there are several
+  static constexpr size_t kFewRecords = 64;                     // of a host are not too many
   static constexpr size_t kMaxBans = 4096;
   static constexpr size_t kIncomingFactor = 2;  // incoming connections may exceed max_peers this far
   static constexpr size_t kMaxStrangers = 32;   // unconfirmed connections in each direction: a hello takes a round trip
@@ -87,12 +91,13 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   };
 
   // Peers and attempts.
-  void on_peer(const Topic& topic, const wire::Peer& peer);
+  void on_peer(const Topic& topic, const wire::Peer& peer, uint32_t host);
   bool refused(const PublicKey& key) const;
   void enqueue(PeerRecord& record);
-  bool room_for_record();
+  bool room_for_record(uint32_t host);
   void connect_some();
   PeerRecord* next_in_queue();
+  Voice* next_voice();
   void connect(PeerRecord& record);
   void on_attempt_over(const PublicKey& key, Expected<std::unique_ptr<noise::SecureConnection>> result);
   void after_disconnect(const PublicKey& key, bool client, bool confirmed);
@@ -152,6 +157,7 @@ class Swarm::Impl final : private dht::NodeListener, private peer::RelaySource {
   bool closed_ = false;
 
   std::unordered_map<PublicKey, PeerRecord, ArrayHash> records_;
+  Voices voices_;
   std::unordered_map<PublicKey, Link, ArrayHash> links_;
   RelayBook relays_;
   std::unordered_set<PublicKey, ArrayHash> bans_;
