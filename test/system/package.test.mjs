@@ -88,7 +88,7 @@ test('the manual page has the options and verbs of --help, and the variables tha
   const ofPage = [...options.matchAll(/^\.TP\n\\fB(?:-h, )?(.*)\\fR( .*)?$/gm)].map(([, name, takes]) => name + (takes ?? ''))
   assert.ok(ofPage.length > 40)
   assert.deepEqual(ofPage, optionsOfHelp())
-  for (const text of ['Address the gates listen on (default 127.0.0.1)', 'How often URLs of services and policies are asked for changes (60000)']) assert.ok(options.includes(`\n${text}\n`), text)
+  for (const text of ['Address the gates listen on (default 127.0.0.1)', 'How often URLs of services, filters and policies are asked for changes (60000)']) assert.ok(options.includes(`\n${text}\n`), text)
   const [, synopsis] = page.match(/^\.SH SYNOPSIS\n([^]*?)^\.SH /m)
   assert.deepEqual([...synopsis.matchAll(/hypergate ([a-z]+)/g)].map(([, verb]) => verb).sort(), verbsOfHelp().sort())
   const [, without] = help.match(/but for\s+([^;]*);/)
