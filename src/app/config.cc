@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "app/limit_options.h"
 #include "app/option_scope.h"
 #include "base/endpoint.h"
 #include "crypto/crypto.h"
@@ -100,37 +101,6 @@ bool plausible_host_port(const std::string& text) {
   return port && *port > 0 && name && (!numeric || parse_ipv4(host).has_value());
 }
 
-struct NumericLimit {
-  const char* flag;
-  void (*set)(tunnel::Limits&, uint64_t);
-};
-
-template <Duration tunnel::Limits::*Member>
-void set_ms(tunnel::Limits& limits, uint64_t value) {
-  limits.*Member = std::chrono::milliseconds(value);
-}
-template <size_t tunnel::Limits::*Member>
-void set_bytes(tunnel::Limits& limits, uint64_t value) {
-  limits.*Member = value;
-}
-
-using tunnel::Limits;
-constexpr NumericLimit kLimits[] = {
-    {"maxBufferPerChannel", set_bytes<&Limits::max_buffer_per_channel>},
-    {"maxBufferPerPeer", set_bytes<&Limits::max_buffer_per_peer>},
-    {"routeFindingTimeoutMs", set_ms<&Limits::route_finding_timeout>},
-    {"statsIntervalMs", set_ms<&Limits::stats_interval>},
-    {"routeExpirationMs", set_ms<&Limits::route_expiration>},
-    {"channelTimeoutPollMs", set_ms<&Limits::channel_timeout_poll>},
-    {"openRequestTimeoutMs", set_ms<&Limits::open_request_timeout>},
-    {"findRouteRetryMinMs", set_ms<&Limits::find_route_retry_min>},
-    {"findRouteRetryMaxMs", set_ms<&Limits::find_route_retry_max>},
-    {"peerStaleMs", set_ms<&Limits::peer_stale>},
-    {"peerRefreshMs", set_ms<&Limits::peer_refresh>},
-    {"peerRefreshWaitMs", set_ms<&Limits::peer_refresh_wait>},
-    {"tcpSocketTimeoutMs", set_ms<&Limits::tcp_socket_timeout>},
-    {"udpSocketTimeoutMs", set_ms<&Limits::udp_socket_timeout>},
-};
 constexpr Duration kShortestRefresh = 250ms;  // of the Docker Engine
 constexpr uint64_t kMaxLimit = 1ull << 40;    // a terabyte, or 34 years of milliseconds
 
@@ -245,7 +215,7 @@ class Builder {
 
   Expected<void> leave_to_others() {
     std::vector<const char*> limits;
-    for (const NumericLimit& limit : kLimits) limits.push_back(limit.flag);
+    for (const LimitOption& limit : limit_options()) limits.push_back(limit.flag);
     return app::leave_to_others(raw_, config_.command, config_.provider, config_.gateway, limits);
   }
 
@@ -353,7 +323,7 @@ class Builder {
   }
 
   Expected<void> read_limits() {
-    for (const NumericLimit& limit : kLimits) {
+    for (const LimitOption& limit : limit_options()) {
       if (!raw_.has(limit.flag)) continue;
       const auto value = parse_number<uint64_t>(raw_.last(limit.flag));
       if (!value || *value == 0 || *value > kMaxLimit)

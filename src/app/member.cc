@@ -69,7 +69,7 @@ void Member::join() {
   options.gateway = plan_.config.gateway;
   options.filter = filter();
   options.leads_back = [this](const tunnel::Service& service, const Endpoint& provider) {
-    return is_own_gate(plan_.config.listen, service, provider, names_of_ours());
+    return leads_of(plan_.config.listen, service, provider, names_of_ours());
   };
   options.limits = plan_.config.limits;
   if (plan_.config.provider) {

@@ -49,15 +49,15 @@ std::string own_host() {
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
 
-bool may_be_own_gate(const tunnel::Service& service, const Endpoint& provider, const OwnNames& own) {
+bool may_lead_back(const tunnel::Service& service, const Endpoint& provider, const OwnNames& own) {
   return service.service_port == service.gate_port && is_ours(provider.address, own) &&
          tunnel::unix_socket_path(service.service_host).empty();
 }
 
 }  // namespace
 
-Leads is_own_gate(const io::SocketAddress& listen, const tunnel::Service& service, const Endpoint& provider, const OwnNames& own) {
-  if (!may_be_own_gate(service, provider, own)) return Leads::kElsewhere;
+Leads leads_of(const io::SocketAddress& listen, const tunnel::Service& service, const Endpoint& provider, const OwnNames& own) {
+  if (!may_lead_back(service, provider, own)) return Leads::kElsewhere;
   const std::string gate = listen.canonical_host();
   const auto judged = [](bool back) { return back ? Leads::kBack : Leads::kElsewhere; };
   if (service.service_host == "localhost") return judged(takes(gate, "127.0.0.1", own) || takes(gate, "::1", own));

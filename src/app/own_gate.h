@@ -17,8 +17,8 @@ struct OwnNames {
   std::string host;
 };
 
-/// Whether a gate on `listen` would have the address that the provider at `provider` connects to for `service`.
-tunnel::Leads is_own_gate(const io::SocketAddress& listen, const tunnel::Service& service, const Endpoint& provider, const OwnNames& own);
+/// Where a gate on `listen` leads: back, where it would have the address that the provider at `provider` connects to for `service`.
+tunnel::Leads leads_of(const io::SocketAddress& listen, const tunnel::Service& service, const Endpoint& provider, const OwnNames& own);
 
 /// With what the system says else.
 OwnNames own_names(std::vector<uint32_t> ipv4);

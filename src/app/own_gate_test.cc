@@ -15,7 +15,7 @@ tunnel::Leads leads(const char* listen, const char* host, uint16_t service_port 
   service.gate_port = 80;
   service.service_port = service_port;
   service.service_host = host;
-  return is_own_gate(*io::SocketAddress::parse(listen, 0), service, {provider, 49738}, OwnNames{{kOwn}, {"::1", "2001:db8::5"}, "box"});
+  return leads_of(*io::SocketAddress::parse(listen, 0), service, {provider, 49738}, OwnNames{{kOwn}, {"::1", "2001:db8::5"}, "box"});
 }
 
 bool own_gate(const char* listen, const char* host, uint16_t service_port = 80, uint32_t provider = kOwn) {
@@ -53,7 +53,7 @@ TEST(OwnGate, KnowsTheNameOfThisMachine) {
   std::array<char, 256> name{};
   ASSERT_EQ(0, ::gethostname(name.data(), name.size() - 1));
   const tunnel::Service service{80, name.data(), 80, tunnel::Protocol::kTcp, {}, {}};
-  EXPECT_EQ(tunnel::Leads::kBack, is_own_gate(*io::SocketAddress::parse("0.0.0.0", 0), service, {kOwn, 49738}, own_names({kOwn})));
+  EXPECT_EQ(tunnel::Leads::kBack, leads_of(*io::SocketAddress::parse("0.0.0.0", 0), service, {kOwn, 49738}, own_names({kOwn})));
 }
 
 TEST(OwnGate, IsNoneElsewhere) {

@@ -224,6 +224,19 @@ class Besieged : public Peers {
     timer_.disarm();
     Peers::TearDown();
   }
+  struct Siege {
+    Duration apart;   // of handshakes
+    Duration before;  // it begins, so much before the member
+    Duration during;
+    int made;  // connections of the member, at least
+  };
+  void expect_room(Peer& server, const Siege& siege) {
+    begin(server, siege.apart);
+    net_.world.run_for(siege.before);
+    connect_for(siege.during);
+    EXPECT_GE(made_, siege.made);
+    EXPECT_EQ(failed_, 0);
+  }
   static std::vector<Peer*> hosts(PeerNetwork& net) {
     std::vector<Peer*> out;
     for (size_t i = 0; i < kHosts; ++i) out.push_back(&net.add_open());
@@ -243,29 +256,13 @@ class Besieged : public Peers {
   int failed_ = 0;
 };
 
-TEST_F(Besieged, SlowlyAnOpenServer) {
-  begin(net_.add_open(), 3ms);
-  net_.world.run_for(12s);
-  connect_for(20s);
-  EXPECT_GE(made_, 300);
-  EXPECT_EQ(failed_, 0);
-}
+TEST_F(Besieged, SlowlyAnOpenServer) { expect_room(net_.add_open(), {.apart = 3ms, .before = 12s, .during = 20s, .made = 300}); }
 
 TEST_F(Besieged, SlowlyAServerBehindANat) {
-  begin(net_.add_behind_nat(NatKind::kConsistent), 3ms);
-  net_.world.run_for(12s);
-  connect_for(20s);
-  EXPECT_GE(made_, 80);
-  EXPECT_EQ(failed_, 0);
+  expect_room(net_.add_behind_nat(NatKind::kConsistent), {.apart = 3ms, .before = 12s, .during = 20s, .made = 80});
 }
 
-TEST_F(Besieged, InAHurry) {
-  begin(net_.add_open(), 300us);
-  net_.world.run_for(2s);
-  connect_for(4s);
-  EXPECT_GE(made_, 40);
-  EXPECT_EQ(failed_, 0);
-}
+TEST_F(Besieged, InAHurry) { expect_room(net_.add_open(), {.apart = 300us, .before = 2s, .during = 4s, .made = 40}); }
 
 /// Hosts that begin punches, many at a time, none of which comes to anything.
 TEST_F(Peers, ManyPunchesInVainLeaveRoomForOthers) {
