@@ -166,6 +166,22 @@ TEST_F(WithHelpers, OneThatAnotherGatewayMadeFirstIsNotWaitedFor) {
   EXPECT_LE(fake_.times_asked("GET /containers/json"), 4) << "the refused one looks again, once";
 }
 
+TEST_F(WithHelpers, OneThatIsThereAfterAllIsNotWaitedFor) {
+  Helpers helpers(loop_, engine_, options());
+  helpers.want({"db"});
+  ASSERT_TRUE(until([&] { return running() == 1; }));
+  const auto made = std::exchange(fake_.created, {});
+  fake_.read_only = true;
+  helpers.check();
+  ASSERT_TRUE(until([&] { return fake_.times_asked("POST /containers/create") == 2; })) << "in vain";
+  fake_.created = made;
+  const auto before = fake_.times_asked("GET /containers/json");
+  helpers.check();
+  loop_.run_until([] { return false; }, 1500ms);
+  EXPECT_EQ(fake_.times_asked("POST /containers/create"), 2);
+  EXPECT_LE(fake_.times_asked("GET /containers/json") - before, 3);
+}
+
 TEST_F(WithHelpers, OneThatCannotBeMadeAndIsNoLongerWantedIsForgotten) {
   fake_.read_only = true;
   fake_.holds = [](const std::string& what) { return what == "POST /containers/create"; };
